@@ -10,6 +10,7 @@
  * Tables and constants follow from the polynomial and are computed once, before main. */
 #include "libgoodfs/crc.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "libgoodfs/mem.h"
