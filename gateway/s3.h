@@ -103,6 +103,7 @@ struct gfs_slice s3_header(const struct s3_request *r, const char *lower_name);
 
 /* ---- answering (loop thread, exactly once) ---- */
 /* Adds a header to the coming reply; the slice must live in the arena or be static. */
+void s3_reply_header_slice(struct s3_request *r, struct gfs_slice name, struct gfs_slice value);
 void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice value);
 void s3_reply_header_str(struct s3_request *r, const char *name, const char *value);
 void s3_reply_empty(struct s3_request *r, int status);

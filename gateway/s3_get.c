@@ -73,8 +73,7 @@ static void add_stored_headers(struct s3_request *r, const struct meta_object *o
             continue;
         }
         has_type = has_type || gfs_slice_eq_str(name, "content-type");
-        s3_reply_header(r, name.ptr, object->headers[i].value);
-        r->reply_headers[r->reply_header_count - 1].name = name;
+        s3_reply_header_slice(r, name, object->headers[i].value);
     }
     for (size_t i = 0; i < GFS_COUNT(overrides) && r->param_count > 0; i++) {
         const struct s3_param *param = s3_param_find(r, overrides[i][0]);

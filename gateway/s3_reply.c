@@ -11,7 +11,7 @@
 
 enum { ERROR_XML_MAX = 256 * 1024 };
 
-void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice value)
+void s3_reply_header_slice(struct s3_request *r, struct gfs_slice name, struct gfs_slice value)
 {
     if (r->reply_header_count == r->reply_header_size) {
         uint32_t size = GFS_MAX(r->reply_header_size * 2, 16U);
@@ -23,8 +23,12 @@ void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice va
         r->reply_headers = grown;
         r->reply_header_size = size;
     }
-    r->reply_headers[r->reply_header_count++] =
-        (struct http_reply_header){gfs_slice_str(name), value};
+    r->reply_headers[r->reply_header_count++] = (struct http_reply_header){name, value};
+}
+
+void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice value)
+{
+    s3_reply_header_slice(r, gfs_slice_str(name), value);
 }
 
 void s3_reply_header_str(struct s3_request *r, const char *name, const char *value)
