@@ -38,6 +38,9 @@ enum gfs_err gfs_parse_hex_u64(struct gfs_slice text, uint64_t max, uint64_t *re
 /* Valid UTF-8 without surrogates and over-long forms. NUL is valid. */
 bool gfs_is_utf8(struct gfs_slice text);
 
+/* Bytes of the valid UTF-8 character at the start of text; 0 when there is none. */
+size_t gfs_utf8_len(struct gfs_slice text);
+
 /* Trims spaces and tabs at both ends. */
 struct gfs_slice gfs_trim(struct gfs_slice text);
 
