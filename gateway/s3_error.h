@@ -24,6 +24,7 @@
     X(InvalidLocationConstraint, 400, "The specified location constraint is not valid.")           \
     X(InvalidPart, 400, "One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not have matched the part's entity tag.") \
     X(InvalidPartOrder, 400, "The list of parts was not in ascending order. The parts list must be specified in order by part number.") \
+    X(InvalidPartNumber, 416, "The requested partnumber is not satisfiable.")                      \
     X(InvalidPolicyDocument, 400, "The content of the form does not meet the conditions specified in the policy document.") \
     X(InvalidRange, 416, "The requested range is not satisfiable.")                                \
     X(InvalidRequest, 400, "Invalid Request.")                                                     \
