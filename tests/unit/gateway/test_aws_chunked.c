@@ -1,6 +1,7 @@
 #include "gateway/aws_chunked.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/auth_key.h"
@@ -65,7 +66,8 @@ static void run(const struct auth_result *auth, uint64_t decoded_len, const char
     ret->err = S3_OK;
     ret->message = NULL;
     while (done < body.len && ret->err == S3_OK) {
-        size_t len = step == NULL ? body.len - done : GFS_MIN(step(), body.len - done);
+        size_t wanted = step == NULL ? body.len : step();
+        size_t len = GFS_MIN(wanted, body.len - done);
         size_t taken = 0;
         ret->err = aws_chunked_feed(chunked, body.ptr + done, len, sink, ret, &taken, &ret->message);
         done += taken;
