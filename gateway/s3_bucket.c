@@ -293,7 +293,7 @@ static void list_buckets_after(struct s3_request *r)
     gfs_xml_close(&list->xml, "Buckets");
     if (list->is_truncated) {
         gfs_xml_element(&list->xml, "ContinuationToken",
-                        s3_token_text(&r->arena, gfs_slice_str(list->last)));
+                        s3_token_text(&r->arena, gfs_slice_str(list->last), false));
     }
     if (list->prefix.len > 0) {
         gfs_xml_element(&list->xml, "Prefix", list->prefix);
@@ -311,7 +311,9 @@ static enum s3_err parse_list_buckets(struct s3_request *r, struct bucket_list *
         return S3_InvalidArgument;
     }
     const struct s3_param *token = s3_param_find(r, "continuation-token");
-    if (token != NULL && !s3_token_parse(&r->arena, token->value, &list->after)) {
+    bool is_prefix = false;
+    if (token != NULL &&
+        !s3_token_parse(&r->arena, token->value, &list->after, &is_prefix)) {
         *ret_message = "The continuation token provided is incorrect";
         return S3_InvalidArgument;
     }

@@ -14,6 +14,7 @@
 struct list {
     struct s3_list_query query;
     struct gfs_slice after; /* exclusive start of the scan */
+    bool after_is_prefix;
     struct s3_list_xml xml;
     struct gfs_buf out;
     enum gfs_err err;
@@ -48,7 +49,25 @@ struct gfs_slice s3_list_start(struct gfs_slice marker)
     return gfs_slice_of(marker.ptr, GFS_MIN(marker.len, (size_t)GFS_KEY_LEN_MAX));
 }
 
+bool s3_list_is_prefix(struct gfs_slice marker, struct gfs_slice prefix, struct gfs_slice delimiter)
+{
+    if (delimiter.len == 0 || marker.len > GFS_KEY_LEN_MAX ||
+        marker.len < prefix.len + delimiter.len || !gfs_slice_starts(marker, prefix)) {
+        return false;
+    }
+    const char *rest = marker.ptr + prefix.len;
+    const char *first = memmem(rest, marker.len - prefix.len, delimiter.ptr, delimiter.len);
+    return first != NULL && first + delimiter.len == marker.ptr + marker.len;
+}
+
 /* ---- parameters ---- */
+
+static void start_at_marker(struct list *list)
+{
+    const struct s3_list_query *query = &list->query;
+    list->after = query->marker;
+    list->after_is_prefix = s3_list_is_prefix(query->marker, query->prefix, query->delimiter);
+}
 
 static enum s3_err parse_v2(struct s3_request *r, struct list *list, const char **ret_message)
 {
@@ -67,7 +86,7 @@ static enum s3_err parse_v2(struct s3_request *r, struct list *list, const char 
     if (token != NULL) {
         list->query.has_token = true;
         list->query.token = token->value;
-        if (!s3_token_parse(&r->arena, token->value, &list->after)) {
+        if (!s3_token_parse(&r->arena, token->value, &list->after, &list->after_is_prefix)) {
             *ret_message = "The continuation token provided is incorrect";
             return S3_InvalidArgument;
         }
@@ -82,7 +101,7 @@ static enum s3_err parse_versions(struct s3_request *r, struct list *list,
 {
     list->query.marker = s3_param_value(r, "key-marker");
     list->query.version_marker = s3_param_value(r, "version-id-marker");
-    list->after = list->query.marker;
+    start_at_marker(list);
     if (list->query.version_marker.len == 0) {
         return S3_OK;
     }
@@ -113,7 +132,7 @@ static enum s3_err parse(struct s3_request *r, struct list *list, const char **r
     switch (query->kind) {
     case S3_LIST_V1:
         query->marker = s3_param_value(r, "marker");
-        list->after = query->marker;
+        start_at_marker(list);
         return S3_OK;
     case S3_LIST_V2:
         return parse_v2(r, list, ret_message);
@@ -128,6 +147,9 @@ static enum s3_err parse(struct s3_request *r, struct list *list, const char **r
 static enum gfs_err visit(void *arg, const struct meta_list_item *item)
 {
     struct list *list = arg;
+    if (item->key.len > GFS_KEY_LEN_MAX) {
+        return GFS_CORRUPT;
+    }
     if (item->is_prefix) {
         s3_list_xml_prefix(&list->xml, item->key);
         return GFS_OK;
@@ -150,6 +172,7 @@ static void work(struct s3_request *r)
         .prefix = query->prefix,
         .delimiter = query->delimiter,
         .after = s3_list_start(list->after),
+        .after_is_prefix = list->after_is_prefix,
         .max = query->max_keys,
     };
     bool is_truncated = false;

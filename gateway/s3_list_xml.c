@@ -167,7 +167,8 @@ static void add_v2(const struct s3_list_xml *x, bool is_truncated, struct gfs_ar
         gfs_xml_element(out, "ContinuationToken", query->token);
     }
     if (is_truncated) {
-        struct gfs_slice token = s3_token_text(arena, gfs_slice_of(x->last, x->last_len));
+        struct gfs_slice last = gfs_slice_of(x->last, x->last_len);
+        struct gfs_slice token = s3_token_text(arena, last, x->is_last_prefix);
         out->is_full |= token.ptr == NULL;
         gfs_xml_element(out, "NextContinuationToken", token);
     }

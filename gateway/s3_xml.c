@@ -3,7 +3,11 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
-enum { XML_DEPTH_MAX = 16, TOKEN_VERSION = 1 };
+enum {
+    XML_DEPTH_MAX = 16,
+    TOKEN_VERSION = 1,
+    TOKEN_HEAD_LEN = 2, /* version, and 'k' or 'p' */
+};
 
 enum s3_err s3_xml_parse(struct gfs_slice body, const char *root, size_t node_count_max,
                          struct gfs_arena *arena, const struct gfs_xml_node **ret)
@@ -31,22 +35,25 @@ bool s3_xml_is_blank(struct gfs_slice body)
     return true;
 }
 
-struct gfs_slice s3_token_text(struct gfs_arena *arena, struct gfs_slice key)
+struct gfs_slice s3_token_text(struct gfs_arena *arena, struct gfs_slice key, bool is_prefix)
 {
-    char *raw = gfs_arena_alloc(arena, key.len + 1);
-    char *text = gfs_arena_alloc(arena, GFS_BASE64_LEN(key.len + 1) + 1);
+    size_t len = TOKEN_HEAD_LEN + key.len;
+    char *raw = gfs_arena_alloc(arena, len);
+    char *text = gfs_arena_alloc(arena, GFS_BASE64_LEN(len) + 1);
     if (raw == NULL || text == NULL) {
         return (struct gfs_slice){0};
     }
     raw[0] = TOKEN_VERSION;
+    raw[1] = is_prefix ? 'p' : 'k';
     if (key.len > 0) {
-        memcpy(raw + 1, key.ptr, key.len);
+        memcpy(raw + TOKEN_HEAD_LEN, key.ptr, key.len);
     }
-    gfs_base64_encode(raw, key.len + 1, text);
+    gfs_base64_encode(raw, len, text);
     return gfs_slice_str(text);
 }
 
-bool s3_token_parse(struct gfs_arena *arena, struct gfs_slice text, struct gfs_slice *ret)
+bool s3_token_parse(struct gfs_arena *arena, struct gfs_slice text, struct gfs_slice *ret,
+                    bool *ret_is_prefix)
 {
     size_t size = text.len / 4 * 3;
     char *raw = gfs_arena_alloc(arena, size + 1);
@@ -54,9 +61,11 @@ bool s3_token_parse(struct gfs_arena *arena, struct gfs_slice text, struct gfs_s
     if (raw == NULL || gfs_base64_decode(text, raw, size, &len) != GFS_OK) {
         return false;
     }
-    if (len < 2 || len > GFS_KEY_LEN_MAX + 1 || raw[0] != TOKEN_VERSION) {
+    if (len <= TOKEN_HEAD_LEN || len > GFS_KEY_LEN_MAX + TOKEN_HEAD_LEN ||
+        raw[0] != TOKEN_VERSION || (raw[1] != 'k' && raw[1] != 'p')) {
         return false;
     }
-    *ret = gfs_slice_of(raw + 1, len - 1);
+    *ret = gfs_slice_of(raw + TOKEN_HEAD_LEN, len - TOKEN_HEAD_LEN);
+    *ret_is_prefix = raw[1] == 'p';
     return true;
 }

@@ -12,8 +12,9 @@ enum s3_err s3_xml_parse(struct gfs_slice body, const char *root, size_t node_co
 /* True when there is nothing but white space. */
 bool s3_xml_is_blank(struct gfs_slice body);
 
-/* Opaque continuation tokens: base64 of a version byte and the last key or prefix that was shown.
- * The text is in the arena; .ptr is NULL when that is full. */
-struct gfs_slice s3_token_text(struct gfs_arena *arena, struct gfs_slice key);
+/* Opaque continuation tokens: base64 of a version byte, what was shown last (a key or a common
+ * prefix) and its bytes. The text is in the arena; .ptr is NULL when that is full. */
+struct gfs_slice s3_token_text(struct gfs_arena *arena, struct gfs_slice key, bool is_prefix);
 /* False: no token of this store. ret is in the arena. */
-bool s3_token_parse(struct gfs_arena *arena, struct gfs_slice text, struct gfs_slice *ret);
+bool s3_token_parse(struct gfs_arena *arena, struct gfs_slice text, struct gfs_slice *ret,
+                    bool *ret_is_prefix);
