@@ -39,6 +39,9 @@ enum s3_action {
 
 enum s3_flags {
     S3_NEEDS_BUCKET = 1, /* r->bucket_rec is filled, else NoSuchBucket, before start */
+    /* x-amz-checksum-* headers are about the object and checked by the operation, not about the
+     * XML body */
+    S3_CHECKSUM_OF_OBJECT = 2,
 };
 
 /* Immutable table entry. */

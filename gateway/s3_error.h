@@ -43,6 +43,7 @@
     X(NoSuchBucket, 404, "The specified bucket does not exist.")                                   \
     X(NoSuchBucketPolicy, 404, "The bucket policy does not exist.")                                \
     X(NoSuchCORSConfiguration, 404, "The CORS configuration does not exist.")                      \
+    X(NoSuchConfiguration, 404, "The specified configuration does not exist.")                     \
     X(NoSuchKey, 404, "The specified key does not exist.")                                         \
     X(NoSuchLifecycleConfiguration, 404, "The lifecycle configuration does not exist.")            \
     X(NoSuchObjectLockConfiguration, 404, "The specified object does not have an ObjectLock configuration.") \
