@@ -29,6 +29,7 @@
     X(InvalidRange, 416, "The requested range is not satisfiable.")                                \
     X(InvalidRequest, 400, "Invalid Request.")                                                     \
     X(InvalidStorageClass, 400, "The storage class that you specified is not valid.")              \
+    X(InvalidToken, 400, "The provided token is malformed or otherwise not valid.")                \
     X(InvalidURI, 400, "The specified URI couldn't be parsed.")                                    \
     X(KeyTooLongError, 400, "Your key is too long.")                                               \
     X(MalformedPOSTRequest, 400, "The body of your POST request is not well-formed multipart/form-data.") \

@@ -14,7 +14,7 @@ FILES = int(os.environ.get("GOODFS_TREE_FILES", "10000"))
 
 
 def make_tree(folder, count):
-    """Files of 0 to 4,000 bytes in folders of about 100; names with what shells and URLs dislike."""
+    """Files of 0 to 4,000 bytes, 100 a folder; names with what shells and URLs dislike."""
     rng = random.Random(count)
     for index in range(count):
         parent = os.path.join(folder, f"d{index // 1000}", f"e {index // 100 % 10}")
