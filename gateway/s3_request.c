@@ -226,7 +226,7 @@ static enum s3_err check_content_md5(struct s3_request *r, const char **ret_mess
 static enum s3_err check_xml_checksum(struct s3_request *r, const char **ret_message)
 {
     struct s3_declared_checksum declared;
-    if (r->op->body != S3_BODY_XML) {
+    if (r->op->body != S3_BODY_XML || (r->op->flags & S3_CHECKSUM_OF_OBJECT) != 0) {
         return S3_OK;
     }
     enum s3_err err = s3_declared_checksum(r, &declared, ret_message);
