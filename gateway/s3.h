@@ -158,8 +158,10 @@ bool s3_upload_id_parse(struct gfs_slice text, uint8_t ret[META_UPLOAD_ID_LEN]);
 struct gfs_slice s3_upload_id_text(struct gfs_arena *arena, const uint8_t id[META_UPLOAD_ID_LEN]);
 /* Key or prefix in a listing: percent-encoded when encode, else as it is. */
 void s3_xml_key(struct gfs_buf *xml, const char *element, struct gfs_slice key, bool encode);
-/* <Owner> or <Initiator> of the one account. */
+/* <Owner> or <Initiator> of the one account; r may be NULL. */
 void s3_xml_owner(struct gfs_buf *xml, const char *element, const struct s3_request *r);
+/* Canonical user id of the one account. */
+const char *s3_owner_id(void);
 /* Storage class as shown: "STANDARD" when empty. */
 struct gfs_slice s3_storage_class_text(const struct meta_object *object);
 /* True for 3..63 characters by S3's naming rules. */

@@ -136,6 +136,11 @@ void s3_xml_owner(struct gfs_buf *xml, const char *element, const struct s3_requ
     gfs_xml_close(xml, element);
 }
 
+const char *s3_owner_id(void)
+{
+    return OWNER_ID;
+}
+
 struct gfs_slice s3_storage_class_text(const struct meta_object *object)
 {
     return object->storage_class.len == 0 ? GFS_SLICE_LITERAL("STANDARD") : object->storage_class;

@@ -124,6 +124,7 @@ static inline struct low *get(void)
     ("docs-paths", "README.md", "see `tests/have.c#a_name`, `tests/*.c`, `a/b`, `tests/`\n"),
     ("forbidden-words", "README.md", "a session token; CreateSession; boto3.session.Session()\n"),
     ("forbidden-words", "README.md", "the $HOME/work/x folder\n"),
+    ("forbidden-words", "libgoodfs/low.c", 'send(session, "session"); /* of the TLS session */\n'),
     ("unfinished", "libgoodfs/low.c", 'mkdtemp("/tmp/xXXXXXX");\n'),
 ]
 
