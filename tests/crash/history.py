@@ -5,7 +5,7 @@ by the kills. A key's possible values after a kill:
   - the value at the start of the epoch, while no operation on the key was acknowledged in it;
   - an acknowledged operation's, unless another acknowledged one began after it had ended;
   - any unanswered operation's: it may have been carried out, or not.
-ABSENT is a value like the others: deletes write it. After an audit the state found is the new start.
+ABSENT is a value like the others: deletes write it. What an audit finds is the new start.
 """
 import dataclasses
 import hashlib

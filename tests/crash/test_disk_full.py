@@ -68,7 +68,8 @@ class DiskFull(unittest.TestCase):
         self.assertEqual(set(listed), set(self.acked))
         for key, digest in self.acked.items():
             reply = self.lean.request("GET", f"/full/{key}")
-            self.assertEqual((reply.status, hashlib.md5(reply.body).hexdigest()), (200, digest), key)
+            self.assertEqual((reply.status, hashlib.md5(reply.body).hexdigest()), (200, digest),
+                             key)
 
     def delete(self, keys):
         for key in keys:

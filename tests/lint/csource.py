@@ -23,6 +23,17 @@ def blank(text):
     return TOKEN.sub(fill, text)
 
 
+def only_comments(text):
+    """Same length and line breaks, everything outside comments a space."""
+    hidden, end = [], 0
+    for match in TOKEN.finditer(text):
+        hidden.append(re.sub(r"[^\n]", " ", text[end:match.start()]))
+        token = match[0]
+        hidden.append(token if token[0] == "/" else re.sub(r"[^\n]", " ", token))
+        end = match.end()
+    return "".join(hidden) + re.sub(r"[^\n]", " ", text[end:])
+
+
 def without_preprocessor(code):
     """Blanks directives, with their continued lines."""
     return re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*",

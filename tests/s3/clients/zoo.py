@@ -39,13 +39,15 @@ class Client:
         """Why it cannot run here; None when it can."""
         return None if shutil.which(cls.program) else f"{cls.program} is not installed"
 
-    def run(self, *command, ok=True):
+    def run(self, *command):
+        """Standard output; standard error is in self.log."""
         done = subprocess.run(command, env=self.env, cwd=self.home, capture_output=True, text=True,
                               timeout=COMMAND_LIMIT_S, stdin=subprocess.DEVNULL, check=False)
-        if ok and done.returncode != 0:
+        if done.returncode != 0:
             raise ClientFailed(f"{' '.join(command)}\nended with {done.returncode}\n"
                                f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-        return done.stdout + done.stderr
+        self.log = done.stderr
+        return done.stdout
 
 
 class DebianAws(Client):
@@ -209,7 +211,8 @@ class Rclone(Client):
         self.cmd("rmdir", f"G:{bucket}")
 
     def sync(self, source, target):
-        return "".join(line for line in self.cmd("sync", "-v", source, target).splitlines(True)
+        self.cmd("sync", "-v", source, target)
+        return "".join(line for line in self.log.splitlines(True)
                        if ": Copied" in line or ": Deleted" in line)
 
     def tree_target(self, bucket):
