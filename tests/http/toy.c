@@ -12,6 +12,7 @@ enum toy_job { TOY_RESUME, TOY_REPLY };
 
 struct toy {
     struct toy_counts counts;
+    _Atomic(struct http_loop *) last_loop;
     char *bytes; /* TOY_BYTES_MAX of the pattern, and a period more */
     pthread_t worker;
     pthread_mutex_t lock;
@@ -37,6 +38,11 @@ struct toy_request {
 struct toy_counts *toy_counts(struct toy *toy)
 {
     return &toy->counts;
+}
+
+struct http_loop *toy_last_loop(struct toy *toy)
+{
+    return atomic_load(&toy->last_loop);
 }
 
 static void reply_text(struct toy_request *request, int status, const char *text)
@@ -167,12 +173,15 @@ static void on_begin(void *arg, struct http_exchange *x)
     request->toy = arg;
     request->x = x;
     http_exchange_set_data(x, request);
+    atomic_store(&request->toy->last_loop, http_exchange_loop(x));
     atomic_fetch_add(&request->toy->counts.begun, 1);
     struct gfs_slice path = http_exchange_request(x)->raw_path;
-    for (size_t i = 1; i < path.len; i++) {
-        if (path.ptr[i] >= '0' && path.ptr[i] <= '9') {
-            request->size = request->size * 10 + (uint64_t)(path.ptr[i] - '0');
-        }
+    size_t digit = 0;
+    while (digit < path.len && (path.ptr[digit] < '0' || path.ptr[digit] > '9')) {
+        digit++;
+    }
+    for (; digit < path.len && path.ptr[digit] >= '0' && path.ptr[digit] <= '9'; digit++) {
+        request->size = request->size * 10 + (uint64_t)(path.ptr[digit] - '0');
     }
     if (is_path(request, "/refuse")) {
         reply_text(request, 403, "refused");

@@ -28,3 +28,4 @@ struct toy *toy_new(void);
 void toy_free(struct toy *toy); /* after http_server_stop */
 struct http_handler toy_handler(struct toy *toy);
 struct toy_counts *toy_counts(struct toy *toy);
+struct http_loop *toy_last_loop(struct toy *toy); /* of the last exchange begun */

@@ -162,6 +162,11 @@ def layer_folders(tree):
                 yield path, line, f"{folder(path)} may not include {name}"
 
 
+def rank_of(tree, path):
+    """By its own name, as `auth.h`, or by that of the pair, as `auth`."""
+    return tree.ranks.get(path, tree.ranks.get(path.rsplit(".", 1)[0]))
+
+
 @check
 def layer_files(tree):
     """Within a folder includes point strictly down. A .c without a rank is above all headers."""
@@ -169,15 +174,15 @@ def layer_files(tree):
         if "*" in tree.includes_of.get(folder(path), ["*"]):
             continue
         own = path.rsplit(".", 1)[0]
-        rank = tree.ranks.get(own)
+        rank = rank_of(tree, path)
         if rank is None and path.endswith(".h"):
             yield path, 1, "header has no rank in tests/lint/layers.txt"
             continue
         for line, kind, name in tree.source(path).includes():
-            other = name.rsplit(".", 1)[0]
-            if kind != '"' or folder(name) != folder(path) or other == own or rank is None:
+            if kind != '"' or folder(name) != folder(path) or rank is None or \
+                    name.rsplit(".", 1)[0] == own:
                 continue
-            if other in tree.ranks and tree.ranks[other] >= rank:
+            if (rank_of(tree, name) or 0) >= rank:
                 yield path, line, f"includes {name}, which does not rank below it"
 
 
@@ -414,6 +419,28 @@ def docs_paths(tree):
                 elif symbol and not any(re.search(rf"\b{symbol}\b", tree.text(other))
                                         for other in found):
                     yield path, number, f"{name} holds no {symbol}"
+
+
+REQUEST_HEADER = re.compile(r'"((?:x-amz-[a-z0-9-]+|content-[a-z0-9-]+|if-[a-z-]+|cache-control|'
+                            r'expires|range|expect|transfer-encoding|authorization))"')
+OPERATION = re.compile(r"const struct s3_op \w+ = \{\s*\.name = \"(\w+)\"")
+
+
+@check
+def docs_s3(tree):
+    """docs/S3.md names each operation and each header that the gateway reads or sends."""
+    if "docs/S3.md" not in tree.file_set:
+        return
+    text = tree.text("docs/S3.md").lower()
+    for path in tree.c_files((".c",)):
+        if folder(path) != "gateway":
+            continue
+        for pattern in (REQUEST_HEADER, OPERATION):
+            for match in pattern.finditer(tree.text(path)):
+                name = match[1].rstrip("-")
+                if not re.search(rf"\b{re.escape(name.lower())}\b", text):
+                    line = tree.text(path).count("\n", 0, match.start()) + 1
+                    yield path, line, f"docs/S3.md does not name {match[1]}"
 
 
 FORBIDDEN = [
