@@ -39,7 +39,8 @@ static void run(const struct auth_result *auth, uint64_t decoded_len, struct gfs
     while (done < body.len && ret->err == S3_OK) {
         size_t wanted = step_state == 0 ? body.len : fuzz_step(&step_state);
         size_t taken = 0, len = GFS_MIN(wanted, body.len - done);
-        ret->err = aws_chunked_feed(chunked, body.ptr + done, len, sink, ret, &taken, &ret->message);
+        ret->err =
+            aws_chunked_feed(chunked, body.ptr + done, len, sink, ret, &taken, &ret->message);
         FUZZ_CHECK(taken <= len);
         done += taken;
     }
@@ -57,8 +58,8 @@ static void run(const struct auth_result *auth, uint64_t decoded_len, struct gfs
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum auth_payload forms[] = {
-        AUTH_PAYLOAD_CHUNKS, AUTH_PAYLOAD_CHUNKS_TRAILER, AUTH_PAYLOAD_UNSIGNED_TRAILER};
+    static const enum auth_payload forms[] = {AUTH_PAYLOAD_CHUNKS, AUTH_PAYLOAD_CHUNKS_TRAILER,
+                                              AUTH_PAYLOAD_UNSIGNED_TRAILER};
     struct auth_result auth = {.amz_date = "20261121T065810Z",
                                .scope = "20261121/us-east-1/s3/aws4_request"};
     uint8_t seed[GFS_SHA256_LEN];

@@ -1,5 +1,5 @@
-/* Input: a byte for the splitting, a line for the Content-Type, the body. Any split of the body, and
- * any sink, must give the same fields, file and end. */
+/* Input: a byte for the splitting, a line for the Content-Type, the body. Any split of the body,
+ * and any sink, must give the same fields, file and end. */
 #include "fuzz.h"
 #include "gateway/form_data.h"
 #include "libgoodfs/buf.h"

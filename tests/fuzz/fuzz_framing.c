@@ -1,6 +1,6 @@
-/* Input: a byte of flags, "METHOD TARGET\n", and header lines as on the wire. They are put in the form
- * in which the HTTP library leaves them (or left alone); what passes must hold no control bytes and
- * one framing only. */
+/* Input: a byte of flags, "METHOD TARGET\n", and header lines as on the wire. They are put in the
+ * form in which the HTTP library leaves them (or left alone); what passes must hold no control
+ * bytes and one framing only. */
 #include "fuzz.h"
 #include "gateway/http_framing.h"
 #include "libgoodfs/limits.h"

@@ -4,7 +4,10 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
-#define TEXT(text) {(text), sizeof(text) - 1}
+#define TEXT(text)                                                                                 \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
 #define NOW_MS 1795244290000 /* 2026-11-21T06:58:10Z */
 
 static const struct form_data_field fields[] = {{TEXT("key"), TEXT("user/eric/pic.jpg")},
@@ -16,9 +19,8 @@ static void check(struct gfs_slice policy)
     struct gfs_arena arena;
     struct post_policy_range range;
     const char *message = NULL;
-    struct post_policy_form form = {.bucket = TEXT("pics"),
-                                    .field_count = GFS_COUNT(fields),
-                                    .fields = fields};
+    struct post_policy_form form = {
+        .bucket = TEXT("pics"), .field_count = GFS_COUNT(fields), .fields = fields};
     gfs_arena_init(&arena, 1 << 20);
     enum s3_err err = post_policy_check(policy, NOW_MS, &form, &arena, &range, &message);
     FUZZ_CHECK(err == S3_OK || err == S3_AccessDenied || err == S3_InvalidPolicyDocument ||

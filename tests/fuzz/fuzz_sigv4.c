@@ -1,5 +1,6 @@
-/* Input: "METHOD TARGET\n" and "name:value\n" lines. It must be answered without harm, nothing but the
- * known key may verify, and what is signed here must verify, whatever the target and headers are. */
+/* Input: "METHOD TARGET\n" and "name:value\n" lines. It must be answered without harm, nothing but
+ * the known key may verify, and what is signed here must verify, whatever the target and headers
+ * are. */
 #include "fuzz.h"
 #include "gateway/auth.h"
 #include "libgoodfs/limits.h"
@@ -46,7 +47,8 @@ static bool names_auth(struct gfs_slice query)
     if (query.len > sizeof decoded || gfs_uri_decode(query, true, decoded, &len) != GFS_OK) {
         return true;
     }
-    return memmem(decoded, len, "X-Amz-", 6) != NULL || memmem(decoded, len, "Signature", 9) != NULL ||
+    return memmem(decoded, len, "X-Amz-", 6) != NULL ||
+           memmem(decoded, len, "Signature", 9) != NULL ||
            memmem(decoded, len, "AWSAccessKeyId", 14) != NULL;
 }
 
@@ -59,7 +61,8 @@ static void sign_and_verify(const struct auth_options *options, const struct htt
     struct auth_result result;
     struct auth_detail detail;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < request->header_count && count < GFS_HEADER_COUNT_MAX - OWN_COUNT; i++) {
+    for (uint32_t i = 0; i < request->header_count && count < GFS_HEADER_COUNT_MAX - OWN_COUNT;
+         i++) {
         if (is_name(request->headers[i].name) && !is_own(request->headers[i].name)) {
             headers[count++] = request->headers[i];
         }

@@ -1,5 +1,5 @@
-/* Input: any bytes, through every codec: what is written must be read back, and what is read must be
- * written alike. */
+/* Input: any bytes, through every codec: what is written must be read back, and what is read must
+ * be written alike. */
 #include "fuzz.h"
 #include "gateway/auth_query.h"
 #include "libgoodfs/mem.h"
@@ -53,8 +53,8 @@ static void uri(struct gfs_slice bytes)
         if (end != NULL) {
             gfs_buf_clear(&out);
             gfs_uri_encode(&out, gfs_slice_of(decoded, len), false);
-            FUZZ_CHECK(gfs_slice_eq(gfs_buf_slice(&out),
-                                    gfs_slice_of(recoded, (size_t)(end - recoded))));
+            FUZZ_CHECK(
+                gfs_slice_eq(gfs_buf_slice(&out), gfs_slice_of(recoded, (size_t)(end - recoded))));
         }
     }
     gfs_buf_fini(&out);
