@@ -33,6 +33,26 @@ void s3_list_xml_fini(struct s3_list_xml *x)
     gfs_buf_fini(&x->owner);
 }
 
+/* ---- where a listing begins ---- */
+
+struct gfs_slice s3_list_start(struct gfs_slice marker)
+{
+    return gfs_slice_of(marker.ptr, GFS_MIN(marker.len, (size_t)GFS_KEY_LEN_MAX));
+}
+
+bool s3_list_is_prefix(struct gfs_slice marker, struct gfs_slice prefix, struct gfs_slice delimiter)
+{
+    if (delimiter.len == 0 || marker.len > GFS_KEY_LEN_MAX ||
+        marker.len < prefix.len + delimiter.len || !gfs_slice_starts(marker, prefix)) {
+        return false;
+    }
+    const char *rest = marker.ptr + prefix.len;
+    const char *first = memmem(rest, marker.len - prefix.len, delimiter.ptr, delimiter.len);
+    return first != NULL && first + delimiter.len == marker.ptr + marker.len;
+}
+
+/* ---- entries ---- */
+
 /* Printable ASCII without the four that XML escapes: nearly every key there is. */
 static bool is_plain(struct gfs_slice text)
 {
