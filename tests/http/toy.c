@@ -176,10 +176,12 @@ static void on_begin(void *arg, struct http_exchange *x)
     atomic_store(&request->toy->last_loop, http_exchange_loop(x));
     atomic_fetch_add(&request->toy->counts.begun, 1);
     struct gfs_slice path = http_exchange_request(x)->raw_path;
-    for (size_t i = 1; i < path.len; i++) {
-        if (path.ptr[i] >= '0' && path.ptr[i] <= '9') {
-            request->size = request->size * 10 + (uint64_t)(path.ptr[i] - '0');
-        }
+    size_t digit = 0;
+    while (digit < path.len && (path.ptr[digit] < '0' || path.ptr[digit] > '9')) {
+        digit++;
+    }
+    for (; digit < path.len && path.ptr[digit] >= '0' && path.ptr[digit] <= '9'; digit++) {
+        request->size = request->size * 10 + (uint64_t)(path.ptr[digit] - '0');
     }
     if (is_path(request, "/refuse")) {
         reply_text(request, 403, "refused");

@@ -261,7 +261,7 @@ Test(auth_refusals, presigned_parameters_must_be_whole_and_within_bounds)
 
 Test(auth_refusals, a_credential_in_the_query_does_not_help_a_header)
 {
-    static const char *const queries[] = {"X-Amz-Signature=" ZEROS, "X-Amz-Credential=A", ALGO,
+    static const char *const queries[] = {("X-Amz-Signature=" ZEROS), "X-Amz-Credential=A", ALGO,
                                           "AWSAccessKeyId=A", "Signature=x"};
     for (size_t i = 0; i < GFS_COUNT(queries); i++) {
         struct fixture *f = fixture_new("GET", "/b", queries[i], BASE);
