@@ -87,6 +87,14 @@ static void remember(struct s3_list_xml *x, struct gfs_slice key, bool is_prefix
     x->count++;
 }
 
+/* Room is ENTRY_TAIL_MAX, asserted by the caller. */
+static char *put_str(char *at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
 static char *put_u64(char *at, uint64_t value)
 {
     char digits[20];
@@ -103,14 +111,14 @@ static char *put_u64(char *at, uint64_t value)
 
 static char *put_etag(char *at, const struct meta_object *object)
 {
-    at = stpcpy(at, "<ETag>&quot;");
+    at = put_str(at, "<ETag>&quot;");
     gfs_hex_encode(object->etag, sizeof object->etag, at);
     at += 2 * sizeof object->etag;
     if (object->etag_parts > 0) {
         *at++ = '-';
         at = put_u64(at, object->etag_parts);
     }
-    return stpcpy(at, "&quot;</ETag>");
+    return put_str(at, "&quot;</ETag>");
 }
 
 static char *put_checksum(char *at, const struct meta_checksum *checksum)
@@ -118,11 +126,11 @@ static char *put_checksum(char *at, const struct meta_checksum *checksum)
     if (checksum->algo == META_CHECKSUM_NONE) {
         return at;
     }
-    at = stpcpy(at, "<ChecksumAlgorithm>");
-    at = stpcpy(at, s3_checksum_name(checksum->algo));
-    at = stpcpy(at, "</ChecksumAlgorithm><ChecksumType>");
-    at = stpcpy(at, s3_checksum_type_name(checksum->type));
-    return stpcpy(at, "</ChecksumType>");
+    at = put_str(at, "<ChecksumAlgorithm>");
+    at = put_str(at, s3_checksum_name(checksum->algo));
+    at = put_str(at, "</ChecksumAlgorithm><ChecksumType>");
+    at = put_str(at, s3_checksum_type_name(checksum->type));
+    return put_str(at, "</ChecksumType>");
 }
 
 void s3_list_xml_object(struct s3_list_xml *x, struct gfs_slice key,
@@ -136,18 +144,18 @@ void s3_list_xml_object(struct s3_list_xml *x, struct gfs_slice key,
     if (start == NULL) {
         return;
     }
-    char *at = stpcpy(start, "</Key>");
+    char *at = put_str(start, "</Key>");
     if (is_version) {
-        at = stpcpy(at, "<VersionId>null</VersionId><IsLatest>true</IsLatest>");
+        at = put_str(at, "<VersionId>null</VersionId><IsLatest>true</IsLatest>");
     }
-    at = stpcpy(at, "<LastModified>");
+    at = put_str(at, "<LastModified>");
     gfs_iso_date(object->mtime_ms, at);
-    at = stpcpy(at + GFS_ISO_DATE_LEN, "</LastModified>");
+    at = put_str(at + GFS_ISO_DATE_LEN, "</LastModified>");
     at = put_etag(at, object);
     at = put_checksum(at, &object->checksum);
-    at = stpcpy(at, "<Size>");
+    at = put_str(at, "<Size>");
     at = put_u64(at, object->size);
-    at = stpcpy(at, "</Size>");
+    at = put_str(at, "</Size>");
     GFS_ASSERT(at - start < ENTRY_TAIL_MAX);
     out->len += (size_t)(at - start);
     gfs_buf_add_slice(out, gfs_buf_slice(&x->owner));

@@ -6,8 +6,8 @@
 
 enum { PART_COUNT = 3, PART_LEN = 5 * 1024 * 1024, LAST_LEN = 1234 };
 
-/* An upload of three parts (numbers 1, 5, 9) with real checksums of real bytes, and the request that
- * completes it. */
+/* An upload of three parts (numbers 1, 5, 9) with real checksums of real bytes, and the request
+ * that completes it. */
 struct rig {
     struct gfs_arena arena;
     char *bytes;

@@ -101,9 +101,10 @@ static enum s3_err parse_many(int count)
     gfs_buf_init(&body, GFS_XML_BODY_MAX);
     gfs_buf_add_str(&body, "<CompleteMultipartUpload>");
     for (int i = 1; i <= count; i++) {
-        gfs_buf_printf(&body, "<Part><PartNumber>%d</PartNumber><ETag>&quot;" MD5_HEX
-                              "&quot;</ETag><ChecksumSHA256>"
-                              "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=</ChecksumSHA256></Part>",
+        gfs_buf_printf(&body,
+                       "<Part><PartNumber>%d</PartNumber><ETag>&quot;" MD5_HEX "&quot;</ETag>"
+                       "<ChecksumSHA256>47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+                       "</ChecksumSHA256></Part>",
                        i);
     }
     gfs_buf_add_str(&body, "</CompleteMultipartUpload>");
