@@ -50,7 +50,10 @@ struct auth_detail {
     int64_t server_time_s;
 };
 
-/* Verifies header or query authentication. S3_OK also for anonymous requests (authorisation decides
+/* The path counts as decoded once, with an escaped '/' apart from a plain one; in the query '+' is a
+ * space. Whoever routes the request must read it the same way.
+ *
+ * Verifies header or query authentication. S3_OK also for anonymous requests (authorisation decides
  * later). Rules N01-N05, N11-N13: two mechanisms at once, repeated Authorization, unsigned x-amz-*
  * or host headers, unsorted or empty SignedHeaders, scope that differs from the date, skew over 15
  * minutes, expiry over 7 days: each its exact error and message. If accept-encoding is signed and
@@ -69,6 +72,7 @@ enum s3_err auth_verify_post(const struct auth_options *options,
                              struct auth_result *ret, struct auth_detail *ret_detail);
 
 /* Signs like a client does (bench, tests, goodfsctl): adds nothing, returns the Authorization value
- * in the arena. headers must hold host, x-amz-date, x-amz-content-sha256. */
+ * in the arena. headers must hold host, x-amz-date, x-amz-content-sha256; all are signed. NULL when
+ * one is missing, the target is malformed or the arena is full. */
 char *auth_sign(struct gfs_slice access_key, struct gfs_slice secret, struct gfs_slice region,
                 const struct http_request *request, struct gfs_arena *arena);

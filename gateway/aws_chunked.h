@@ -4,7 +4,7 @@
 
 #include "gateway/auth.h"
 
-struct aws_chunked; /* heap, about 500 bytes */
+struct aws_chunked; /* heap, about 1 KiB */
 
 /* auth: signing key, seed and scope for the signed forms; decoded_len: x-amz-decoded-content-length.
  * declared_trailer: lower-case name from x-amz-trailer, empty when none. Never NULL. */

@@ -146,7 +146,11 @@ FOLD_TARGET static inline block128 block_fold(block128 value, block128 key)
                          _mm_clmulepi64_si128(value, key, 0x11));
 }
 #else
+#if defined(__clang__) /* the two compilers spell it differently */
+#define FOLD_TARGET __attribute__((target("aes")))
+#else
 #define FOLD_TARGET __attribute__((target("+crypto")))
+#endif
 typedef uint64x2_t block128;
 
 static bool has_carryless(void)
