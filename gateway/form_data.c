@@ -1,9 +1,9 @@
 /* States:
  *
- *   START --boundary--> AFTER --CRLF--> HEADERS --empty line--> VALUE | FILE | SKIPPED
- * --boundary--+ ^ |                                                                       | |
- * +--"--"--> CLOSED (at most CR LF follows)                               |
- *                        +-------------------------------------------------------------------------+
+ *   START --boundary--> AFTER --CRLF--> HEADERS --empty line--> VALUE | FILE_BYTES | SKIPPED
+ *                        ^ |                                               |
+ *                        | +--"--"--> CLOSED (at most CR LF follows)       |
+ *                        +------------------------boundary-----------------+
  *
  * The delimiter is CR LF "--" boundary, and a boundary cannot hold CR: so where a match breaks off,
  * the bytes held back are payload as they are, and only the breaking byte can begin a new match. */

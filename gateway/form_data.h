@@ -10,7 +10,6 @@
 enum {
     FORM_DATA_FIELDS_LEN_MAX = 20 * 1024, /* bytes of body before the file's, AWS */
     FORM_DATA_FIELD_COUNT_MAX = 256,
-    FORM_DATA_BOUNDARY_LEN_MAX = 70, /* RFC 2046 */
 };
 
 struct form_data;

@@ -1,6 +1,5 @@
 #include "gateway/form_data_header.h"
 
-#include "gateway/form_data.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
