@@ -4,6 +4,7 @@
 #include "gateway/gateway_state.h"
 #include "gateway/s3_complete.h"
 #include "gateway/s3_list_params.h"
+#include "gateway/s3_list_xml.h"
 #include "gateway/s3_ops.h"
 #include "gateway/s3_xml.h"
 #include "libgoodfs/mem.h"
