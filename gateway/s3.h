@@ -75,7 +75,7 @@ struct s3_request {
     char request_id[17];
     enum s3_level level;
     struct gfs_slice bucket, key; /* decoded; NUL-terminated */
-    struct gfs_slice resource;    /* raw path, for error bodies */
+    struct gfs_slice host;        /* as the client named it */
     uint32_t param_count;
     struct s3_param *params;
     struct auth_result auth;

@@ -247,7 +247,7 @@ static void add_bucket(struct bucket_list *list, const struct meta_bucket *bucke
         gfs_xml_element_str(&list->xml, "BucketRegion", region_text(bucket));
     }
     gfs_xml_close(&list->xml, "Bucket");
-    (void)strcpy(list->last, bucket->name);
+    memcpy(list->last, bucket->name, sizeof list->last);
     list->count++;
 }
 
@@ -278,7 +278,7 @@ static void list_buckets_work(struct s3_request *r)
                 add_bucket(list, &buckets[i]);
             }
         }
-        (void)strcpy(after, buckets[count - 1].name);
+        memcpy(after, buckets[count - 1].name, sizeof after);
         position = gfs_slice_str(after);
     }
 }

@@ -10,10 +10,3 @@ enum s3_err s3_list_encoding(const struct s3_request *r, bool *ret_is_encoded,
  * cut. S3_InvalidArgument with a message in the arena. */
 enum s3_err s3_list_max(struct s3_request *r, const char *name, uint32_t *ret,
                         const char **ret_message);
-/* An exclusive start that compares with every possible key as `marker` does and is no longer than a
- * key can be. */
-struct gfs_slice s3_list_start(struct gfs_slice marker);
-/* True when the marker is a whole common prefix of this listing, so that everything under it has
- * been shown: markers carry no other sign of it. */
-bool s3_list_is_prefix(struct gfs_slice marker, struct gfs_slice prefix,
-                       struct gfs_slice delimiter);

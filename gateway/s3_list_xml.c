@@ -33,6 +33,26 @@ void s3_list_xml_fini(struct s3_list_xml *x)
     gfs_buf_fini(&x->owner);
 }
 
+/* ---- where a listing begins ---- */
+
+struct gfs_slice s3_list_start(struct gfs_slice marker)
+{
+    return gfs_slice_of(marker.ptr, GFS_MIN(marker.len, (size_t)GFS_KEY_LEN_MAX));
+}
+
+bool s3_list_is_prefix(struct gfs_slice marker, struct gfs_slice prefix, struct gfs_slice delimiter)
+{
+    if (delimiter.len == 0 || marker.len > GFS_KEY_LEN_MAX ||
+        marker.len < prefix.len + delimiter.len || !gfs_slice_starts(marker, prefix)) {
+        return false;
+    }
+    const char *rest = marker.ptr + prefix.len;
+    const char *first = memmem(rest, marker.len - prefix.len, delimiter.ptr, delimiter.len);
+    return first != NULL && first + delimiter.len == marker.ptr + marker.len;
+}
+
+/* ---- entries ---- */
+
 /* Printable ASCII without the four that XML escapes: nearly every key there is. */
 static bool is_plain(struct gfs_slice text)
 {
@@ -67,6 +87,14 @@ static void remember(struct s3_list_xml *x, struct gfs_slice key, bool is_prefix
     x->count++;
 }
 
+/* Room is ENTRY_TAIL_MAX, asserted by the caller. */
+static char *put_str(char *at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
 static char *put_u64(char *at, uint64_t value)
 {
     char digits[20];
@@ -83,14 +111,14 @@ static char *put_u64(char *at, uint64_t value)
 
 static char *put_etag(char *at, const struct meta_object *object)
 {
-    at = stpcpy(at, "<ETag>&quot;");
+    at = put_str(at, "<ETag>&quot;");
     gfs_hex_encode(object->etag, sizeof object->etag, at);
     at += 2 * sizeof object->etag;
     if (object->etag_parts > 0) {
         *at++ = '-';
         at = put_u64(at, object->etag_parts);
     }
-    return stpcpy(at, "&quot;</ETag>");
+    return put_str(at, "&quot;</ETag>");
 }
 
 static char *put_checksum(char *at, const struct meta_checksum *checksum)
@@ -98,11 +126,11 @@ static char *put_checksum(char *at, const struct meta_checksum *checksum)
     if (checksum->algo == META_CHECKSUM_NONE) {
         return at;
     }
-    at = stpcpy(at, "<ChecksumAlgorithm>");
-    at = stpcpy(at, s3_checksum_name(checksum->algo));
-    at = stpcpy(at, "</ChecksumAlgorithm><ChecksumType>");
-    at = stpcpy(at, s3_checksum_type_name(checksum->type));
-    return stpcpy(at, "</ChecksumType>");
+    at = put_str(at, "<ChecksumAlgorithm>");
+    at = put_str(at, s3_checksum_name(checksum->algo));
+    at = put_str(at, "</ChecksumAlgorithm><ChecksumType>");
+    at = put_str(at, s3_checksum_type_name(checksum->type));
+    return put_str(at, "</ChecksumType>");
 }
 
 void s3_list_xml_object(struct s3_list_xml *x, struct gfs_slice key,
@@ -116,18 +144,18 @@ void s3_list_xml_object(struct s3_list_xml *x, struct gfs_slice key,
     if (start == NULL) {
         return;
     }
-    char *at = stpcpy(start, "</Key>");
+    char *at = put_str(start, "</Key>");
     if (is_version) {
-        at = stpcpy(at, "<VersionId>null</VersionId><IsLatest>true</IsLatest>");
+        at = put_str(at, "<VersionId>null</VersionId><IsLatest>true</IsLatest>");
     }
-    at = stpcpy(at, "<LastModified>");
+    at = put_str(at, "<LastModified>");
     gfs_iso_date(object->mtime_ms, at);
-    at = stpcpy(at + GFS_ISO_DATE_LEN, "</LastModified>");
+    at = put_str(at + GFS_ISO_DATE_LEN, "</LastModified>");
     at = put_etag(at, object);
     at = put_checksum(at, &object->checksum);
-    at = stpcpy(at, "<Size>");
+    at = put_str(at, "<Size>");
     at = put_u64(at, object->size);
-    at = stpcpy(at, "</Size>");
+    at = put_str(at, "</Size>");
     GFS_ASSERT(at - start < ENTRY_TAIL_MAX);
     out->len += (size_t)(at - start);
     gfs_buf_add_slice(out, gfs_buf_slice(&x->owner));

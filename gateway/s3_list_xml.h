@@ -41,3 +41,11 @@ void s3_list_xml_prefix(struct s3_list_xml *x, struct gfs_slice prefix);
  * continuation token. */
 void s3_list_xml_finish(struct s3_list_xml *x, bool is_truncated, struct gfs_arena *arena,
                         struct gfs_buf *out);
+
+/* An exclusive start that compares with every possible key as `marker` does and is no longer than a
+ * key can be. */
+struct gfs_slice s3_list_start(struct gfs_slice marker);
+/* True when the marker is a whole common prefix of this listing, so that everything under it has
+ * been shown: markers carry no other sign of it. */
+bool s3_list_is_prefix(struct gfs_slice marker, struct gfs_slice prefix,
+                       struct gfs_slice delimiter);

@@ -12,9 +12,7 @@ struct put {
     bool is_part;
     bool is_finish_pending; /* the body ended before the upload was looked up */
     struct ingest *in;
-    struct s3_declared_checksum declared;
-    bool has_md5;
-    uint8_t md5[GFS_MD5_LEN];
+    struct s3_declared_digests declared;
     struct meta_object object;
     struct meta_part part;
     struct meta_op op;
@@ -29,21 +27,25 @@ static void fail_message(struct s3_request *r, enum s3_err err, const char *mess
     s3_fail(r, err, message == NULL ? NULL : "%s", message);
 }
 
+enum s3_err s3_declared_digests(struct s3_request *r, struct s3_declared_digests *ret,
+                                const char **ret_message)
+{
+    struct gfs_slice md5 = s3_header(r, "content-md5");
+    ret->has_md5 = md5.ptr != NULL;
+    if (ret->has_md5 && gfs_base64_decode_exact(md5, ret->md5, sizeof ret->md5) != GFS_OK) {
+        *ret_message = "The Content-MD5 you specified is not valid.";
+        return S3_InvalidDigest;
+    }
+    return s3_declared_checksum(r, &ret->checksum, ret_message);
+}
+
 static enum s3_err parse_common(struct s3_request *r, struct put *put, const char **ret_message)
 {
     if (s3_body_length(r) > GFS_PART_SIZE_MAX) {
         return S3_EntityTooLarge;
     }
-    struct gfs_slice md5 = s3_header(r, "content-md5");
-    if (md5.ptr != NULL) {
-        put->has_md5 = true;
-        if (gfs_base64_decode_exact(md5, put->md5, sizeof put->md5) != GFS_OK) {
-            *ret_message = "The Content-MD5 you specified is not valid.";
-            return S3_InvalidDigest;
-        }
-    }
-    enum s3_err err = s3_declared_checksum(r, &put->declared, ret_message);
-    put->algo = put->declared.algo;
+    enum s3_err err = s3_declared_digests(r, &put->declared, ret_message);
+    put->algo = put->declared.checksum.algo;
     return err;
 }
 
@@ -111,12 +113,12 @@ static void upload_after(struct s3_request *r)
         return;
     }
     enum meta_checksum_algo wanted = upload.checksum.algo;
-    if (wanted != META_CHECKSUM_NONE && put->declared.algo != META_CHECKSUM_NONE &&
-        put->declared.algo != wanted) {
+    enum meta_checksum_algo declared = put->declared.checksum.algo;
+    if (wanted != META_CHECKSUM_NONE && declared != META_CHECKSUM_NONE && declared != wanted) {
         s3_fail(r, S3_InvalidRequest,
                 "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
                 "Type: %s",
-                s3_checksum_name(wanted), s3_checksum_name(put->declared.algo));
+                s3_checksum_name(wanted), s3_checksum_name(declared));
         return;
     }
     if (put->algo == META_CHECKSUM_NONE) {
@@ -177,21 +179,22 @@ static size_t put_data(struct s3_request *r, const char *ptr, size_t len)
     return put->in == NULL ? 0 : ingest_data(put->in, ptr, len);
 }
 
-static enum s3_err verify(struct s3_request *r, struct put *put, const char **ret_message)
+enum s3_err s3_verify_digests(struct s3_request *r, struct s3_declared_digests *declared,
+                              const struct ingest_result *result, const char **ret_message)
 {
-    const struct ingest_result *result = ingest_result(put->in);
-    enum s3_err err = checksum_from_trailer(&put->declared, s3_body_trailer(r), ret_message);
+    struct s3_declared_checksum *checksum = &declared->checksum;
+    enum s3_err err = checksum_from_trailer(checksum, s3_body_trailer(r), ret_message);
     if (err != S3_OK) {
         return err;
     }
-    if (put->declared.has_value && memcmp(put->declared.value, result->checksum.value,
-                                          meta_checksum_len(put->declared.algo)) != 0) {
+    if (checksum->has_value && memcmp(checksum->value, result->checksum.value,
+                                      meta_checksum_len(checksum->algo)) != 0) {
         *ret_message = gfs_arena_printf(
             &r->arena, "The %s you specified did not match the calculated checksum.",
-            s3_checksum_name(put->declared.algo));
+            s3_checksum_name(checksum->algo));
         return S3_BadDigest;
     }
-    if (put->has_md5 && memcmp(put->md5, result->md5, sizeof put->md5) != 0) {
+    if (declared->has_md5 && memcmp(declared->md5, result->md5, sizeof declared->md5) != 0) {
         *ret_message = "The Content-MD5 you specified did not match what we received.";
         return S3_BadDigest;
     }
@@ -219,17 +222,14 @@ static void committed(struct s3_request *r, struct meta_op *op, enum gfs_err err
     s3_reply_empty(r, 200);
 }
 
-static void fill_object(struct put *put, const struct ingest_result *result)
+void s3_fill_object(struct meta_object *object, const struct ingest_result *result)
 {
-    struct meta_object *object = &put->object;
     object->size = result->size;
     memcpy(object->etag, result->md5, sizeof object->etag);
     object->crc64 = result->crc64;
     object->checksum = result->checksum;
     object->chunk_count = result->chunk_count;
     object->chunks = result->chunks;
-    put->op.kind = META_OBJECT_PUT;
-    put->op.object = object;
 }
 
 static void fill_part(struct put *put, const struct ingest_result *result)
@@ -263,7 +263,9 @@ static void stored(struct s3_request *r, enum gfs_err err)
     if (put->is_part) {
         fill_part(put, result);
     } else {
-        fill_object(put, result);
+        s3_fill_object(&put->object, result);
+        put->op.kind = META_OBJECT_PUT;
+        put->op.object = &put->object;
     }
     s3_commit(r, &put->op, committed);
 }
@@ -271,7 +273,10 @@ static void stored(struct s3_request *r, enum gfs_err err)
 static void checked(struct s3_request *r, enum gfs_err err)
 {
     const char *message = NULL;
-    enum s3_err verdict = err == GFS_OK ? verify(r, r->op_state, &message) : S3_OK;
+    struct put *put = r->op_state;
+    enum s3_err verdict =
+        err == GFS_OK ? s3_verify_digests(r, &put->declared, ingest_result(put->in), &message)
+                      : S3_OK;
     if (verdict != S3_OK && !r->is_replied) {
         fail_message(r, verdict, message);
         return;

@@ -153,6 +153,7 @@ static enum s3_err parse_query(struct s3_request *r)
 
 enum s3_err s3_target_parse(struct s3_request *r)
 {
+    r->host = gfs_arena_copy(&r->arena, s3_header(r, "host"));
     enum s3_err err = parse_path(r);
     return err != S3_OK ? err : parse_query(r);
 }

@@ -51,7 +51,8 @@ static enum s3_err check_unsupported(struct s3_request *r, const char **ret_mess
         const struct http_header *header = &r->http->headers[i];
         if (is_unsupported(header)) {
             *ret_message = gfs_arena_printf(
-                &r->arena, "A header you provided implies functionality that is not implemented: %.*s",
+                &r->arena,
+                "A header you provided implies functionality that is not implemented: %.*s",
                 (int)GFS_MIN(header->name.len, (size_t)100), header->name.ptr);
             return S3_NotImplemented;
         }

@@ -15,42 +15,38 @@
 #include "goodfs/admin.h"
 #include "goodfs/credentials.h"
 #include "goodfs/metrics.h"
-#include "goodfs/settings.h"
+#include "libgoodfs/config.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "metad/shard.h"
 
 enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000 };
 
-static const struct setting table[] = {
-    {"config", NULL, "file of GOODFS_NAME=VALUE lines", false, false},
-    {"listen", "127.0.0.1:9000", "address:port of the S3 endpoint; may be repeated", true, false},
-    {"admin-listen", "", "address:port of metrics and health; none when empty", true, false},
-    {"root-access-key", "", "root access key; made at first start when not set", false, true},
-    {"root-secret-key", "", "root secret key; made at first start when not set", false, true},
-    {"region", "us-east-1", "region that is shown to clients", false, false},
-    {"region-strict", "false", "refuse signatures for another region", false, false},
-    {"domain", "", "host name below which buckets are host names; may be repeated", true, false},
-    {"tls-cert", "", "PEM certificate chain; with tls-key the S3 endpoint speaks https", false,
-     false},
-    {"tls-key", "", "PEM private key; both are read again on SIGHUP", false, false},
-    {"loops", "0", "HTTP threads; 0 = one per processor", false, false},
-    {"workers", "4", "threads for calls that wait for the disk", false, false},
-    {"connections-max", "8192", "connections; more wait in the backlog", false, false},
-    {"idle-timeout-seconds", "60", "a connection without traffic is closed", false, false},
-    {"header-timeout-seconds", "20", "a request's headers must have come", false, false},
-    {"body-rate-min", "1024", "bytes a second a body must come with, over 30 s; 0 = off", false,
-     false},
-    {"ingest-memory-max", "268435456", "bytes of small bodies under way", false, false},
-    {"meta-cache-bytes", "33554432", "bytes of the row cache", false, false},
-    {"gc-grace-seconds", "60", "deleted data stays readable for reads under way", false, false},
-    {"log-level", "info", "error, warn, info or debug", false, false},
-    {NULL, NULL, NULL, false, false},
+static const struct gfs_setting table[] = {
+    {"listen", GFS_CONFIG_LIST, "127.0.0.1:9000", "address:port of the S3 endpoint", 0, 0},
+    {"admin-listen", GFS_CONFIG_LIST, NULL, "address:port of metrics and health", 0, 0},
+    {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
+    {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
+    {"region", GFS_CONFIG_TEXT, "us-east-1", "region that is shown to clients", 0, 0},
+    {"region-strict", GFS_CONFIG_BOOL, "false", "refuse signatures for other regions", 0, 0},
+    {"domain", GFS_CONFIG_LIST, NULL, "host name below which buckets are host names", 0, 0},
+    {"tls-cert", GFS_CONFIG_TEXT, NULL, "PEM certificate chain: the endpoint speaks https", 0, 0},
+    {"tls-key", GFS_CONFIG_TEXT, NULL, "PEM private key; both are read again on SIGHUP", 0, 0},
+    {"loops", GFS_CONFIG_UINT, "0", "HTTP threads; 0 = one per processor", 0, 256},
+    {"workers", GFS_CONFIG_UINT, "4", "threads for calls that wait for the disk", 1, 256},
+    {"connections-max", GFS_CONFIG_UINT, "8192", "more wait in the backlog", 1, 1000000},
+    {"idle-timeout-seconds", GFS_CONFIG_UINT, "60", "idle connections are closed", 1, 86400},
+    {"header-timeout-seconds", GFS_CONFIG_UINT, "20", "a request's headers have come", 1, 86400},
+    {"body-rate-min", GFS_CONFIG_UINT, "1024", "bytes a second of a body; 0 = any", 0, 1U << 30},
+    {"ingest-memory-max", GFS_CONFIG_BYTES, "256MiB", "small bodies under way", 1 << 20, 0},
+    {"meta-cache-bytes", GFS_CONFIG_BYTES, "32MiB", "row cache", 0, 0},
+    {"gc-grace-seconds", GFS_CONFIG_UINT, "60", "deleted data stays for reads", 0, 86400 * 30},
+    {"log-level", GFS_CONFIG_TEXT, "info", "error, warn, info or debug", 0, 0},
 };
 
 /* Owned by the main thread; what the admin thread reads is immutable once it runs. */
 struct server {
-    struct settings *settings;
+    struct gfs_config *config;
     const char *dir;
     struct credentials credentials;
     struct store *store;
@@ -63,8 +59,13 @@ struct server {
 
 static void usage(void)
 {
-    printf("usage: goodfs server DIR [options]\n\n");
-    settings_print_help(table);
+    struct gfs_buf out;
+    gfs_buf_init(&out, 1 << 20);
+    gfs_config_help(table, GFS_COUNT(table), &out);
+    printf("usage: goodfs server DIR [options]
+
+%s", out.ptr);
+    gfs_buf_fini(&out);
 }
 
 static bool is_ready(void *arg, const char **ret_reason)
@@ -104,19 +105,8 @@ static enum gfs_err set_log_level(const char *text, struct gfs_error *error)
 
 static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
 {
-    uint64_t grace_s = 0;
-    uint64_t cache_bytes = 0;
-    enum gfs_err err =
-        settings_u64(server->settings, "gc-grace-seconds", 0, 86400 * 30, &grace_s, error);
-    if (err == GFS_OK) {
-        err = settings_u64(server->settings, "meta-cache-bytes", 0, 1ULL << 40, &cache_bytes,
-                           error);
-    }
-    if (err != GFS_OK) {
-        return err;
-    }
     struct store_options store_options = {.dir = server->dir};
-    err = store_open(&store_options, &server->store, error);
+    enum gfs_err err = store_open(&store_options, &server->store, error);
     if (err != GFS_OK) {
         return err;
     }
@@ -131,8 +121,8 @@ static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
     struct shard_options shard_options = {
         .dir = meta_dir,
         .log = store_chunks(server->store),
-        .cache_bytes_max = cache_bytes,
-        .gc_grace_ms = (int64_t)grace_s * 1000,
+        .cache_bytes_max = gfs_config_u64(server->config, "meta-cache-bytes"),
+        .gc_grace_ms = (int64_t)gfs_config_u64(server->config, "gc-grace-seconds") * 1000,
     };
     return shard_open(&shard_options, &server->shard, error);
 }
@@ -143,43 +133,25 @@ static uint32_t default_loops(void)
     return count < 1 ? 1 : (uint32_t)GFS_MIN(count, 64L);
 }
 
-static const char *text_or_null(const struct settings *settings, const char *name)
+static uint32_t setting_u32(const struct server *server, const char *name)
 {
-    const char *text = settings_text(settings, name);
-    return text == NULL || text[0] == '\0' ? NULL : text;
+    return (uint32_t)gfs_config_u64(server->config, name); /* the table keeps it below 2^32 */
 }
 
 static enum gfs_err read_http(struct server *server, struct http_server_options *http,
                               struct gfs_error *error)
 {
-    static const struct {
-        const char *name;
-        uint64_t min, max;
-        size_t offset;
-    } numbers[] = {
-        {"loops", 0, 256, offsetof(struct http_server_options, loop_count)},
-        {"connections-max", 1, 1000000, offsetof(struct http_server_options, connection_max)},
-        {"idle-timeout-seconds", 1, 86400, offsetof(struct http_server_options, idle_timeout_s)},
-        {"header-timeout-seconds", 1, 86400,
-         offsetof(struct http_server_options, header_timeout_s)},
-        {"body-rate-min", 0, UINT32_MAX,
-         offsetof(struct http_server_options, body_bytes_per_s_min)},
+    uint32_t loops = setting_u32(server, "loops");
+    *http = (struct http_server_options){
+        .listen = gfs_config_list(server->config, "listen"),
+        .loop_count = loops == 0 ? default_loops() : loops,
+        .connection_max = setting_u32(server, "connections-max"),
+        .idle_timeout_s = setting_u32(server, "idle-timeout-seconds"),
+        .header_timeout_s = setting_u32(server, "header-timeout-seconds"),
+        .body_bytes_per_s_min = setting_u32(server, "body-rate-min"),
+        .tls_cert_file = gfs_config_text(server->config, "tls-cert"),
+        .tls_key_file = gfs_config_text(server->config, "tls-key"),
     };
-    const struct settings *settings = server->settings;
-    for (size_t i = 0; i < GFS_COUNT(numbers); i++) {
-        uint64_t value = 0;
-        enum gfs_err err =
-            settings_u64(settings, numbers[i].name, numbers[i].min, numbers[i].max, &value, error);
-        if (err != GFS_OK) {
-            return err;
-        }
-        uint32_t narrow = (uint32_t)value;
-        memcpy((char *)http + numbers[i].offset, &narrow, sizeof narrow);
-    }
-    http->loop_count = http->loop_count == 0 ? default_loops() : http->loop_count;
-    http->listen = settings_list(settings, "listen");
-    http->tls_cert_file = text_or_null(settings, "tls-cert");
-    http->tls_key_file = text_or_null(settings, "tls-key");
     if ((http->tls_cert_file == NULL) != (http->tls_key_file == NULL)) {
         return gfs_fail(error, GFS_INVALID, "tls-cert and tls-key must be set together");
     }
@@ -194,30 +166,21 @@ static enum gfs_err start_gateway(struct server *server, struct gfs_error *error
         .chunks = store_chunks(server->store),
         .access_key = server->credentials.access_key,
         .secret_key = server->credentials.secret_key,
-        .region = settings_text(server->settings, "region"),
-        .domains = settings_list(server->settings, "domain"),
+        .region = gfs_config_text(server->config, "region"),
+        .domains = gfs_config_list(server->config, "domain"),
+        .is_region_strict = gfs_config_bool(server->config, "region-strict"),
+        .worker_count = setting_u32(server, "workers"),
+        .ingest_bytes_max = gfs_config_u64(server->config, "ingest-memory-max"),
         .is_ready = is_ready,
         .ready_arg = server,
     };
-    uint64_t workers = 0;
     enum gfs_err err = read_http(server, &options.http, error);
-    if (err == GFS_OK) {
-        err = settings_bool(server->settings, "region-strict", &options.is_region_strict, error);
-    }
-    if (err == GFS_OK) {
-        err = settings_u64(server->settings, "workers", 1, 256, &workers, error);
-    }
-    if (err == GFS_OK) {
-        err = settings_u64(server->settings, "ingest-memory-max", 1 << 20, 1ULL << 40,
-                           &options.ingest_bytes_max, error);
-    }
-    options.worker_count = (uint32_t)workers;
     return err == GFS_OK ? gateway_start(&options, &server->gateway, error) : err;
 }
 
 static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
 {
-    const char *const *listen = settings_list(server->settings, "admin-listen");
+    const char *const *listen = gfs_config_list(server->config, "admin-listen");
     if (listen[0] == NULL) {
         return GFS_OK;
     }
@@ -236,12 +199,12 @@ static void announce_one(const char *what, const char *scheme, const char *addre
 
 static void announce(struct server *server)
 {
-    const char *const *listen = settings_list(server->settings, "listen");
+    const char *const *listen = gfs_config_list(server->config, "listen");
     for (uint32_t i = 0; listen[i] != NULL; i++) {
         announce_one("listening on", server->has_tls ? "https" : "http", listen[i],
                      http_server_port(gateway_http(server->gateway), i));
     }
-    listen = settings_list(server->settings, "admin-listen");
+    listen = gfs_config_list(server->config, "admin-listen");
     for (uint32_t i = 0; server->admin != NULL && listen[i] != NULL; i++) {
         announce_one("admin on", "http", listen[i],
                      http_server_port(admin_http(server->admin), i));
@@ -254,7 +217,7 @@ static void announce(struct server *server)
 
 static enum gfs_err start(struct server *server, struct gfs_error *error)
 {
-    enum gfs_err err = set_log_level(settings_text(server->settings, "log-level"), error);
+    enum gfs_err err = set_log_level(gfs_config_text(server->config, "log-level"), error);
     if (err != GFS_OK) {
         return err;
     }
@@ -263,8 +226,8 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
     }
     err = open_stores(server, error);
     if (err == GFS_OK) {
-        err = credentials_load(server->dir, settings_text(server->settings, "root-access-key"),
-                               settings_text(server->settings, "root-secret-key"),
+        err = credentials_load(server->dir, gfs_config_text(server->config, "root-access-key"),
+                               gfs_config_text(server->config, "root-secret-key"),
                                &server->credentials, error);
     }
     if (err == GFS_OK) {
@@ -312,44 +275,53 @@ static void wait_for_stop(struct server *server, const sigset_t *signals)
     }
 }
 
-int server_main(int argc, char **argv)
+/* Before the first thread, so that every thread inherits it and sigwait gets them all. */
+static void block_signals(sigset_t *signals)
 {
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
-            usage();
-            return 0;
-        }
-    }
-    struct server server = {0};
-    struct gfs_error error = {0};
-    if (settings_load(table, argc, argv, &server.settings, &error) != GFS_OK) {
-        (void)fprintf(stderr, "goodfs server: %s\n", error.text);
-        return 2;
-    }
-    const char *const *operands = settings_operands(server.settings);
-    if (operands[0] == NULL || operands[1] != NULL) {
-        (void)fprintf(stderr, "goodfs server: needs exactly one directory (see --help)\n");
-        settings_free(server.settings);
-        return 2;
-    }
-    server.dir = operands[0];
-    /* blocked before the first thread, so that every thread inherits it and sigwait gets them */
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
-    enum gfs_err err = start(&server, &error);
+}
+
+static int run(struct server *server)
+{
+    struct gfs_error error = {0};
+    sigset_t signals;
+    block_signals(&signals);
+    enum gfs_err err = start(server, &error);
     if (err == GFS_OK) {
-        announce(&server);
-        wait_for_stop(&server, &signals);
+        announce(server);
+        wait_for_stop(server, &signals);
     } else {
         (void)fprintf(stderr, "goodfs server: %s\n",
                       error.text[0] == '\0' ? gfs_err_text(err) : error.text);
     }
-    stop(&server);
-    settings_free(server.settings);
+    stop(server);
     return err == GFS_OK ? 0 : 1;
+}
+
+int server_main(int argc, char **argv)
+{
+    struct server server = {0};
+    struct gfs_error error = {0};
+    if (gfs_config_load(table, GFS_COUNT(table), argc, argv, &server.config, &error) != GFS_OK) {
+        (void)fprintf(stderr, "goodfs server: %s\n", error.text);
+        return 2;
+    }
+    int status = 2;
+    const char *const *operands = gfs_config_args(server.config);
+    if (gfs_config_wants_help(server.config)) {
+        usage();
+        status = 0;
+    } else if (operands[0] == NULL || operands[1] != NULL) {
+        (void)fprintf(stderr, "goodfs server: needs exactly one directory (see --help)\n");
+    } else {
+        server.dir = operands[0];
+        status = run(&server);
+    }
+    gfs_config_free(server.config);
+    return status;
 }

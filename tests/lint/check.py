@@ -162,6 +162,11 @@ def layer_folders(tree):
                 yield path, line, f"{folder(path)} may not include {name}"
 
 
+def rank_of(tree, path):
+    """By its own name, as `auth.h`, or by that of the pair, as `auth`."""
+    return tree.ranks.get(path, tree.ranks.get(path.rsplit(".", 1)[0]))
+
+
 @check
 def layer_files(tree):
     """Within a folder includes point strictly down. A .c without a rank is above all headers."""
@@ -169,15 +174,15 @@ def layer_files(tree):
         if "*" in tree.includes_of.get(folder(path), ["*"]):
             continue
         own = path.rsplit(".", 1)[0]
-        rank = tree.ranks.get(own)
+        rank = rank_of(tree, path)
         if rank is None and path.endswith(".h"):
             yield path, 1, "header has no rank in tests/lint/layers.txt"
             continue
         for line, kind, name in tree.source(path).includes():
-            other = name.rsplit(".", 1)[0]
-            if kind != '"' or folder(name) != folder(path) or other == own or rank is None:
+            if kind != '"' or folder(name) != folder(path) or rank is None or \
+                    name.rsplit(".", 1)[0] == own:
                 continue
-            if other in tree.ranks and tree.ranks[other] >= rank:
+            if (rank_of(tree, name) or 0) >= rank:
                 yield path, line, f"includes {name}, which does not rank below it"
 
 
@@ -347,19 +352,30 @@ def mutable_globals(tree):
                 yield path, line, f"{name} is mutable and has static storage"
 
 
+def paragraph_start(lines, index):
+    """The first line of what stands above without an empty line; of a whole struct there only its
+    comment counts, not those of its fields."""
+    while index > 0 and lines[index - 1].strip() and not lines[index - 1].endswith("{"):
+        if lines[index - 1].startswith("};"):
+            while index > 0 and not lines[index - 1].endswith("{"):
+                index -= 1
+            return index - 2 if lines[index - 2].rstrip().endswith("*/") else index + 1
+        index -= 1
+    return index
+
+
 @check
 def contracts(tree):
     """Each function of a header that returns enum gfs_err has a comment, or is in the paragraph of
     one that has."""
     for path in tree.c_files((".h",)):
+        if folder(path) not in UNIT_FOLDERS:
+            continue
         source = tree.source(path)
         for number, kind, name in source.prototypes():
             if not kind.endswith("enum gfs_err"):
                 continue
-            first = number - 1
-            while first > 0 and source.lines[first - 1].strip() and \
-                    not source.lines[first - 1].rstrip().endswith(("{", "};")):
-                first -= 1
+            first = paragraph_start(source.lines, number - 1)
             last = number - 1
             while ";" not in source.code_lines[last] and last + 1 < len(source.lines):
                 last += 1
@@ -414,6 +430,28 @@ def docs_paths(tree):
                 elif symbol and not any(re.search(rf"\b{symbol}\b", tree.text(other))
                                         for other in found):
                     yield path, number, f"{name} holds no {symbol}"
+
+
+REQUEST_HEADER = re.compile(r'"((?:x-amz-[a-z0-9-]+|content-[a-z0-9-]+|if-[a-z-]+|cache-control|'
+                            r'expires|range|expect|transfer-encoding|authorization))"')
+OPERATION = re.compile(r"const struct s3_op \w+ = \{\s*\.name = \"(\w+)\"")
+
+
+@check
+def docs_s3(tree):
+    """docs/S3.md names each operation and each header that the gateway reads or sends."""
+    if "docs/S3.md" not in tree.file_set:
+        return
+    text = tree.text("docs/S3.md").lower()
+    for path in tree.c_files((".c",)):
+        if folder(path) != "gateway":
+            continue
+        for pattern in (REQUEST_HEADER, OPERATION):
+            for match in pattern.finditer(tree.text(path)):
+                name = match[1].rstrip("-")
+                if not re.search(rf"\b{re.escape(name.lower())}\b", text):
+                    line = tree.text(path).count("\n", 0, match.start()) + 1
+                    yield path, line, f"docs/S3.md does not name {match[1]}"
 
 
 FORBIDDEN = [

@@ -16,7 +16,7 @@ tests: *
 [third-party]
 expat.h: libgoodfs/xml.c
 [libgoodfs]
-low
+low front.h
 high
 """
 GOOD_HEADER = "/* What it is. */\n#pragma once\n"
@@ -28,6 +28,7 @@ BAD = [
     ("layer-folders", "stray/low.c", "\n", "no line under [folders]"),
     ("layer-files", "libgoodfs/low.h", '#include "libgoodfs/high.h"\n', "does not rank below"),
     ("layer-files", "libgoodfs/low.c", '#include "libgoodfs/high.h"\n', "does not rank below"),
+    ("layer-files", "libgoodfs/front.h", '#include "libgoodfs/high.h"\n', "does not rank below"),
     ("layer-files", "libgoodfs/other.h", "\n", "has no rank"),
     ("third-party", "libgoodfs/low.c", "#include <expat.h>\n", "belongs to libgoodfs/xml.c"),
     ("third-party", "libgoodfs/low.c", "#include <zlib.h>\n", "has no line"),
@@ -67,6 +68,9 @@ BAD = [
     ("unit-tests-built", "tests/unit/libgoodfs/test_low.c", "\n", "does not name it"),
     ("docs-paths", "README.md", "see `tests/unit/gone.c`\n", "does not exist"),
     ("docs-paths", "README.md", "see `tests/have.c#gone`\n", "holds no gone"),
+    ("docs-s3", "gateway/low.c", 's3_header(r, "x-amz-gone");\n', "does not name x-amz-gone"),
+    ("docs-s3", "gateway/low.c", 'const struct s3_op s3_op_x = {\n    .name = "PutGone",\n',
+     "PutGone"),
     ("forbidden-words", "README.md", "made in an earlier session\n", "session"),
     ("forbidden-words", "README.md", "as issue 7 asks\n", "an issue"),
     ("forbidden-words", "libgoodfs/low.c", "/* see /work/notes */\n", "one machine"),
@@ -81,6 +85,7 @@ GOOD = [
     ("layer-folders", "datad/store.c", '#include "libgoodfs/low.h"\n'),
     ("layer-files", "libgoodfs/high.h", '#include "libgoodfs/low.h"\n'),
     ("layer-files", "libgoodfs/other.c", '#include "libgoodfs/high.h"\n'),
+    ("layer-files", "libgoodfs/front.c", '#include "libgoodfs/high.h"\n'),
     ("third-party", "libgoodfs/xml.c", "#include <expat.h>\n#include <sys/types.h>\n"),
     ("third-party", "tests/low.c", "#include <criterion/criterion.h>\n"),
     ("header-alone", "libgoodfs/low.h", GOOD_HEADER + "#include <stdint.h>\nuint32_t low(void);\n"),
@@ -122,6 +127,7 @@ static inline struct low *get(void)
      "/* File. */\n\n/* Opens. */\nenum gfs_err low(int x);\nenum gfs_err low2(int x);\n"),
     ("contracts", "libgoodfs/low.h", "/* File. */\n\nenum gfs_err low(int x); /* NOT_FOUND */\n"),
     ("docs-paths", "README.md", "see `tests/have.c#a_name`, `tests/*.c`, `a/b`, `tests/`\n"),
+    ("docs-s3", "gateway/low.c", 's3_header(r, "x-amz-meta-"); find(r, "content-md5");\n'),
     ("forbidden-words", "README.md", "a session token; CreateSession; boto3.session.Session()\n"),
     ("forbidden-words", "README.md", "the $HOME/work/x folder\n"),
     ("forbidden-words", "libgoodfs/low.c", 'send(session, "session"); /* of the TLS session */\n'),
@@ -131,7 +137,8 @@ static inline struct low *get(void)
 
 def violations(name, path, text, allow=""):
     with tempfile.TemporaryDirectory(prefix="goodfs-lint-") as root:
-        for where, content in (("tests/have.c", "Test(a, a_name)\n"), (path, text)):
+        for where, content in (("tests/have.c", "Test(a, a_name)\n"),
+                               ("docs/S3.md", "x-amz-meta-NAME, Content-MD5\n"), (path, text)):
             full = os.path.join(root, where)
             os.makedirs(os.path.dirname(full), exist_ok=True)
             with open(full, "w", encoding="utf-8") as file:
