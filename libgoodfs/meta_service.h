@@ -106,6 +106,21 @@ enum gfs_err meta_object_decode_summary(struct gfs_slice bytes, struct meta_obje
 enum gfs_err meta_part_decode(struct gfs_slice bytes, struct gfs_arena *arena,
                               struct meta_part *ret);
 
+/* Plain data. What a finished upload became, kept for 7 days so that a repeated Complete can be
+ * given the same answer. key is borrowed from the bytes. */
+struct meta_completed {
+    uint64_t bucket_id;
+    struct gfs_slice key;
+    uint64_t mod_lsn; /* of the object it made */
+    int64_t mtime_ms;
+    uint64_t size;
+    uint8_t etag[META_ETAG_LEN];
+    uint32_t etag_parts;
+    uint64_t crc64;
+    struct meta_checksum checksum;
+};
+enum gfs_err meta_completed_decode(struct gfs_slice bytes, struct meta_completed *ret);
+
 /* A condition on the current object, evaluated inside the commit. Plain data. */
 struct meta_condition {
     bool if_none_match_any; /* If-None-Match: * */
@@ -203,6 +218,10 @@ struct meta_list_query {
     uint64_t bucket_id;
     struct gfs_slice prefix, delimiter;
     struct gfs_slice after;      /* exclusive start: a key or a common prefix; empty = beginning */
+    bool after_is_prefix;        /* everything that starts with `after` is behind us: set it when the
+                                    last thing shown was the common prefix `after`. Without it a
+                                    listing after "a/b" by "/" shows the prefix "a/" (again) when
+                                    there are keys > "a/b" under it, as S3's start-after does */
     bool has_after_upload;       /* uploads: exclusive start (after, after_upload); without it all */
     uint8_t after_upload[META_UPLOAD_ID_LEN]; /* uploads of key `after` are skipped */
     uint32_t max;                /* items and prefixes together; 0 = none */
@@ -233,6 +252,11 @@ struct meta_service_ops {
     enum gfs_err (*upload)(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
                            const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
                            struct meta_row **ret);
+    /* The result of an upload completed in the last 7 days, for meta_completed_decode. NOT_FOUND,
+     * AGAIN (META_NOWAIT), CORRUPT, IO. Any thread. */
+    enum gfs_err (*completed)(struct meta_service *meta,
+                              const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
+                              struct meta_row **ret);
     /* Validates, assigns LSN and time, submits. OK: done will be called. AGAIN: only with
      * META_NOWAIT, nothing happened. Everything else comes by done (possibly before return). */
     enum gfs_err (*submit)(struct meta_service *meta, struct meta_op *op, unsigned flags);
