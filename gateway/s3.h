@@ -39,6 +39,9 @@ enum s3_action {
 
 enum s3_flags {
     S3_NEEDS_BUCKET = 1, /* r->bucket_rec is filled, else NoSuchBucket, before start */
+    /* x-amz-checksum-* headers are about the object and checked by the operation, not about the
+     * XML body */
+    S3_CHECKSUM_OF_OBJECT = 2,
 };
 
 /* Immutable table entry. */
@@ -72,7 +75,7 @@ struct s3_request {
     char request_id[17];
     enum s3_level level;
     struct gfs_slice bucket, key; /* decoded; NUL-terminated */
-    struct gfs_slice resource;    /* raw path, for error bodies */
+    struct gfs_slice host;        /* as the client named it */
     uint32_t param_count;
     struct s3_param *params;
     struct auth_result auth;
@@ -83,10 +86,10 @@ struct s3_request {
     int64_t start_ns;
     struct s3_body_state *body_state; /* s3_request.c */
     struct gfs_buf reply_bytes;       /* owns the body of a bytes reply */
-    uint32_t reply_header_count;
-    struct http_reply_header reply_headers[64];
+    uint32_t reply_header_count, reply_header_size;
+    struct http_reply_header *reply_headers; /* in the arena */
     uint32_t hold_count;
-    bool is_replied, is_closed;
+    bool is_replied, is_closed, is_detached;
     int status;
 };
 
@@ -103,6 +106,7 @@ struct gfs_slice s3_header(const struct s3_request *r, const char *lower_name);
 
 /* ---- answering (loop thread, exactly once) ---- */
 /* Adds a header to the coming reply; the slice must live in the arena or be static. */
+void s3_reply_header_slice(struct s3_request *r, struct gfs_slice name, struct gfs_slice value);
 void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice value);
 void s3_reply_header_str(struct s3_request *r, const char *name, const char *value);
 void s3_reply_empty(struct s3_request *r, int status);
@@ -114,7 +118,6 @@ void s3_reply(struct s3_request *r, struct http_reply *reply);
 void s3_fail(struct s3_request *r, enum s3_err err, const char *format, ...) GFS_PRINTF(3, 4);
 /* The S3 error for a failed metadata or chunk operation; GFS_NOT_FOUND by what_missing. */
 enum s3_err s3_err_from_gfs(enum gfs_err err, enum meta_missing what_missing);
-/* Only the <Error> element's content, for DeleteObjects and long replies. */
 
 /* ---- waiting ---- */
 /* Runs work(r) on a worker thread (it may block), then after(r) on the loop thread. When too many
@@ -134,7 +137,6 @@ void s3_resume_body(struct s3_request *r);
  * unref-ed by after). */
 void s3_lookup(struct s3_request *r, uint64_t bucket_id, struct gfs_slice key,
                void (*after)(struct s3_request *r, enum gfs_err err, struct meta_row *row));
-/* The same with what the request names. Never on a worker thread. */
 
 /* ---- helpers shared by operations (s3_common.c) ---- */
 /* "\"md5hex\"" or "\"md5hex-N\"", in the arena. */
@@ -156,8 +158,10 @@ bool s3_upload_id_parse(struct gfs_slice text, uint8_t ret[META_UPLOAD_ID_LEN]);
 struct gfs_slice s3_upload_id_text(struct gfs_arena *arena, const uint8_t id[META_UPLOAD_ID_LEN]);
 /* Key or prefix in a listing: percent-encoded when encode, else as it is. */
 void s3_xml_key(struct gfs_buf *xml, const char *element, struct gfs_slice key, bool encode);
-/* <Owner> or <Initiator> of the one account. */
+/* <Owner> or <Initiator> of the one account; r may be NULL. */
 void s3_xml_owner(struct gfs_buf *xml, const char *element, const struct s3_request *r);
+/* Canonical user id of the one account. */
+const char *s3_owner_id(void);
 /* Storage class as shown: "STANDARD" when empty. */
 struct gfs_slice s3_storage_class_text(const struct meta_object *object);
 /* True for 3..63 characters by S3's naming rules. */

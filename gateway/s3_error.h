@@ -24,10 +24,12 @@
     X(InvalidLocationConstraint, 400, "The specified location constraint is not valid.")           \
     X(InvalidPart, 400, "One or more of the specified parts could not be found. The part might not have been uploaded, or the specified entity tag might not have matched the part's entity tag.") \
     X(InvalidPartOrder, 400, "The list of parts was not in ascending order. The parts list must be specified in order by part number.") \
+    X(InvalidPartNumber, 416, "The requested partnumber is not satisfiable.")                      \
     X(InvalidPolicyDocument, 400, "The content of the form does not meet the conditions specified in the policy document.") \
     X(InvalidRange, 416, "The requested range is not satisfiable.")                                \
     X(InvalidRequest, 400, "Invalid Request.")                                                     \
     X(InvalidStorageClass, 400, "The storage class that you specified is not valid.")              \
+    X(InvalidToken, 400, "The provided token is malformed or otherwise not valid.")                \
     X(InvalidURI, 400, "The specified URI couldn't be parsed.")                                    \
     X(KeyTooLongError, 400, "Your key is too long.")                                               \
     X(MalformedPOSTRequest, 400, "The body of your POST request is not well-formed multipart/form-data.") \
@@ -42,6 +44,7 @@
     X(NoSuchBucket, 404, "The specified bucket does not exist.")                                   \
     X(NoSuchBucketPolicy, 404, "The bucket policy does not exist.")                                \
     X(NoSuchCORSConfiguration, 404, "The CORS configuration does not exist.")                      \
+    X(NoSuchConfiguration, 404, "The specified configuration does not exist.")                     \
     X(NoSuchKey, 404, "The specified key does not exist.")                                         \
     X(NoSuchLifecycleConfiguration, 404, "The lifecycle configuration does not exist.")            \
     X(NoSuchObjectLockConfiguration, 404, "The specified object does not have an ObjectLock configuration.") \

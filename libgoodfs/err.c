@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libgoodfs/mem.h"
+
 static const char *const err_texts[] = {
 #define X(name, text) text,
     GFS_ERRORS(X)
@@ -50,9 +52,9 @@ enum gfs_err gfs_wrap(struct gfs_error *error, enum gfs_err code, const char *fo
         int len = vsnprintf(error->text, sizeof error->text, format, args);
         va_end(args);
         error->code = code;
-        if (len >= 0 && (size_t)len < sizeof error->text) {
-            (void)snprintf(error->text + len, sizeof error->text - (size_t)len, ": %s", inner);
-        }
+        size_t used = len < 0 ? 0 : GFS_MIN((size_t)len, sizeof error->text - 1);
+        size_t room = sizeof error->text - used;
+        (void)snprintf(error->text + used, room, ": %.*s", (int)room, inner);
     }
     return code;
 }

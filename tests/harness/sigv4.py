@@ -85,7 +85,7 @@ class Signer:
 
     def sign(self, method, path, query, headers, payload=EMPTY_SHA256, date=None, signed=None,
              scope=None, signature=None, algorithm="AWS4-HMAC-SHA256", send_payload=True):
-        """Answers headers (a list of pairs, holding Host) with date, payload hash and Authorization.
+        """Answers headers (a list of pairs, holding Host) with date, payload and Authorization.
 
         signed: names to sign instead of all. scope: keywords for scope(). signature: sent instead.
         """

@@ -1,0 +1,22 @@
+/* The root keys: from the settings, else from DIR/root-credentials, else made and kept there. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "libgoodfs/err.h"
+
+enum { CREDENTIALS_ACCESS_LEN = 20, CREDENTIALS_SECRET_LEN = 40, CREDENTIALS_LEN_MAX = 128 };
+
+/* Plain data; NUL-terminated. */
+struct credentials {
+    char access_key[CREDENTIALS_LEN_MAX + 1];
+    char secret_key[CREDENTIALS_LEN_MAX + 1];
+    bool is_generated; /* made by this call */
+};
+
+/* access_key and secret_key: empty or NULL when not set; one without the other is GFS_INVALID. The
+ * file has mode 0600 (any other access for group or others is GFS_DENIED) and holds
+ * GOODFS_ROOT_ACCESS_KEY=... and GOODFS_ROOT_SECRET_KEY=...; a new one is on stable storage on
+ * return. There is no default key. */
+enum gfs_err credentials_load(const char *dir, const char *access_key, const char *secret_key,
+                              struct credentials *ret, struct gfs_error *error) GFS_MUST_CHECK;

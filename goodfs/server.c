@@ -1,0 +1,327 @@
+/* Start order: settings, keys, store (lock, replay), metadata, gateway, admin; stop in reverse.
+ * A stop is a crash that was announced: nothing depends on it (the log is always complete). */
+#include "goodfs/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datad/store.h"
+#include "gateway/gateway.h"
+#include "goodfs/admin.h"
+#include "goodfs/credentials.h"
+#include "goodfs/metrics.h"
+#include "libgoodfs/config.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "metad/shard.h"
+
+enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000 };
+
+static const struct gfs_setting table[] = {
+    {"listen", GFS_CONFIG_LIST, "127.0.0.1:9000", "address:port of the S3 endpoint", 0, 0},
+    {"admin-listen", GFS_CONFIG_LIST, NULL, "address:port of metrics and health", 0, 0},
+    {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
+    {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
+    {"region", GFS_CONFIG_TEXT, "us-east-1", "region that is shown to clients", 0, 0},
+    {"region-strict", GFS_CONFIG_BOOL, "false", "refuse signatures for other regions", 0, 0},
+    {"domain", GFS_CONFIG_LIST, NULL, "host name below which buckets are host names", 0, 0},
+    {"tls-cert", GFS_CONFIG_TEXT, NULL, "PEM certificate chain: the endpoint speaks https", 0, 0},
+    {"tls-key", GFS_CONFIG_TEXT, NULL, "PEM private key; both are read again on SIGHUP", 0, 0},
+    {"loops", GFS_CONFIG_UINT, "0", "HTTP threads; 0 = one per processor", 0, 256},
+    {"workers", GFS_CONFIG_UINT, "4", "threads for calls that wait for the disk", 1, 256},
+    {"connections-max", GFS_CONFIG_UINT, "8192", "more wait in the backlog", 1, 1000000},
+    {"idle-timeout-seconds", GFS_CONFIG_UINT, "60", "idle connections are closed", 1, 86400},
+    {"header-timeout-seconds", GFS_CONFIG_UINT, "20", "a request's headers have come", 1, 86400},
+    {"body-rate-min", GFS_CONFIG_UINT, "1024", "bytes a second of a body; 0 = any", 0, 1U << 30},
+    {"ingest-memory-max", GFS_CONFIG_BYTES, "256MiB", "small bodies under way", 1 << 20, 0},
+    {"meta-cache-bytes", GFS_CONFIG_BYTES, "32MiB", "row cache", 0, 0},
+    {"gc-grace-seconds", GFS_CONFIG_UINT, "60", "deleted data stays for reads", 0, 86400 * 30},
+    {"log-level", GFS_CONFIG_TEXT, "info", "error, warn, info or debug", 0, 0},
+};
+
+/* Owned by the main thread; what the admin thread reads is immutable once it runs. */
+struct server {
+    struct gfs_config *config;
+    const char *dir;
+    struct credentials credentials;
+    struct store *store;
+    struct shard *shard;
+    struct gateway *gateway;
+    struct admin *admin;
+    atomic_bool is_stopping;
+    bool has_tls;
+};
+
+static void usage(void)
+{
+    struct gfs_buf out;
+    gfs_buf_init(&out, 1 << 20);
+    gfs_config_help(table, GFS_COUNT(table), &out);
+    printf("usage: goodfs server DIR [options]
+
+%s", out.ptr);
+    gfs_buf_fini(&out);
+}
+
+static bool is_ready(void *arg, const char **ret_reason)
+{
+    struct server *server = arg;
+    struct store_stats stats;
+    store_stats(server->store, &stats);
+    *ret_reason = "ok";
+    if (atomic_load(&server->is_stopping)) {
+        *ret_reason = "stopping";
+    } else if (stats.has_failed) {
+        *ret_reason = "the disk has failed";
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void write_metrics(void *arg, struct gfs_buf *out)
+{
+    struct server *server = arg;
+    metrics_write(out, server->gateway, server->store, server->shard);
+}
+
+static enum gfs_err set_log_level(const char *text, struct gfs_error *error)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    for (size_t i = 0; i < GFS_COUNT(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            gfs_log_set_level((enum gfs_log_level)i);
+            return GFS_OK;
+        }
+    }
+    return gfs_fail(error, GFS_INVALID, "log-level: \"%s\" is none of error, warn, info, debug",
+                    text);
+}
+
+static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
+{
+    struct store_options store_options = {.dir = server->dir};
+    enum gfs_err err = store_open(&store_options, &server->store, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    char meta_dir[PATH_LEN_MAX];
+    int len = snprintf(meta_dir, sizeof meta_dir, "%s/meta", server->dir);
+    if (len < 0 || (size_t)len >= sizeof meta_dir) {
+        return gfs_fail(error, GFS_INVALID, "%s: path too long", server->dir);
+    }
+    if (mkdir(meta_dir, 0700) != 0 && errno != EEXIST) {
+        return gfs_fail(error, GFS_IO, "%s: %s", meta_dir, strerror(errno));
+    }
+    struct shard_options shard_options = {
+        .dir = meta_dir,
+        .log = store_chunks(server->store),
+        .cache_bytes_max = gfs_config_u64(server->config, "meta-cache-bytes"),
+        .gc_grace_ms = (int64_t)gfs_config_u64(server->config, "gc-grace-seconds") * 1000,
+    };
+    return shard_open(&shard_options, &server->shard, error);
+}
+
+static uint32_t default_loops(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : (uint32_t)GFS_MIN(count, 64L);
+}
+
+static uint32_t setting_u32(const struct server *server, const char *name)
+{
+    return (uint32_t)gfs_config_u64(server->config, name); /* the table keeps it below 2^32 */
+}
+
+static enum gfs_err read_http(struct server *server, struct http_server_options *http,
+                              struct gfs_error *error)
+{
+    uint32_t loops = setting_u32(server, "loops");
+    *http = (struct http_server_options){
+        .listen = gfs_config_list(server->config, "listen"),
+        .loop_count = loops == 0 ? default_loops() : loops,
+        .connection_max = setting_u32(server, "connections-max"),
+        .idle_timeout_s = setting_u32(server, "idle-timeout-seconds"),
+        .header_timeout_s = setting_u32(server, "header-timeout-seconds"),
+        .body_bytes_per_s_min = setting_u32(server, "body-rate-min"),
+        .tls_cert_file = gfs_config_text(server->config, "tls-cert"),
+        .tls_key_file = gfs_config_text(server->config, "tls-key"),
+    };
+    if ((http->tls_cert_file == NULL) != (http->tls_key_file == NULL)) {
+        return gfs_fail(error, GFS_INVALID, "tls-cert and tls-key must be set together");
+    }
+    server->has_tls = http->tls_cert_file != NULL;
+    return GFS_OK;
+}
+
+static enum gfs_err start_gateway(struct server *server, struct gfs_error *error)
+{
+    struct gateway_options options = {
+        .meta = shard_service(server->shard),
+        .chunks = store_chunks(server->store),
+        .access_key = server->credentials.access_key,
+        .secret_key = server->credentials.secret_key,
+        .region = gfs_config_text(server->config, "region"),
+        .domains = gfs_config_list(server->config, "domain"),
+        .is_region_strict = gfs_config_bool(server->config, "region-strict"),
+        .worker_count = setting_u32(server, "workers"),
+        .ingest_bytes_max = gfs_config_u64(server->config, "ingest-memory-max"),
+        .is_ready = is_ready,
+        .ready_arg = server,
+    };
+    enum gfs_err err = read_http(server, &options.http, error);
+    return err == GFS_OK ? gateway_start(&options, &server->gateway, error) : err;
+}
+
+static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
+{
+    const char *const *listen = gfs_config_list(server->config, "admin-listen");
+    if (listen[0] == NULL) {
+        return GFS_OK;
+    }
+    struct admin_options options = {
+        .listen = listen, .write_metrics = write_metrics, .is_ready = is_ready, .arg = server};
+    return admin_start(&options, &server->admin, error);
+}
+
+/* HOST of "HOST:PORT", with the port that was really bound. */
+static void announce_one(const char *what, const char *scheme, const char *address, uint16_t port)
+{
+    const char *colon = strrchr(address, ':');
+    int host_len = colon == NULL ? (int)strlen(address) : (int)(colon - address);
+    printf("goodfs: %s %s://%.*s:%u\n", what, scheme, host_len, address, port);
+}
+
+static void announce(struct server *server)
+{
+    const char *const *listen = gfs_config_list(server->config, "listen");
+    for (uint32_t i = 0; listen[i] != NULL; i++) {
+        announce_one("listening on", server->has_tls ? "https" : "http", listen[i],
+                     http_server_port(gateway_http(server->gateway), i));
+    }
+    listen = gfs_config_list(server->config, "admin-listen");
+    for (uint32_t i = 0; server->admin != NULL && listen[i] != NULL; i++) {
+        announce_one("admin on", "http", listen[i],
+                     http_server_port(admin_http(server->admin), i));
+    }
+    if (server->credentials.is_generated) {
+        printf("goodfs: root keys were made and are in %s/root-credentials\n", server->dir);
+    }
+    (void)fflush(stdout);
+}
+
+static enum gfs_err start(struct server *server, struct gfs_error *error)
+{
+    enum gfs_err err = set_log_level(gfs_config_text(server->config, "log-level"), error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    if (mkdir(server->dir, 0700) != 0 && errno != EEXIST) {
+        return gfs_fail(error, GFS_IO, "%s: %s", server->dir, strerror(errno));
+    }
+    err = open_stores(server, error);
+    if (err == GFS_OK) {
+        err = credentials_load(server->dir, gfs_config_text(server->config, "root-access-key"),
+                               gfs_config_text(server->config, "root-secret-key"),
+                               &server->credentials, error);
+    }
+    if (err == GFS_OK) {
+        err = start_gateway(server, error);
+    }
+    return err == GFS_OK ? start_admin(server, error) : err;
+}
+
+static void stop(struct server *server)
+{
+    atomic_store(&server->is_stopping, true);
+    admin_stop(server->admin);
+    gateway_stop(server->gateway, STOP_GRACE_MS);
+    shard_close(server->shard);
+    store_close(server->store);
+}
+
+static void reload(struct server *server)
+{
+    struct gfs_error error = {0};
+    if (!server->has_tls) {
+        return;
+    }
+    if (http_server_reload_tls(gateway_http(server->gateway), &error) == GFS_OK) {
+        gfs_log(GFS_LOG_INFO, "msg=\"certificate read again\"");
+    } else {
+        gfs_log(GFS_LOG_ERROR, "msg=\"certificate not read, the old one stays\" err=\"%s\"",
+                error.text);
+    }
+}
+
+static void wait_for_stop(struct server *server, const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(signals, &number) != 0) {
+            continue;
+        }
+        if (number == SIGHUP) {
+            reload(server);
+            continue;
+        }
+        gfs_log(GFS_LOG_INFO, "msg=stopping signal=%d", number);
+        return;
+    }
+}
+
+/* Before the first thread, so that every thread inherits it and sigwait gets them all. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(struct server *server)
+{
+    struct gfs_error error = {0};
+    sigset_t signals;
+    block_signals(&signals);
+    enum gfs_err err = start(server, &error);
+    if (err == GFS_OK) {
+        announce(server);
+        wait_for_stop(server, &signals);
+    } else {
+        (void)fprintf(stderr, "goodfs server: %s\n",
+                      error.text[0] == '\0' ? gfs_err_text(err) : error.text);
+    }
+    stop(server);
+    return err == GFS_OK ? 0 : 1;
+}
+
+int server_main(int argc, char **argv)
+{
+    struct server server = {0};
+    struct gfs_error error = {0};
+    if (gfs_config_load(table, GFS_COUNT(table), argc, argv, &server.config, &error) != GFS_OK) {
+        (void)fprintf(stderr, "goodfs server: %s\n", error.text);
+        return 2;
+    }
+    int status = 2;
+    const char *const *operands = gfs_config_args(server.config);
+    if (gfs_config_wants_help(server.config)) {
+        usage();
+        status = 0;
+    } else if (operands[0] == NULL || operands[1] != NULL) {
+        (void)fprintf(stderr, "goodfs server: needs exactly one directory (see --help)\n");
+    } else {
+        server.dir = operands[0];
+        status = run(&server);
+    }
+    gfs_config_free(server.config);
+    return status;
+}
