@@ -62,9 +62,7 @@ static void usage(void)
     struct gfs_buf out;
     gfs_buf_init(&out, 1 << 20);
     gfs_config_help(table, GFS_COUNT(table), &out);
-    printf("usage: goodfs server DIR [options]
-
-%s", out.ptr);
+    printf("usage: goodfs server DIR [options]\n\n%s", out.ptr);
     gfs_buf_fini(&out);
 }
 

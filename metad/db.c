@@ -8,7 +8,7 @@
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 
-enum { CRC_LEN = 4, BUSY_TIMEOUT_MS = 2000, WAL_SIZE_LIMIT = 16 << 20, SQL_SIZE_MAX = 160 };
+enum { PAGE_SIZE = 8192, CRC_LEN = 4, BUSY_TIMEOUT_MS = 2000, WAL_SIZE_LIMIT = 16 << 20, SQL_SIZE_MAX = 160 };
 
 enum statement {
     STATEMENT_GET,
@@ -42,6 +42,7 @@ struct db {
     sqlite3_stmt *statements[TABLE_COUNT][STATEMENT_COUNT]; /* prepared at first use */
     sqlite3_stmt *begin, *commit, *rollback;
     struct gfs_buf value; /* under construction: value and checksum */
+    int wal_pages;        /* writer only */
 };
 
 static enum gfs_err to_err(int code)
@@ -157,15 +158,24 @@ static enum gfs_err check_format(struct db *db, struct gfs_error *error)
     return GFS_OK;
 }
 
+static int note_wal_size(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+    struct db *db = arg;
+    (void)handle;
+    (void)name;
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
 static enum gfs_err init_writer(struct db *db, struct gfs_error *error)
 {
     char sql[SQL_SIZE_MAX];
     (void)snprintf(sql, sizeof sql,
-                   "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                   "PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
-                   "PRAGMA journal_size_limit=%d;",
-                   (int)WAL_SIZE_LIMIT);
+                   "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                   "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=%d;",
+                   (int)PAGE_SIZE, (int)WAL_SIZE_LIMIT);
     enum gfs_err err = exec(db, sql, error);
+    (void)sqlite3_wal_hook(db->handle, note_wal_size, db); /* replaces the automatic checkpoint */
     if (err == GFS_OK) {
         err = exec(db, schema_sql, error);
     }
@@ -390,7 +400,15 @@ enum gfs_err db_checkpoint(struct db *db, bool is_truncate, bool *ret_is_complet
     int mode = is_truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frame_count, &done_count);
     *ret_is_complete = code == SQLITE_OK && frame_count == done_count;
+    if (*ret_is_complete) {
+        db->wal_pages = 0; /* the next transaction starts it over */
+    }
     return (code & 0xFF) == SQLITE_BUSY ? GFS_OK : to_err(code);
+}
+
+size_t db_wal_size(const struct db *db)
+{
+    return (size_t)db->wal_pages * PAGE_SIZE;
 }
 
 void db_shrink(struct db *db)

@@ -56,5 +56,7 @@ void db_reset(struct db *db, enum table table); /* ends the scan */
  * leave the old part, at most briefly). *ret_is_complete: every committed transaction is in the
  * file. Writer only, outside transactions. */
 enum gfs_err db_checkpoint(struct db *db, bool is_truncate, bool *ret_is_complete) GFS_MUST_CHECK;
+/* Bytes the WAL has grown to since it was last restarted. Writer only. */
+size_t db_wal_size(const struct db *db);
 /* Frees page cache that is not in use. */
 void db_shrink(struct db *db);

@@ -1,5 +1,7 @@
 #include "metad/edit.h"
 
+#include <assert.h>
+
 #include "libgoodfs/codec.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/limits.h"

@@ -4,6 +4,7 @@
  * a pure function of the state and the edit. edit_seal stamps every row with the LSN and the time. */
 #pragma once
 
+#include "libgoodfs/buf.h"
 #include "libgoodfs/chunk_store.h"
 #include "metad/key.h"
 

@@ -1,5 +1,7 @@
 #include "metad/key.h"
 
+#include <assert.h>
+
 #include "libgoodfs/codec.h"
 #include "libgoodfs/limits.h"
 #include "libgoodfs/mem.h"

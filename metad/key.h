@@ -28,8 +28,9 @@ enum table {
     TABLE_REFS = 7,
     TABLE_USAGE = 8,
     TABLE_META = 9,
+    TABLE_COUNT,
+    TABLE_ROW_LAST = TABLE_COMPLETED, /* tables that edits write rows to */
 };
-enum { TABLE_COUNT = 10, TABLE_ROW_LAST = TABLE_COMPLETED /* tables that edits write rows to */ };
 
 /* table + bucket id + escaped key of 1,024 bytes + terminator + upload id, and one byte to form
  * the immediate successor. */
