@@ -48,7 +48,8 @@ struct chunk_record {
 /* Called once, on the store's thread, in submission order; must not block; may submit more. The
  * group belongs to the caller again. err: GFS_OK = durable; GFS_NO_SPACE = refused, nothing was
  * written; GFS_IO = the disk failed: the outcome is unknown until restart, and every later group
- * fails too; GFS_STOPPED = store closed, nothing was written. */
+ * fails too; GFS_STOPPED = store closed, nothing was written; GFS_TOO_BIG = larger than a log
+ * segment or than 12 MiB, nothing was written. */
 typedef void (*chunk_done_fn)(struct chunk_group *group, enum gfs_err err);
 
 /* Plain data, owned by the submitter until done. */
@@ -57,6 +58,7 @@ struct chunk_group {
     struct chunk_record *records;
     chunk_done_fn done;
     bool may_use_reserve; /* deletes and their edits may use the space kept back for them */
+    enum gfs_err err;     /* used by the store */
 };
 
 /* A live chunk held against deletion. Embedded in its user; the fields are the store's. */
@@ -66,6 +68,7 @@ struct chunk_pin {
     uint32_t len;         /* bytes of payload: the one field for users */
     uint32_t segment;
     void *state;
+    void *place; /* the file it lies in */
 };
 
 enum chunk_read_flags {

@@ -352,19 +352,30 @@ def mutable_globals(tree):
                 yield path, line, f"{name} is mutable and has static storage"
 
 
+def paragraph_start(lines, index):
+    """The first line of what stands above without an empty line; of a whole struct there only its
+    comment counts, not those of its fields."""
+    while index > 0 and lines[index - 1].strip() and not lines[index - 1].endswith("{"):
+        if lines[index - 1].startswith("};"):
+            while index > 0 and not lines[index - 1].endswith("{"):
+                index -= 1
+            return index - 2 if lines[index - 2].rstrip().endswith("*/") else index + 1
+        index -= 1
+    return index
+
+
 @check
 def contracts(tree):
     """Each function of a header that returns enum gfs_err has a comment, or is in the paragraph of
     one that has."""
     for path in tree.c_files((".h",)):
+        if folder(path) not in UNIT_FOLDERS:
+            continue
         source = tree.source(path)
         for number, kind, name in source.prototypes():
             if not kind.endswith("enum gfs_err"):
                 continue
-            first = number - 1
-            while first > 0 and source.lines[first - 1].strip() and \
-                    not source.lines[first - 1].rstrip().endswith(("{", "};")):
-                first -= 1
+            first = paragraph_start(source.lines, number - 1)
             last = number - 1
             while ";" not in source.code_lines[last] and last + 1 < len(source.lines):
                 last += 1

@@ -1,0 +1,270 @@
+/* The contract of libgoodfs/chunk_store.h, on a real directory. */
+#include "tests/unit/datad/store_rig.h"
+
+#include <sys/stat.h>
+
+static struct chunk_id id_of(uint64_t number)
+{
+    return (struct chunk_id){.hi = 7, .lo = number};
+}
+
+Test(store, small_chunk_is_readable_after_done_and_after_reopen)
+{
+    struct rig rig;
+    rig_init(&rig);
+    const size_t lens[] = {0, 1, 4096, 65536, 65537, GFS_SMALL_CHUNK_MAX};
+    for (size_t i = 0; i < GFS_COUNT(lens); i++) {
+        cr_expect_eq(rig_put(&rig, id_of(i + 1), lens[i]), GFS_OK);
+    }
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < GFS_COUNT(lens); i++) {
+            cr_expect_eq(rig_check(&rig, id_of(i + 1), lens[i]), GFS_OK);
+        }
+        rig_reopen(&rig);
+    }
+    rig_fini(&rig);
+}
+
+Test(store, unknown_chunk_is_not_found)
+{
+    struct rig rig;
+    rig_init(&rig);
+    struct chunk_pin pin;
+    cr_expect_eq(rig.chunks->ops->pin(rig.chunks, id_of(1), &pin), GFS_NOT_FOUND);
+    rig_fini(&rig);
+}
+
+Test(store, second_record_of_a_live_id_is_refused)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cr_expect_eq(rig_put(&rig, id_of(1), 100), GFS_OK);
+    cr_expect_eq(rig_put(&rig, id_of(1), 200), GFS_EXISTS);
+    cr_expect_eq(rig_check(&rig, id_of(1), 100), GFS_OK);
+    rig_fini(&rig);
+}
+
+Test(store, deleted_chunk_stays_deleted)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cr_expect_eq(rig_put(&rig, id_of(1), 5000), GFS_OK);
+    cr_expect_eq(rig_put(&rig, id_of(2), 5000), GFS_OK);
+    struct chunk_id ids[] = {id_of(1), id_of(99)};
+    cr_expect_eq(rig_delete(&rig, ids, 2), GFS_OK);
+    for (int round = 0; round < 2; round++) {
+        cr_expect_eq(rig_check(&rig, id_of(1), 5000), GFS_NOT_FOUND);
+        cr_expect_eq(rig_check(&rig, id_of(2), 5000), GFS_OK);
+        rig_reopen(&rig);
+    }
+    rig_fini(&rig);
+}
+
+Test(store, large_chunk_is_live_only_with_its_place)
+{
+    struct rig rig;
+    rig_init(&rig);
+    const uint32_t lens[] = {0, 1, 4096, 300000, 524288, 5 << 20};
+    for (size_t i = 0; i < GFS_COUNT(lens); i++) {
+        struct chunk_bulk *bulk = rig_bulk(&rig, id_of(100 + i), lens[i], lens[i]);
+        cr_expect_eq(rig_check(&rig, id_of(100 + i), lens[i]), GFS_NOT_FOUND);
+        struct chunk_record record = {.kind = CHUNK_RECORD_PLACE, .bulk = bulk};
+        cr_expect_eq(rig_submit(&rig, &record, false), GFS_OK);
+        rig.chunks->ops->bulk_free(bulk);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < GFS_COUNT(lens); i++) {
+            cr_expect_eq(rig_check(&rig, id_of(100 + i), lens[i]), GFS_OK);
+        }
+        rig_reopen(&rig);
+    }
+    rig_fini(&rig);
+}
+
+static uint64_t allocated(const struct rig *rig, const char *name)
+{
+    char path[128];
+    struct stat info;
+    (void)snprintf(path, sizeof path, "%s/%s", rig->dir, name);
+    return stat(path, &info) == 0 ? (uint64_t)info.st_blocks * 512 : 0;
+}
+
+Test(store, space_of_abandoned_and_deleted_large_chunks_comes_back)
+{
+    struct rig rig;
+    rig_init(&rig);
+    const char *file = "bulk/000000000001.seg";
+    cr_expect_eq(rig_put_bulk(&rig, id_of(1), 1 << 20), GFS_OK);
+    cr_expect_eq(rig_put_bulk(&rig, id_of(2), 1 << 20), GFS_OK);
+    uint64_t before = allocated(&rig, file);
+    rig.chunks->ops->bulk_free(rig_bulk(&rig, id_of(3), 1 << 20, 2 << 20));
+    store_settle(rig.store);
+    cr_expect_leq(allocated(&rig, file), before + 8192);
+    struct chunk_pin pin;
+    struct chunk_id id = id_of(1);
+    cr_assert_eq(rig.chunks->ops->pin(rig.chunks, id, &pin), GFS_OK);
+    cr_expect_eq(rig_delete(&rig, &id, 1), GFS_OK);
+    cr_expect_geq(allocated(&rig, file), before - 8192, "a pin holds the chunk");
+    GFS_FREE char *bytes = gfs_alloc(1 << 20);
+    cr_expect_eq(rig.chunks->ops->read(rig.chunks, &pin, 0, 1 << 20, bytes, 0), GFS_OK);
+    rig.chunks->ops->unpin(rig.chunks, &pin);
+    store_settle(rig.store);
+    cr_expect_leq(allocated(&rig, file), before - (1 << 20));
+    cr_expect_eq(rig_check(&rig, id_of(2), 1 << 20), GFS_OK);
+    rig_fini(&rig);
+}
+
+struct seen_edits {
+    uint64_t lsns[16];
+    char texts[16][16];
+    size_t count;
+};
+
+static enum gfs_err see_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    struct seen_edits *seen = arg;
+    cr_assert_lt(seen->count, 16);
+    cr_assert_lt(edit.len, 16);
+    seen->lsns[seen->count] = lsn;
+    memcpy(seen->texts[seen->count], edit.ptr, edit.len);
+    seen->count++;
+    return lsn == 1000 ? GFS_CANCELLED : GFS_OK;
+}
+
+Test(store, edits_are_replayed_in_order_after_a_position)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cr_expect_eq(rig_edit(&rig, 1, "one"), GFS_OK);
+    cr_expect_eq(rig_edit(&rig, 2, "two"), GFS_OK);
+    cr_expect_eq(rig_edit(&rig, 5, "five"), GFS_OK);
+    rig_reopen(&rig);
+    struct seen_edits seen = {0};
+    cr_expect_eq(rig.chunks->ops->replay_edits(rig.chunks, 1, see_edit, &seen, NULL), GFS_OK);
+    cr_expect_eq(seen.count, 2);
+    cr_expect_eq(seen.lsns[0], 2);
+    cr_expect_str_eq(seen.texts[1], "five");
+    cr_expect_eq(rig_edit(&rig, 1000, "stop"), GFS_OK);
+    cr_expect_eq(rig_edit(&rig, 1001, "never"), GFS_OK);
+    rig_reopen(&rig);
+    seen = (struct seen_edits){0};
+    cr_expect_eq(rig.chunks->ops->replay_edits(rig.chunks, 5, see_edit, &seen, NULL),
+                 GFS_CANCELLED);
+    cr_expect_eq(seen.count, 1);
+    rig_fini(&rig);
+}
+
+Test(store, group_with_data_and_edit_is_one_batch)
+{
+    struct rig rig;
+    rig_init(&rig);
+    struct store_stats before;
+    struct store_stats after;
+    store_stats(rig.store, &before);
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = 1, .payload = gfs_slice_str("edit")};
+    struct chunk_record data = {.next = &edit,
+                                .kind = CHUNK_RECORD_DATA,
+                                .id = id_of(1),
+                                .payload = gfs_slice_str("bytes")};
+    cr_expect_eq(rig_submit(&rig, &data, false), GFS_OK);
+    store_stats(rig.store, &after);
+    cr_expect_eq(after.batches - before.batches, 1);
+    cr_expect_eq(after.records - before.records, 2);
+    rig_fini(&rig);
+}
+
+Test(store, log_goes_on_over_many_segments)
+{
+    struct rig rig;
+    rig_init(&rig);
+    enum { COUNT = 60, LEN = 100000 };
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        cr_assert_eq(rig_put(&rig, id_of(i), LEN), GFS_OK);
+    }
+    rig_reopen(&rig);
+    for (uint64_t i = 1; i <= COUNT; i++) {
+        cr_assert_eq(rig_check(&rig, id_of(i), LEN), GFS_OK);
+    }
+    struct store_stats stats;
+    store_stats(rig.store, &stats);
+    cr_expect_geq(stats.log_segments, 6);
+    rig_fini(&rig);
+}
+
+Test(store, group_larger_than_a_segment_is_refused)
+{
+    struct rig rig;
+    rig_init(&rig);
+    enum { LEN = 2 << 20 };
+    GFS_FREE char *bytes = gfs_alloc(LEN);
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = 1, .payload = gfs_slice_of(bytes, LEN)};
+    cr_expect_eq(rig_submit(&rig, &edit, true), GFS_TOO_BIG);
+    cr_expect_eq(rig_put(&rig, id_of(1), 10), GFS_OK);
+    rig_fini(&rig);
+}
+
+Test(store, flipped_byte_is_corrupt_and_never_returned)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cr_expect_eq(rig_put(&rig, id_of(1), 5000), GFS_OK);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/log/000000000001.seg", rig.dir);
+    FILE *file = fopen(path, "r+");
+    cr_assert_not_null(file);
+    (void)fseek(file, 4096 + 64 + 200, SEEK_SET);
+    int byte = fgetc(file);
+    (void)fseek(file, -1, SEEK_CUR);
+    (void)fputc(byte ^ 4, file);
+    (void)fclose(file);
+    cr_expect_eq(rig_check(&rig, id_of(1), 5000), GFS_CORRUPT);
+    rig_fini(&rig);
+}
+
+Test(store, second_opener_is_told_who_has_it)
+{
+    struct rig rig;
+    rig_init(&rig);
+    struct store *other = NULL;
+    struct gfs_error error = {0};
+    struct store_options options = rig_options(&rig);
+    cr_expect_eq(store_open(&options, &other, &error), GFS_BUSY);
+    cr_expect_not_null(strstr(error.text, "is used by another process"), "%s", error.text);
+    rig_fini(&rig);
+}
+
+Test(store, disk_of_another_cluster_or_newer_format_is_refused)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_close(&rig);
+    struct store_options options = rig_options(&rig);
+    options.cluster = "other";
+    struct gfs_error error = {0};
+    cr_expect_eq(store_open(&options, &rig.store, &error), GFS_CONFLICT);
+    cr_expect_not_null(strstr(error.text, "not to other"), "%s", error.text);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/identity", rig.dir);
+    FILE *file = fopen(path, "w");
+    (void)fputs("format=9\n", file);
+    (void)fclose(file);
+    options.cluster = NULL;
+    cr_expect_eq(store_open(&options, &rig.store, &error), GFS_UNSUPPORTED);
+    cr_expect_not_null(strstr(error.text, "newer version"), "%s", error.text);
+    rig_fini(&rig);
+}
+
+Test(store, threads_do_the_same)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_close(&rig);
+    struct store_options options = rig_options(&rig);
+    options.is_manual = false;
+    rig_open_with(&rig, &options);
+    rig_close(&rig);
+    rig_open(&rig);
+    rig_fini(&rig);
+}
