@@ -3,8 +3,8 @@
  *   find the mechanism -> read the claim -> date and expiry -> look the secret up
  *   -> canonical request -> string to sign -> compare
  *
- * Nothing of a claim is trusted before the comparison. An unknown access key takes the same way with
- * a stand-in secret, so that it differs from a wrong signature by its answer only. */
+ * Nothing of a claim is trusted before the comparison. An unknown access key takes the same way
+ * with a stand-in secret, so that it differs from a wrong signature by its answer only. */
 #include "gateway/auth.h"
 
 #include "gateway/auth_canonical.h"
@@ -54,7 +54,7 @@ static enum s3_err check_skew(const struct verify *v)
         return S3_OK;
     }
     return date_s > now_s + SKEW_MAX_S || date_s < now_s - SKEW_MAX_S ? S3_RequestTimeTooSkewed
-                                                                     : S3_OK;
+                                                                      : S3_OK;
 }
 
 /* Header authentication must say how the body is protected; a presigned URL may, in the header or
@@ -103,8 +103,8 @@ static bool signs_accept_encoding(const struct auth_claim *claim)
                NULL;
 }
 
-/* Builds and compares, with accept-encoding as received and, where it is signed, as proxies may have
- * found it. Leaves the canonical request as received in `canonical`. */
+/* Builds and compares, with accept-encoding as received and, where it is signed, as proxies may
+ * have found it. Leaves the canonical request as received in `canonical`. */
 static enum s3_err compare(struct verify *v, struct gfs_buf *canonical, bool *ret_equal)
 {
     static const char *const spellings[] = {NULL, "identity", "gzip", ""};
@@ -142,8 +142,8 @@ static void explain(const struct verify *v, const struct gfs_buf *canonical)
 {
     struct auth_detail *detail = v->context.detail;
     char text[AUTH_STRING_TO_SIGN_MAX];
-    size_t len = auth_string_to_sign(v->claim.amz_date, v->claim.scope, gfs_buf_slice(canonical),
-                                     text);
+    size_t len =
+        auth_string_to_sign(v->claim.amz_date, v->claim.scope, gfs_buf_slice(canonical), text);
     detail->canonical_request = gfs_arena_copy(v->context.arena, gfs_buf_slice(canonical));
     detail->string_to_sign = gfs_arena_copy(v->context.arena, gfs_slice_of(text, len));
     detail->signature = gfs_arena_copy(v->context.arena, v->claim.signature);
@@ -180,8 +180,7 @@ static enum s3_err verify_anonymous(struct verify *v)
     enum s3_err err = find_payload(v);
     if (err == S3_OK && (v->ret->payload == AUTH_PAYLOAD_CHUNKS ||
                          v->ret->payload == AUTH_PAYLOAD_CHUNKS_TRAILER)) {
-        return auth_refuse(&v->context, S3_AccessDenied,
-                           "Signed chunks need a signed request.");
+        return auth_refuse(&v->context, S3_AccessDenied, "Signed chunks need a signed request.");
     }
     return err;
 }
@@ -195,19 +194,19 @@ static enum s3_err verify_request(struct verify *v)
                         has_param(&v->query, "X-Amz-Signature");
     if (count > 1 || (count == 1 && (is_presigned || has_param(&v->query, "AWSAccessKeyId") ||
                                      has_param(&v->query, "Signature")))) {
-        return auth_refuse(&v->context, S3_InvalidArgument,
-                           "Only one auth mechanism allowed; only the X-Amz-Algorithm query "
-                           "parameter, Signature query string parameter or the Authorization header "
-                           "should be specified");
+        return auth_refuse(
+            &v->context, S3_InvalidArgument,
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query "
+            "parameter, Signature query string parameter or the Authorization header "
+            "should be specified");
     }
     if (count == 0 && !is_presigned) {
         return verify_anonymous(v);
     }
     v->ret->is_presigned = is_presigned;
-    enum s3_err err = is_presigned
-                          ? auth_claim_from_query(&v->context, &v->query, &v->claim)
-                          : auth_claim_from_header(&v->context, v->request, authorization,
-                                                   &v->claim);
+    enum s3_err err =
+        is_presigned ? auth_claim_from_query(&v->context, &v->query, &v->claim)
+                     : auth_claim_from_header(&v->context, v->request, authorization, &v->claim);
     if (err == S3_OK) {
         err = check_no_token(v);
     }

@@ -15,7 +15,8 @@ enum auth_payload {
     AUTH_PAYLOAD_UNSIGNED_TRAILER, /* STREAMING-UNSIGNED-PAYLOAD-TRAILER */
 };
 
-/* Looks a secret up. Answers false for an unknown key. secret has room for 129 bytes. Any thread. */
+/* Looks a secret up. Answers false for an unknown key. secret has room for 129 bytes. Any thread.
+ */
 struct auth_keys {
     bool (*find)(void *arg, struct gfs_slice access_key, char *ret_secret);
     void *arg;
@@ -23,8 +24,8 @@ struct auth_keys {
 
 struct auth_options {
     struct auth_keys keys;
-    int64_t now_s;               /* Unix time */
-    struct gfs_slice region;     /* only compared when is_region_strict */
+    int64_t now_s;           /* Unix time */
+    struct gfs_slice region; /* only compared when is_region_strict */
     bool is_region_strict;
 };
 
@@ -34,7 +35,7 @@ struct auth_result {
     bool is_presigned;
     struct gfs_slice access_key;
     enum auth_payload payload;
-    uint8_t sha256[GFS_SHA256_LEN];      /* AUTH_PAYLOAD_SHA256 */
+    uint8_t sha256[GFS_SHA256_LEN]; /* AUTH_PAYLOAD_SHA256 */
     /* for chunk signatures */
     uint8_t signing_key[GFS_SHA256_LEN];
     char seed_signature[2 * GFS_SHA256_LEN + 1];
@@ -50,8 +51,8 @@ struct auth_detail {
     int64_t server_time_s;
 };
 
-/* The path counts as decoded once, with an escaped '/' apart from a plain one; in the query '+' is a
- * space. Whoever routes the request must read it the same way.
+/* The path counts as decoded once, with an escaped '/' apart from a plain one; in the query '+' is
+ * a space. Whoever routes the request must read it the same way.
  *
  * Verifies header or query authentication. S3_OK also for anonymous requests (authorisation decides
  * later). Rules N01-N05, N11-N13: two mechanisms at once, repeated Authorization, unsigned x-amz-*

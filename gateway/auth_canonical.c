@@ -65,8 +65,7 @@ static char *put_header(char *at, const struct auth_canonical *in, struct gfs_sl
                         struct seen *seen, struct auth_unsigned *ret)
 {
     bool is_found = false;
-    bool is_substituted =
-        in->accept_encoding != NULL && gfs_slice_eq_str(name, "accept-encoding");
+    bool is_substituted = in->accept_encoding != NULL && gfs_slice_eq_str(name, "accept-encoding");
     at = put(at, name);
     at = put_char(at, ':');
     for (uint32_t i = 0; i < in->request->header_count; i++) {
@@ -102,7 +101,8 @@ static char *put_headers(char *at, const struct auth_canonical *in, struct seen 
     return at;
 }
 
-/* host and every x-amz-* header must be signed: what is not signed, anyone on the way may change. */
+/* host and every x-amz-* header must be signed: what is not signed, anyone on the way may change.
+ */
 static void find_not_covered(const struct http_request *request, const struct seen *seen,
                              struct auth_unsigned *ret)
 {

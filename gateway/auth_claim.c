@@ -111,8 +111,7 @@ enum s3_err auth_claim_credential(const struct auth_context *context, enum auth_
                            "in the format \"yyyyMMdd\".",
                            words, SHOWN(date));
     }
-    if (context->options->is_region_strict &&
-        !gfs_slice_eq(region, context->options->region)) {
+    if (context->options->is_region_strict && !gfs_slice_eq(region, context->options->region)) {
         return auth_refuse(context, code, "%sthe region '%.*s' is wrong; expecting '%.*s'", words,
                            SHOWN(region), SHOWN(context->options->region));
     }
@@ -270,9 +269,10 @@ enum s3_err auth_claim_from_header(const struct auth_context *context,
         return err;
     }
     if (!is_name_list(claim->signed_headers)) {
-        return auth_refuse(context, S3_AuthorizationHeaderMalformed,
-                           "The authorization header is malformed; SignedHeaders must be lower-case "
-                           "names in ascending order, separated by ';'.");
+        return auth_refuse(
+            context, S3_AuthorizationHeaderMalformed,
+            "The authorization header is malformed; SignedHeaders must be lower-case "
+            "names in ascending order, separated by ';'.");
     }
     err = claim_date(context, request, claim);
     return err != S3_OK ? err : auth_claim_same_day(context, AUTH_IN_HEADER, claim);
@@ -299,9 +299,10 @@ static enum s3_err claim_expires(const struct auth_context *context, struct gfs_
     }
     enum gfs_err err = gfs_parse_u64(text, EXPIRES_MAX_S, &seconds);
     if (err == GFS_RANGE) {
-        return auth_refuse(context, code,
-                           "X-Amz-Expires must be less than a week (in seconds); that is, the given "
-                           "X-Amz-Expires must be less than 604800 seconds");
+        return auth_refuse(
+            context, code,
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given "
+            "X-Amz-Expires must be less than 604800 seconds");
     }
     if (err != GFS_OK) {
         return auth_refuse(context, code, "X-Amz-Expires should be a number");
@@ -351,9 +352,9 @@ static enum s3_err claim_values(const struct auth_context *context,
 enum s3_err auth_claim_from_query(const struct auth_context *context,
                                   const struct auth_query *query, struct auth_claim *claim)
 {
-    static const char *const names[QUERY_COUNT] = {
-        "X-Amz-Algorithm", "X-Amz-Credential",    "X-Amz-Signature",
-        "X-Amz-Date",      "X-Amz-SignedHeaders", "X-Amz-Expires"};
+    static const char *const names[QUERY_COUNT] = {"X-Amz-Algorithm",     "X-Amz-Credential",
+                                                   "X-Amz-Signature",     "X-Amz-Date",
+                                                   "X-Amz-SignedHeaders", "X-Amz-Expires"};
     struct gfs_slice values[QUERY_COUNT];
     for (size_t i = 0; i < QUERY_COUNT; i++) {
         struct auth_param param;

@@ -14,6 +14,7 @@ enum {
 
 /* HMAC chain "AWS4"+secret, date, region, "s3", "aws4_request". The lengths are at most those
  * above. A small cache of the calling thread answers what it was asked lately; whether it did shows
- * in time, but not for which key: an unknown key is derived from a stand-in secret like any other. */
+ * in time, but not for which key: an unknown key is derived from a stand-in secret like any other.
+ */
 void auth_key_get(struct gfs_slice secret, struct gfs_slice date, struct gfs_slice region,
                   uint8_t ret[GFS_SHA256_LEN]);

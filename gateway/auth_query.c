@@ -6,11 +6,10 @@
 #include "libgoodfs/mem.h"
 
 /* Bit n%64 of word n/64 is set for the unreserved characters of RFC 3986. */
-static const uint64_t unreserved[4] = {
-    1ULL << '-' | 1ULL << '.' | 0x3ffULL << '0',
-    0x3ffffffULL << ('A' - 64) | 0x3ffffffULL << ('a' - 64) | 1ULL << ('_' - 64) |
-        1ULL << ('~' - 64),
-    0, 0};
+static const uint64_t unreserved[4] = {1ULL << '-' | 1ULL << '.' | 0x3ffULL << '0',
+                                       0x3ffffffULL << ('A' - 64) | 0x3ffffffULL << ('a' - 64) |
+                                           1ULL << ('_' - 64) | 1ULL << ('~' - 64),
+                                       0, 0};
 
 static bool is_unreserved(unsigned char byte)
 {
@@ -57,17 +56,18 @@ char *auth_recode(struct gfs_slice raw, bool plus_is_space, bool keep_slash, cha
     return ret;
 }
 
-/* One piece between ampersands; answers the end of what was written to `at`, NULL at a bad escape. */
+/* One piece between ampersands; answers the end of what was written to `at`, NULL at a bad escape.
+ */
 static char *add_param(struct auth_query *query, struct gfs_slice piece, char *at)
 {
     const char *equals = memchr(piece.ptr, '=', piece.len);
     size_t name_len = equals == NULL ? piece.len : (size_t)(equals - piece.ptr);
     struct auth_param *param = &query->params[query->count];
-    param->raw_value = equals == NULL
-                           ? gfs_slice_of("", 0)
-                           : gfs_slice_of(equals + 1, piece.len - name_len - 1);
+    param->raw_value =
+        equals == NULL ? gfs_slice_of("", 0) : gfs_slice_of(equals + 1, piece.len - name_len - 1);
     char *name_end = auth_recode(gfs_slice_of(piece.ptr, name_len), true, false, at);
-    char *value_end = name_end == NULL ? NULL : auth_recode(param->raw_value, true, false, name_end);
+    char *value_end =
+        name_end == NULL ? NULL : auth_recode(param->raw_value, true, false, name_end);
     if (value_end == NULL) {
         return NULL;
     }

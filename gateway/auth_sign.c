@@ -46,10 +46,8 @@ static bool sign(struct gfs_slice secret, struct gfs_slice region,
         return false;
     }
     auth_query_sort(&query);
-    struct auth_canonical in = {.request = request,
-                                .query = &query,
-                                .signed_headers = signed_headers,
-                                .payload = payload};
+    struct auth_canonical in = {
+        .request = request, .query = &query, .signed_headers = signed_headers, .payload = payload};
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) canonical;
     gfs_buf_init(&canonical, 0);
     enum s3_err err = auth_canonical_build(&in, &canonical, &problem);

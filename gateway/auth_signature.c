@@ -19,8 +19,8 @@ static char *put(char *at, const char *ptr, size_t len)
     return at + len;
 }
 
-size_t auth_string_to_sign(const char *amz_date, struct gfs_slice scope,
-                           struct gfs_slice canonical, char ret[AUTH_STRING_TO_SIGN_MAX])
+size_t auth_string_to_sign(const char *amz_date, struct gfs_slice scope, struct gfs_slice canonical,
+                           char ret[AUTH_STRING_TO_SIGN_MAX])
 {
     static const char first[] = "AWS4-HMAC-SHA256\n";
     uint8_t digest[GFS_SHA256_LEN];
@@ -35,9 +35,8 @@ size_t auth_string_to_sign(const char *amz_date, struct gfs_slice scope,
     return (size_t)(at - ret) + AUTH_SIGNATURE_LEN;
 }
 
-void auth_signature(const uint8_t key[GFS_SHA256_LEN], const char *amz_date,
-                    struct gfs_slice scope, struct gfs_slice canonical,
-                    char ret[AUTH_SIGNATURE_LEN + 1])
+void auth_signature(const uint8_t key[GFS_SHA256_LEN], const char *amz_date, struct gfs_slice scope,
+                    struct gfs_slice canonical, char ret[AUTH_SIGNATURE_LEN + 1])
 {
     char text[AUTH_STRING_TO_SIGN_MAX];
     uint8_t mac[GFS_SHA256_LEN];

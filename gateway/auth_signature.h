@@ -9,13 +9,12 @@ enum {
 };
 
 /* "AWS4-HMAC-SHA256\ndate\nscope\nhex(sha256(canonical))" into ret; answers its length. */
-size_t auth_string_to_sign(const char *amz_date, struct gfs_slice scope,
-                           struct gfs_slice canonical, char ret[AUTH_STRING_TO_SIGN_MAX]);
+size_t auth_string_to_sign(const char *amz_date, struct gfs_slice scope, struct gfs_slice canonical,
+                           char ret[AUTH_STRING_TO_SIGN_MAX]);
 
 /* Hex, lower case, NUL-terminated. */
-void auth_signature(const uint8_t key[GFS_SHA256_LEN], const char *amz_date,
-                    struct gfs_slice scope, struct gfs_slice canonical,
-                    char ret[AUTH_SIGNATURE_LEN + 1]);
+void auth_signature(const uint8_t key[GFS_SHA256_LEN], const char *amz_date, struct gfs_slice scope,
+                    struct gfs_slice canonical, char ret[AUTH_SIGNATURE_LEN + 1]);
 
 /* The claim's signing key. False: the access key is unknown; the key is then that of a stand-in
  * secret, for the same work to be done with. */

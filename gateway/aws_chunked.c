@@ -13,8 +13,8 @@
 #include "libgoodfs/text.h"
 
 enum {
-    LINE_LEN_MAX = 256,         /* size, chunk-signature and room for extensions; a trailer */
-    TRAILER_NAME_LEN_MAX = 64,  /* the longest is x-amz-checksum-crc64nvme */
+    LINE_LEN_MAX = 256,          /* size, chunk-signature and room for extensions; a trailer */
+    TRAILER_NAME_LEN_MAX = 64,   /* the longest is x-amz-checksum-crc64nvme */
     TRAILER_VALUE_LEN_MAX = 128, /* base64 of SHA-512 is 88 */
     SIGNATURE_LEN = 2 * GFS_SHA256_LEN,
 };
@@ -54,8 +54,8 @@ struct aws_chunked *aws_chunked_new(const struct auth_result *auth, uint64_t dec
                                     struct gfs_slice declared_trailer)
 {
     struct aws_chunked *chunked = gfs_alloc(sizeof *chunked);
-    chunked->is_signed = auth->payload == AUTH_PAYLOAD_CHUNKS ||
-                         auth->payload == AUTH_PAYLOAD_CHUNKS_TRAILER;
+    chunked->is_signed =
+        auth->payload == AUTH_PAYLOAD_CHUNKS || auth->payload == AUTH_PAYLOAD_CHUNKS_TRAILER;
     chunked->has_trailer = auth->payload == AUTH_PAYLOAD_UNSIGNED_TRAILER ||
                            auth->payload == AUTH_PAYLOAD_CHUNKS_TRAILER;
     chunked->decoded_left = decoded_len;
@@ -108,7 +108,8 @@ static bool check_signature(struct aws_chunked *chunked, const char *algorithm, 
 /* The chunk's bytes are all there. */
 static enum s3_err check_chunk(struct aws_chunked *chunked)
 {
-    static const char empty[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
+    static const char empty[] =
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
     uint8_t digest[GFS_SHA256_LEN];
     char hashes[sizeof empty + SIGNATURE_LEN];
     if (!chunked->is_signed) {
@@ -151,9 +152,9 @@ static enum s3_err read_size(struct aws_chunked *chunked, struct gfs_slice line)
     const char *semicolon = line.len == 0 ? NULL : memchr(line.ptr, ';', line.len);
     size_t digits = semicolon == NULL ? line.len : (size_t)(semicolon - line.ptr);
     uint64_t size = 0;
-    enum gfs_err parsed = digits > 16 ? GFS_INVALID
-                                      : gfs_parse_hex_u64(gfs_slice_of(line.ptr, digits),
-                                                          UINT64_MAX, &size);
+    enum gfs_err parsed =
+        digits > 16 ? GFS_INVALID
+                    : gfs_parse_hex_u64(gfs_slice_of(line.ptr, digits), UINT64_MAX, &size);
     if (parsed != GFS_OK) {
         return refuse(chunked, S3_InvalidRequest, "A chunk's size is malformed.");
     }
@@ -161,8 +162,7 @@ static enum s3_err read_size(struct aws_chunked *chunked, struct gfs_slice line)
         return refuse(chunked, S3_InvalidRequest,
                       "The chunks hold more than x-amz-decoded-content-length bytes.");
     }
-    enum s3_err err =
-        read_extensions(chunked, gfs_slice_of(line.ptr + digits, line.len - digits));
+    enum s3_err err = read_extensions(chunked, gfs_slice_of(line.ptr + digits, line.len - digits));
     if (err != S3_OK) {
         return err;
     }
@@ -184,7 +184,8 @@ static enum s3_err read_size(struct aws_chunked *chunked, struct gfs_slice line)
 static enum s3_err finish(struct aws_chunked *chunked)
 {
     if (chunked->declared_len != 0 && chunked->has_trailer && !chunked->has_value) {
-        return refuse(chunked, S3_InvalidRequest, "The trailer that x-amz-trailer names is missing.");
+        return refuse(chunked, S3_InvalidRequest,
+                      "The trailer that x-amz-trailer names is missing.");
     }
     if (chunked->is_signed && chunked->has_trailer && !chunked->has_trailer_signature) {
         return refuse(chunked, S3_InvalidRequest, "The trailer is not signed.");
@@ -214,7 +215,8 @@ static enum s3_err read_trailer_signature(struct aws_chunked *chunked, struct gf
     chunked->has_trailer_signature = true;
     return check_signature(chunked, "AWS4-HMAC-SHA256-TRAILER", hash, value.ptr)
                ? S3_OK
-               : refuse(chunked, S3_SignatureDoesNotMatch, "The signature of the trailer is wrong.");
+               : refuse(chunked, S3_SignatureDoesNotMatch,
+                        "The signature of the trailer is wrong.");
 }
 
 static enum s3_err read_trailer(struct aws_chunked *chunked, struct gfs_slice line)

@@ -6,8 +6,9 @@
 
 struct aws_chunked; /* heap, about 1 KiB */
 
-/* auth: signing key, seed and scope for the signed forms; decoded_len: x-amz-decoded-content-length.
- * declared_trailer: lower-case name from x-amz-trailer, empty when none. Never NULL. */
+/* auth: signing key, seed and scope for the signed forms; decoded_len:
+ * x-amz-decoded-content-length. declared_trailer: lower-case name from x-amz-trailer, empty when
+ * none. Never NULL. */
 struct aws_chunked *aws_chunked_new(const struct auth_result *auth, uint64_t decoded_len,
                                     struct gfs_slice declared_trailer);
 void aws_chunked_free(struct aws_chunked *chunked); /* NULL allowed */
@@ -21,8 +22,8 @@ void aws_chunked_free(struct aws_chunked *chunked); /* NULL allowed */
 enum s3_err aws_chunked_feed(struct aws_chunked *chunked, const char *ptr, size_t len,
                              size_t (*sink)(void *arg, const char *ptr, size_t len), void *arg,
                              size_t *ret_taken, const char **ret_message);
-/* At the end of the body. S3_OK only when the final chunk, the trailer (if declared) and, for signed
- * forms, every signature were there and right, and exactly decoded_len bytes came out. */
+/* At the end of the body. S3_OK only when the final chunk, the trailer (if declared) and, for
+ * signed forms, every signature were there and right, and exactly decoded_len bytes came out. */
 enum s3_err aws_chunked_end(struct aws_chunked *chunked, const char **ret_message);
 /* Value of the declared trailer after aws_chunked_end, e.g. base64 of a CRC32; empty when none. */
 struct gfs_slice aws_chunked_trailer(const struct aws_chunked *chunked);

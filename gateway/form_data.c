@@ -1,9 +1,9 @@
 /* States:
  *
- *   START --boundary--> AFTER --CRLF--> HEADERS --empty line--> VALUE | FILE | SKIPPED --boundary--+
- *                        ^ |                                                                       |
- *                        | +--"--"--> CLOSED (at most CR LF follows)                               |
- *                        +-------------------------------------------------------------------------+
+ *   START --boundary--> AFTER --CRLF--> HEADERS --empty line--> VALUE | FILE_BYTES | SKIPPED
+ *                        ^ |                                               |
+ *                        | +--"--"--> CLOSED (at most CR LF follows)       |
+ *                        +------------------------boundary-----------------+
  *
  * The delimiter is CR LF "--" boundary, and a boundary cannot hold CR: so where a match breaks off,
  * the bytes held back are payload as they are, and only the breaking byte can begin a new match. */
@@ -23,10 +23,10 @@ struct form_data {
     enum state state;
     enum s3_err err; /* REFUSED */
     const char *message;
-    bool has_file, must_stop; /* must_stop: the file has just begun */
+    bool has_file, must_stop;        /* must_stop: the file has just begun */
     size_t delimiter_len, match_len; /* bytes of the delimiter, and of it seen */
-    size_t held_at, held_end;        /* delimiter bytes that turned out to be payload, to be handed on */
-    size_t after_len;                /* bytes seen of what follows a boundary, or of the last CR LF */
+    size_t held_at, held_end; /* delimiter bytes that turned out to be payload, to be handed on */
+    size_t after_len;         /* bytes seen of what follows a boundary, or of the last CR LF */
     size_t line_len;
     size_t prefix_len; /* bytes of body before the file */
     size_t text_len;
@@ -215,8 +215,8 @@ static size_t hand_on(struct form_data *form, const char *ptr, size_t len, const
     return len;
 }
 
-/* Bytes of a part: payload, or a piece of the delimiter. *ret_paused when the sink took less than it
- * was offered. Answers how many bytes of input were used. */
+/* Bytes of a part: payload, or a piece of the delimiter. *ret_paused when the sink took less than
+ * it was offered. Answers how many bytes of input were used. */
 static size_t take_content(struct form_data *form, const char *ptr, size_t len,
                            const struct sink *sink, bool *ret_paused)
 {

@@ -1,7 +1,7 @@
 /* Streaming parser of multipart/form-data, as POST Object needs it: fields, then one file, whose
- * bytes go to a sink. A push parser: any split of the input gives the same result. What stands before
- * the file is kept and bounded; parts after the file are checked for form and skipped, as S3 ignores
- * them. Owned by one thread. (RFC 7578, RFC 2046; AWS "POST Object".) */
+ * bytes go to a sink. A push parser: any split of the input gives the same result. What stands
+ * before the file is kept and bounded; parts after the file are checked for form and skipped, as S3
+ * ignores them. Owned by one thread. (RFC 7578, RFC 2046; AWS "POST Object".) */
 #pragma once
 
 #include "gateway/s3_error.h"
@@ -10,7 +10,6 @@
 enum {
     FORM_DATA_FIELDS_LEN_MAX = 20 * 1024, /* bytes of body before the file's, AWS */
     FORM_DATA_FIELD_COUNT_MAX = 256,
-    FORM_DATA_BOUNDARY_LEN_MAX = 70, /* RFC 2046 */
 };
 
 struct form_data;
@@ -21,8 +20,8 @@ struct form_data_field {
     struct gfs_slice value; /* as sent */
 };
 
-/* content_type is the request header's value. PreconditionFailed: another type; MalformedPOSTRequest:
- * no good boundary. */
+/* content_type is the request header's value. PreconditionFailed: another type;
+ * MalformedPOSTRequest: no good boundary. */
 enum s3_err form_data_new(struct gfs_slice content_type, struct form_data **ret,
                           const char **ret_message);
 void form_data_free(struct form_data *form); /* NULL allowed */
@@ -30,8 +29,8 @@ void form_data_free(struct form_data *form); /* NULL allowed */
 /* Takes input. Stops once, with *ret_taken short of len, where the file's first byte would be (then
  * form_data_has_file answers true: authenticate now, and feed the rest); and wherever the sink took
  * fewer bytes than it was offered. MalformedPOSTRequest, MaxPostPreDataLengthExceededError,
- * InvalidArgument (a field twice), IncorrectNumberOfFilesInPostRequest (a second file). A refusal is
- * final. */
+ * InvalidArgument (a field twice), IncorrectNumberOfFilesInPostRequest (a second file). A refusal
+ * is final. */
 enum s3_err form_data_feed(struct form_data *form, const char *ptr, size_t len,
                            size_t (*sink)(void *arg, const char *ptr, size_t len), void *arg,
                            size_t *ret_taken, const char **ret_message);

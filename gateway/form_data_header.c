@@ -1,6 +1,5 @@
 #include "gateway/form_data_header.h"
 
-#include "gateway/form_data.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
@@ -140,8 +139,7 @@ enum s3_err form_data_boundary(struct gfs_slice content_type, char *ret, size_t 
 
 static bool set_name(struct form_data_header *header, const struct param *param)
 {
-    if (header->name_len != 0 || param->value_len == 0 ||
-        param->value_len > sizeof header->name) {
+    if (header->name_len != 0 || param->value_len == 0 || param->value_len > sizeof header->name) {
         return false;
     }
     for (size_t i = 0; i < param->value_len; i++) {
@@ -167,8 +165,8 @@ static bool add_disposition(struct form_data_header *header, struct gfs_slice va
 {
     size_t type_len = token_len(value);
     bool has_filename = false;
-    if (header->has_disposition || !gfs_slice_case_eq(gfs_slice_of(value.ptr, type_len),
-                                                      GFS_SLICE_LITERAL("form-data"))) {
+    if (header->has_disposition ||
+        !gfs_slice_case_eq(gfs_slice_of(value.ptr, type_len), GFS_SLICE_LITERAL("form-data"))) {
         return false;
     }
     header->has_disposition = true;
@@ -200,7 +198,8 @@ bool form_data_header_add(struct form_data_header *header, struct gfs_slice line
         return false;
     }
     struct gfs_slice name = gfs_slice_of(line.ptr, name_len);
-    struct gfs_slice value = gfs_trim(gfs_slice_of(line.ptr + name_len + 1, line.len - name_len - 1));
+    struct gfs_slice value =
+        gfs_trim(gfs_slice_of(line.ptr + name_len + 1, line.len - name_len - 1));
     if (gfs_slice_case_eq(name, GFS_SLICE_LITERAL("content-disposition"))) {
         return add_disposition(header, value);
     }

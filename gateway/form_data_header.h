@@ -4,7 +4,11 @@
 #include "gateway/s3_error.h"
 #include "libgoodfs/slice.h"
 
-enum { FORM_DATA_NAME_LEN_MAX = 256, FORM_DATA_FILENAME_LEN_MAX = 1024 };
+enum {
+    FORM_DATA_BOUNDARY_LEN_MAX = 70, /* RFC 2046 */
+    FORM_DATA_NAME_LEN_MAX = 256,
+    FORM_DATA_FILENAME_LEN_MAX = 1024,
+};
 
 /* Plain data; zeroed before the first line of a part. */
 struct form_data_header {

@@ -5,6 +5,7 @@
 #include "gateway/gateway_state.h"
 #include "gateway/s3.h"
 #include "gateway/s3_request.h"
+#include "libgoodfs/md5_lanes.h"
 #include "libgoodfs/mem.h"
 
 enum { SECRET_LEN_MAX = 128 };
@@ -20,6 +21,16 @@ static bool find_root_key(void *arg, struct gfs_slice access_key, char *ret_secr
     size_t len = strlen(gw->options.secret_key);
     memcpy(ret_secret, gw->options.secret_key, len + 1);
     return true;
+}
+
+static void destroy(struct gateway *gw)
+{
+    worker_pool_free(gw->workers);
+    for (uint32_t i = 0; i < gw->options.http.loop_count; i++) {
+        gfs_md5_pool_free(gw->md5_pools[i]);
+    }
+    free(gw->md5_pools);
+    free(gw);
 }
 
 enum gfs_err gateway_start(const struct gateway_options *options, struct gateway **ret,
@@ -39,12 +50,15 @@ enum gfs_err gateway_start(const struct gateway_options *options, struct gateway
     gw->options = *options;
     gw->keys = (struct auth_keys){find_root_key, gw};
     gw->workers = worker_pool_new(options->worker_count, GATEWAY_WORKER_QUEUE_MAX);
+    gw->md5_pools = gfs_alloc_array(options->http.loop_count, sizeof(struct gfs_md5_pool *));
+    for (uint32_t i = 0; i < options->http.loop_count; i++) {
+        gw->md5_pools[i] = gfs_md5_pool_new();
+    }
     struct http_server_options http = options->http;
     http.handler = s3_request_handler(gw);
     enum gfs_err err = http_server_start(&http, &gw->http, error);
     if (err != GFS_OK) {
-        worker_pool_free(gw->workers);
-        free(gw);
+        destroy(gw);
         return err;
     }
     *ret = gw;
@@ -57,8 +71,7 @@ void gateway_stop(struct gateway *gw, uint32_t grace_ms)
         return;
     }
     http_server_stop(gw->http, grace_ms);
-    worker_pool_free(gw->workers);
-    free(gw);
+    destroy(gw);
 }
 
 struct http_server *gateway_http(struct gateway *gw)

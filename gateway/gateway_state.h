@@ -10,6 +10,7 @@
 enum { GATEWAY_OPS_MAX = 96, GATEWAY_WORKER_QUEUE_MAX = 4096 };
 
 struct s3_op;
+struct gfs_md5_pool;
 
 struct gateway_op_counters {
     _Atomic(const struct s3_op *) op;
@@ -21,6 +22,7 @@ struct gateway {
     struct auth_keys keys;
     struct http_server *http;
     struct worker_pool *workers;
+    struct gfs_md5_pool **md5_pools; /* one for each loop, used on its thread only */
     atomic_uint_fast64_t ingest_bytes; /* memory of small bodies under way */
     struct gateway_op_counters counters[GATEWAY_OPS_MAX];
 };

@@ -7,6 +7,12 @@
  * - names that are not tokens, control bytes in values, folded lines, bare LF, NUL
  * - no Host on HTTP/1.1; a target that does not begin with '/'; more than GFS_HEADER_COUNT_MAX
  *   headers or GFS_HEADER_BYTES_MAX bytes of head
+ * Before these rules the library itself refuses, with pages of its own that 0.9.75 does not let us
+ * change (always 4xx or 5xx, and the connection is closed): heads over its memory (414, 431),
+ * versions other than 1.x (505), lines without a colon, a Content-Length that is no number (its
+ * status line comes twice then), malformed chunks. What 0.9.75 accepts and cannot show us: a bare LF
+ * and extensions in chunk-size lines, and anything in trailers; empty lines before a request. A
+ * proxy that normalises chunks removes them.
  * Pure functions; any thread. Sources: RFC 9110 section 5, RFC 9112 sections 3, 5, 6. */
 #pragma once
 

@@ -20,7 +20,7 @@
 enum {
     /* Per connection: the largest head, its parsed list and the reply's head must fit. The library
      * clears all of it after every request, so more costs time. */
-    HTTP_POOL_SIZE = 64 * 1024,
+    HTTP_POOL_SIZE = 56 * 1024,
     /* The rest of a refused body that is read away to keep the connection. */
     HTTP_DRAIN_MAX = 64 * 1024,
     /* A refused sender is listened to this long, so that it reads the reply and not a reset. */

@@ -2,6 +2,7 @@
 #include "gateway/http_server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -24,6 +25,18 @@ static void raise_descriptor_limit(uint32_t connection_max)
         gfs_log(GFS_LOG_WARN, "msg=\"descriptor limit %llu is below connection_max %u\"",
                 (unsigned long long)limit.rlim_max, connection_max);
     }
+}
+
+/* The library allocates a block of HTTP_BLOCK_SIZE for each streamed reply. By default glibc maps and
+ * unmaps it every time, and its page faults cost more than sending (a 1 MiB reply took 234 us of CPU
+ * against 153 with these). Process-wide, as malloc is. */
+static void keep_blocks_mapped(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, 4 * HTTP_BLOCK_SIZE);
+    (void)mallopt(M_TRIM_THRESHOLD, 32 * HTTP_BLOCK_SIZE);
+    (void)mallopt(M_TOP_PAD, 4 * HTTP_BLOCK_SIZE);
+#endif
 }
 
 static void server_free(struct http_server *server)
@@ -121,6 +134,7 @@ enum gfs_err http_server_start(const struct http_server_options *options, struct
         return gfs_fail(error, GFS_INVALID, "TLS needs a certificate and a key");
     }
     raise_descriptor_limit(options->connection_max);
+    keep_blocks_mapped();
     struct http_server *server = server_new(options);
     enum gfs_err err = open_all(server, options->listen, error);
     if (err != GFS_OK) {

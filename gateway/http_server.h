@@ -7,7 +7,15 @@
  *   begin -> [body ...] -> end -> http_reply -> closed
  *     \-> http_reply (refused: no 100-continue, no body is read) -> closed
  * A client that vanishes leads to closed at any point. Refused before begin, with an S3 error body:
- * everything in the framing rules (http_framing.h). */
+ * everything in the framing rules (http_framing.h).
+ *
+ * A reply before the body's end: the rest of the body, up to 64 KiB, is read away and the connection
+ * kept; with more to come (or `Expect: 100-continue`, or chunks) the reply is sent at once and the
+ * connection closed after it. In body(), with more to come, only replies without body or with at
+ * most 64 KiB of BYTES can be sent; others reset the connection.
+ * Replies given inside a callback never leave the fast path (one recv and one send); suspending
+ * costs about three more system calls. Starting a server raises the descriptor limit and tells
+ * malloc to keep blocks of up to 1 MiB mapped. */
 #pragma once
 
 #include <stdbool.h>
@@ -73,7 +81,9 @@ struct http_handler {
 };
 
 struct http_server_options {
-    const char *const *listen; /* "HOST:PORT", "[::1]:9000", "0.0.0.0:0"; NULL-terminated */
+    /* "HOST:PORT", "[::1]:9000", "0.0.0.0:0"; NULL-terminated. "[::]:P" is IPv6 only: list
+     * "0.0.0.0:P" beside it. */
+    const char *const *listen;
     uint32_t loop_count;       /* threads, >= 1 */
     uint32_t connection_max;   /* over it new connections wait in the backlog */
     uint32_t idle_timeout_s;   /* without any byte either way */
@@ -94,8 +104,9 @@ enum gfs_err http_server_reload_tls(struct http_server *server, struct gfs_error
 void http_server_stop(struct http_server *server, uint32_t grace_ms);
 
 struct http_server_stats {
-    uint64_t connections_accepted, connections_open, requests, bytes_in, bytes_out, suspended,
-        refused_framing, timeouts;
+    uint64_t connections_accepted, connections_open, requests, refused_framing, timeouts;
+    uint64_t bytes_in, bytes_out; /* of the sockets, a second behind */
+    uint64_t suspended;           /* times an exchange left the fast path */
 };
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret);
 
@@ -137,9 +148,10 @@ struct http_reply {
     enum http_body_kind body;
     struct gfs_slice bytes;
     uint64_t length; /* Content-Length of STREAM, and of a HEAD reply with body NONE */
-    bool has_length; /* for HEAD: send `length` although there is no body */
+    bool has_length; /* for HEAD and 304: send `length` although there is no body */
     bool must_close; /* close the connection after this reply */
-    /* Fills buf with at most size bytes from offset. > 0 bytes; 0 = not ready, http_resume will be
+    /* Fills buf with at most size bytes from offset: first all of a stream of up to 64 KiB, which is
+     * sent with its head, else blocks of 256 KiB. > 0 bytes; 0 = not ready, http_resume will be
      * called (never from inside read); -1 = give up: the connection is reset, so the client sees a
      * broken transfer and never a short success. */
     int64_t (*read)(void *arg, uint64_t offset, char *buf, size_t size);

@@ -4,6 +4,7 @@
 
 #include "gateway/gateway_state.h"
 #include "libgoodfs/crc.h"
+#include "libgoodfs/md5_lanes.h"
 #include "libgoodfs/mem.h"
 
 /* One bulk chunk of a large body. The tasks run on the loop thread. */
@@ -30,7 +31,8 @@ struct ingest {
     uint32_t chunk_count;
     uint32_t unfinished_count;
     enum gfs_err err;
-    struct gfs_digest md5;
+    struct gfs_md5_lane *md5_lane; /* large bodies: hashed beside those of other requests */
+    struct gfs_digest md5;         /* small ones */
     struct checksum sum;
     struct chunk_record *place_records;
     struct ingest_result result;
@@ -56,7 +58,6 @@ enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice o
     in->is_small = is_small;
     in->chunks_tail = &in->chunks;
     in->owner = gfs_arena_copy(&r->arena, owner);
-    gfs_digest_init(&in->md5, GFS_MD5);
     /* CRC64NVME is always made; another algorithm runs beside it */
     checksum_init(&in->sum, algo == META_CHECKSUM_NONE ? META_CHECKSUM_CRC64NVME : algo);
     if (is_small && size > 0) {
@@ -67,7 +68,10 @@ enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice o
         }
     }
     *ret = in;
-    if (!is_small) {
+    if (is_small) {
+        gfs_digest_init(&in->md5, GFS_MD5);
+    } else {
+        in->md5_lane = gfs_md5_lane_new(r->gw->md5_pools[http_loop_index(r->loop)]);
         begin_chunk(in);
     }
     return S3_OK;
@@ -202,7 +206,11 @@ static void finish_current(struct ingest *in)
 
 static void hash(struct ingest *in, const char *ptr, size_t len)
 {
-    gfs_digest_add(&in->md5, ptr, len);
+    if (in->is_small) {
+        gfs_digest_add(&in->md5, ptr, len);
+    } else {
+        gfs_md5_lane_add(in->md5_lane, ptr, len);
+    }
     in->result.crc64 = gfs_crc64nvme(in->result.crc64, ptr, len);
     if (in->sum.algo != META_CHECKSUM_CRC64NVME) {
         checksum_add(&in->sum, ptr, len);
@@ -301,7 +309,11 @@ void ingest_finish(struct ingest *in, void (*after)(struct s3_request *r, enum g
     in->is_done = true;
     in->after = after;
     in->result.size = in->taken;
-    gfs_digest_fini(&in->md5, in->result.md5);
+    if (in->is_small) {
+        gfs_digest_fini(&in->md5, in->result.md5);
+    } else {
+        gfs_md5_lane_fini(in->md5_lane, in->result.md5);
+    }
     in->result.checksum.algo = in->sum.algo;
     in->sum.crc = in->sum.algo == META_CHECKSUM_CRC64NVME ? in->result.crc64 : in->sum.crc;
     checksum_fini(&in->sum, in->result.checksum.value);
@@ -337,6 +349,7 @@ void ingest_free(struct ingest *in)
     if (in->is_small) {
         atomic_fetch_sub(&in->r->gw->ingest_bytes, in->size);
     }
+    gfs_md5_lane_free(in->md5_lane);
     free(in->small);
     free(in->place_records);
     free(in);

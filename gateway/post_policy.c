@@ -32,8 +32,8 @@ static enum s3_err condition_failed(struct check *check, const struct gfs_json *
     return S3_AccessDenied;
 }
 
-/* The field's value, marking it as named. The bucket is a field that every form has, and one that the
- * form spells out must agree. False: there is no such field. */
+/* The field's value, marking it as named. The bucket is a field that every form has, and one that
+ * the form spells out must agree. False: there is no such field. */
 static bool find_field(struct check *check, struct gfs_slice name, struct gfs_slice *ret)
 {
     const struct post_policy_form *form = check->form;
@@ -147,8 +147,9 @@ static enum s3_err check_condition(struct check *check, const struct gfs_json *c
         return check_array(check, condition);
     }
     if (!gfs_json_only_member(condition, &name, &value) || gfs_json_string(value).ptr == NULL) {
-        return invalid_policy(check, "Invalid Simple-Condition: Simple-Conditions must have exactly "
-                                     "one property specified, of type string.");
+        return invalid_policy(check,
+                              "Invalid Simple-Condition: Simple-Conditions must have exactly "
+                              "one property specified, of type string.");
     }
     return check_equal(check, condition, name, gfs_json_string(value));
 }
@@ -156,8 +157,7 @@ static enum s3_err check_condition(struct check *check, const struct gfs_json *c
 static bool needs_no_condition(struct gfs_slice name)
 {
     return gfs_slice_eq_str(name, "x-amz-signature") || gfs_slice_eq_str(name, "policy") ||
-           gfs_slice_eq_str(name, "file") ||
-           gfs_slice_starts(name, GFS_SLICE_LITERAL("x-ignore-"));
+           gfs_slice_eq_str(name, "file") || gfs_slice_starts(name, GFS_SLICE_LITERAL("x-ignore-"));
 }
 
 /* What the policy does not mention, its author did not allow. */

@@ -18,8 +18,8 @@ struct post_policy_form {
 
 /* Decodes the policy (base64) and checks expiration and every condition, and that every field but
  * x-amz-signature, policy, file and x-ignore-* is named by a condition, and the bucket too.
- * InvalidPolicyDocument; AccessDenied "Invalid according to Policy: ..."; *ret_message (in the arena)
- * says which rule. */
+ * InvalidPolicyDocument; AccessDenied "Invalid according to Policy: ..."; *ret_message (in the
+ * arena) says which rule. */
 enum s3_err post_policy_check(struct gfs_slice policy, int64_t now_ms,
                               const struct post_policy_form *form, struct gfs_arena *arena,
                               struct post_policy_range *ret, const char **ret_message);

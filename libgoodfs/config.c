@@ -376,7 +376,7 @@ static enum gfs_err load(struct gfs_config *config, int arg_count, char *const *
     }
     take_environment(config);
     struct value *file = find_flag(config, GFS_SLICE_LITERAL("config"));
-    if (file->items.count != 0) {
+    if (file != NULL && file->items.count != 0) {
         err = take_file(config, file->items.ptr[0], error);
     }
     for (size_t i = 0; i < config->count && err == GFS_OK; i++) {

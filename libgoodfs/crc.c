@@ -1,8 +1,8 @@
 /* CRC32 and CRC32C by isa-l, and the combination of all three.
  *
- * A CRC in its reflected form is a polynomial over GF(2) whose highest bit of the integer holds x^0.
- * With equal pre- and post-inversion, crc(A||B) = crc(A) * x^(8*len(B)) mod P  xor  crc(B). The
- * powers x^(8*2^k) are computed once, before main. */
+ * A CRC in its reflected form is a polynomial over GF(2) whose highest bit of the integer holds
+ * x^0. With equal pre- and post-inversion, crc(A||B) = crc(A) * x^(8*len(B)) mod P  xor  crc(B).
+ * The powers x^(8*2^k) are computed once, before main. */
 #include "libgoodfs/crc.h"
 
 #include <isa-l/crc.h>
@@ -10,16 +10,16 @@
 
 #include "libgoodfs/mem.h"
 
-#define CRC32_POLY 0xEDB88320u            /* reflected 0x04C11DB7 */
-#define CRC32C_POLY 0x82F63B78u           /* reflected 0x1EDC6F41 */
+#define CRC32_POLY 0xEDB88320u             /* reflected 0x04C11DB7 */
+#define CRC32C_POLY 0x82F63B78u            /* reflected 0x1EDC6F41 */
 #define CRC64NVME_POLY 0x9A6C9329AC4BC9B5u /* reflected 0xAD93D23594C93659 */
 
 enum { LEN_BITS = 64 };
 
 struct ring {
-    uint64_t poly;                  /* reflected, without its leading term */
-    uint64_t top;                   /* the bit that stands for x^0 */
-    uint64_t power[LEN_BITS];       /* x^(8 * 2^k) mod P */
+    uint64_t poly;            /* reflected, without its leading term */
+    uint64_t top;             /* the bit that stands for x^0 */
+    uint64_t power[LEN_BITS]; /* x^(8 * 2^k) mod P */
 };
 
 /* Immutable after the constructor. */

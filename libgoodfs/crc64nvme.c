@@ -241,8 +241,8 @@ WIDE_TARGET static uint64_t update_folding_wide(uint64_t state, const uint8_t *p
     for (int i = 0; i < 4; i++) {
         lane[i] = _mm512_loadu_si512(ptr + WIDE * i);
     }
-    lane[0] = _mm512_xor_si512(lane[0],
-                               _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)state)));
+    lane[0] =
+        _mm512_xor_si512(lane[0], _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)state)));
     ptr += WIDE_STRIDE;
     len -= WIDE_STRIDE;
     const __m512i stride = wide_key(key_wide4);

@@ -93,6 +93,39 @@ size_t gfs_digest_len(enum gfs_digest_algo algo)
     return 0;
 }
 
+/* A context that continues after `len` bytes (a multiple of the block) with that state. */
+static MD5_CTX md5_at(const uint32_t state[4], uint64_t len)
+{
+    MD5_CTX md5;
+    MD5_Init(&md5);
+    md5.A = state[0];
+    md5.B = state[1];
+    md5.C = state[2];
+    md5.D = state[3];
+    md5.Nl = (MD5_LONG)(len << 3);
+    md5.Nh = (MD5_LONG)(len >> 29);
+    return md5;
+}
+
+void gfs_md5_blocks(uint32_t state[4], const void *ptr, size_t block_count)
+{
+    MD5_CTX md5 = md5_at(state, 0);
+    MD5_Update(&md5, ptr, block_count * MD5_CBLOCK);
+    state[0] = md5.A;
+    state[1] = md5.B;
+    state[2] = md5.C;
+    state[3] = md5.D;
+}
+
+void gfs_md5_finish(const uint32_t state[4], uint64_t len, const void *tail, size_t tail_len,
+                    uint8_t ret[GFS_MD5_LEN])
+{
+    GFS_ASSERT(len % MD5_CBLOCK == 0);
+    MD5_CTX md5 = md5_at(state, len);
+    MD5_Update(&md5, tail, tail_len);
+    MD5_Final(ret, &md5);
+}
+
 void gfs_md5(struct gfs_slice bytes, uint8_t ret[GFS_MD5_LEN])
 {
     MD5_CTX state;

@@ -23,7 +23,8 @@ enum gfs_err gfs_json_parse(struct gfs_slice text, struct gfs_json **ret, struct
     json_t *root =
         json_loadb(text.len == 0 ? "" : text.ptr, text.len, JSON_REJECT_DUPLICATES, &why);
     if (root == NULL) {
-        return gfs_fail(error, GFS_INVALID, "line %d column %d: %s", why.line, why.column, why.text);
+        return gfs_fail(error, GFS_INVALID, "line %d column %d: %s", why.line, why.column,
+                        why.text);
     }
     *ret = (struct gfs_json *)(void *)root;
     return GFS_OK;

@@ -1,5 +1,5 @@
-/* JSON in, by jansson: an immutable tree. Strings are UTF-8 without NUL; duplicate names are refused.
- * Any thread, one at a time. */
+/* JSON in, by jansson: an immutable tree. Strings are UTF-8 without NUL; duplicate names are
+ * refused. Any thread, one at a time. */
 #pragma once
 
 #include "libgoodfs/err.h"
@@ -18,8 +18,8 @@ enum gfs_json_type {
     GFS_JSON_NULL,
 };
 
-/* The whole text is one object or array. GFS_INVALID says where and why in *error. Memory is a small
- * multiple of the text, whose length the caller bounds. Released with gfs_json_free. */
+/* The whole text is one object or array. GFS_INVALID says where and why in *error. Memory is a
+ * small multiple of the text, whose length the caller bounds. Released with gfs_json_free. */
 enum gfs_err gfs_json_parse(struct gfs_slice text, struct gfs_json **ret,
                             struct gfs_error *error) GFS_MUST_CHECK;
 void gfs_json_free(struct gfs_json *document); /* of gfs_json_parse only; NULL allowed */

@@ -223,9 +223,10 @@ static size_t utf8_sequence_len(const unsigned char *ptr, size_t len)
     if (lead < 0x80) {
         return 1;
     }
-    size_t need = lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3
-                                                 : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                                                : 0;
+    size_t need = lead >= 0xc2 && lead <= 0xdf   ? 2
+                  : (lead & 0xf0) == 0xe0        ? 3
+                  : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                 : 0;
     if (need == 0 || need > len) {
         return 0;
     }

@@ -1,5 +1,5 @@
-/* Text codecs: hex, base64, percent-encoding, integers, dates, UTF-8. Nothing allocates except where
- * an arena or buffer is passed. All parsers take the whole input or answer GFS_INVALID. */
+/* Text codecs: hex, base64, percent-encoding, integers, dates, UTF-8. Nothing allocates except
+ * where an arena or buffer is passed. All parsers take the whole input or answer GFS_INVALID. */
 #pragma once
 
 #include <stdint.h>
@@ -45,7 +45,8 @@ size_t gfs_utf8_len(struct gfs_slice text);
 struct gfs_slice gfs_trim(struct gfs_slice text);
 
 enum { GFS_HTTP_DATE_LEN = 29, GFS_ISO_DATE_LEN = 24, GFS_AMZ_DATE_LEN = 16 };
-/* "Sat, 21 Nov 2026 06:58:10 GMT"; ret has room for GFS_HTTP_DATE_LEN+1. Thread-safe, locale-free. */
+/* "Sat, 21 Nov 2026 06:58:10 GMT"; ret has room for GFS_HTTP_DATE_LEN+1. Thread-safe, locale-free.
+ */
 void gfs_http_date(int64_t unix_s, char ret[GFS_HTTP_DATE_LEN + 1]);
 /* All three forms of RFC 9110 section 5.6.7. */
 enum gfs_err gfs_parse_http_date(struct gfs_slice text, int64_t *ret_unix_s) GFS_MUST_CHECK;

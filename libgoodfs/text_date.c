@@ -26,8 +26,8 @@ static int64_t days_of(const struct civil *date)
     int64_t year = date->month <= 2 ? date->year - 1 : date->year;
     int64_t era = (year >= 0 ? year : year - 399) / 400;
     int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (date->month + (date->month > 2 ? -3LL : 9LL)) + 2) / 5 +
-                          date->day - 1;
+    int64_t day_of_year =
+        (153 * (date->month + (date->month > 2 ? -3LL : 9LL)) + 2) / 5 + date->day - 1;
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * 146097 + day_of_era - 719468;
 }
@@ -42,8 +42,7 @@ static struct civil civil_of(int64_t unix_s)
     int64_t day_of_era = shifted - era * 146097;
     int64_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     unsigned month_index = (unsigned)((5 * day_of_year + 2) / 153);
     struct civil date = {
         .day = (unsigned)(day_of_year - (153 * (int64_t)month_index + 2) / 5 + 1),

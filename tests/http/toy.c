@@ -204,7 +204,7 @@ static size_t on_body(struct http_exchange *x, const char *ptr, size_t len)
         return 0;
     }
     size_t take = is_path(request, "/pause") ? GFS_MIN(len, (size_t)TOY_PAUSE_LEN) : len;
-    for (size_t i = 0; i < take; i++) {
+    for (size_t i = 0; i < take && !is_path(request, "/sink"); i++) {
         request->sum += (unsigned char)ptr[i];
     }
     request->body_len += take;
@@ -223,7 +223,8 @@ static void on_end(struct http_exchange *x)
     } else if (is_path(request, "/length/")) {
         http_reply(x, &(struct http_reply){
                           .status = 200, .length = request->size, .has_length = true});
-    } else if (is_path(request, "/echo") || is_path(request, "/pause")) {
+    } else if (is_path(request, "/echo") || is_path(request, "/pause") ||
+               is_path(request, "/sink")) {
         char text[64];
         (void)snprintf(text, sizeof text, "%llu %llu", (unsigned long long)request->body_len,
                        (unsigned long long)request->sum);

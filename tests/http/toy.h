@@ -6,7 +6,8 @@
  *   /fail/N           a stream that gives up at N / 2
  *   /status/S         status S without body; /length/N the same as HEAD's answer with a length
  *   /echo             the length and the sum of the body's bytes
- *   /pause            the same, taking at most 1000 bytes between resumes by the worker
+ *   /sink             the same without the sum
+ *   /pause            as echo, taking at most 1000 bytes between resumes by the worker
  *   /async            "async" sent from the worker
  *   /refuse           403 from begin
  *   /middle           403 from the first body call; /middle-async the same from the worker

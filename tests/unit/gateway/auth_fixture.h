@@ -1,4 +1,5 @@
-/* What the tests of authentication share: a request built from text, one known key, a fixed time. */
+/* What the tests of authentication share: a request built from text, one known key, a fixed time.
+ */
 #pragma once
 
 #include <criterion/criterion.h>

@@ -41,7 +41,8 @@ def emit(name, method, url, headers):
 
 def by_header(name, method, target, headers=None, body=b"", region="us-east-1"):
     url = f"http://{HOST}{target}"
-    request = botocore.awsrequest.AWSRequest(method=method, url=url, headers=headers or {}, data=body)
+    request = botocore.awsrequest.AWSRequest(method=method, url=url, headers=headers or {},
+                                             data=body)
     request.context["client_config"] = None
     botocore.auth.S3SigV4Auth(CREDENTIALS, "s3", region).add_auth(request)
     emit(name, method, url, [("host", HOST)] + list(request.headers.items()))
@@ -66,11 +67,13 @@ def main():
     by_header("metadata with runs of spaces", "PUT", "/bucket/key", {
         "x-amz-meta-text": "a  b   c", "x-amz-meta-comma": "a,b, c", "x-amz-meta-empty": ""})
     for name, path in (
-            ("a space", "/bucket/a%20b"), ("a plus", "/bucket/a%2Bb"), ("utf-8", "/bucket/%C3%A9t%C3%A9"),
+            ("a space", "/bucket/a%20b"), ("a plus", "/bucket/a%2Bb"),
+            ("utf-8", "/bucket/%C3%A9t%C3%A9"),
             ("a tilde", "/bucket/~x"), ("an escaped percent", "/bucket/100%25"),
             ("an escaped escape", "/bucket/%2520"), ("two slashes", "/bucket//a//b"),
             ("a final slash", "/bucket/a/"), ("dot segments", "/bucket/./a/../b"),
-            ("reserved characters", "/bucket/%21%40%23%24%5E%26%2A%28%29%3D%5B%5D%7B%7D%3A%3B%27%22%2C%3F"),
+            ("reserved characters",
+             "/bucket/%21%40%23%24%5E%26%2A%28%29%3D%5B%5D%7B%7D%3A%3B%27%22%2C%3F"),
             ("emoji", "/bucket/%F0%9F%98%80")):
         by_header(f"a key with {name}", "GET", path)
         presigned(f"presigned, a key with {name}", "GET", path)

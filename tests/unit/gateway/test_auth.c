@@ -49,7 +49,8 @@ Test(auth, refuses_what_botocore_signed_once_it_is_changed)
             } else {
                 f->headers[0].value = GFS_SLICE_LITERAL("127.0.0.1:9001");
             }
-            cr_assert_eq(fixture_verify(f), S3_SignatureDoesNotMatch, "%s %d", vector->name, change);
+            cr_assert_eq(fixture_verify(f), S3_SignatureDoesNotMatch, "%s %d", vector->name,
+                         change);
             cr_assert_not_null(f->detail.canonical_request.ptr);
             cr_assert_not_null(f->detail.string_to_sign.ptr);
             fixture_free(f);
@@ -57,10 +58,12 @@ Test(auth, refuses_what_botocore_signed_once_it_is_changed)
     }
 }
 
+#define DOC_SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
 static bool find_doc_key(void *arg, struct gfs_slice access_key, char *ret_secret)
 {
     (void)arg;
-    strcpy(ret_secret, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    memcpy(ret_secret, DOC_SECRET, sizeof DOC_SECRET);
     return gfs_slice_eq_str(access_key, "AKIAIOSFODNN7EXAMPLE");
 }
 
@@ -107,8 +110,9 @@ Test(auth, accepts_the_presigned_example_of_the_s3_reference)
 
 Test(auth, signs_what_it_verifies)
 {
-    struct fixture *f = fixture_new("GET", "/b//./a%2Fb%7E", "x=1&a=%20&a=", STANDARD_HEADERS
-                                    "x-amz-meta-a:1  2\nx-amz-meta-a:3\nexpect:100-continue\n");
+    struct fixture *f =
+        fixture_new("GET", "/b//./a%2Fb%7E", "x=1&a=%20&a=",
+                    STANDARD_HEADERS "x-amz-meta-a:1  2\nx-amz-meta-a:3\nexpect:100-continue\n");
     fixture_sign(f);
     fixture_expect(f, S3_OK, NULL);
     fixture_free(f);
@@ -135,7 +139,8 @@ Test(auth, a_path_verifies_however_it_is_escaped)
 
 Test(auth, a_query_verifies_in_any_order_and_plus_is_a_space)
 {
-    static const char *const spellings[] = {"prefix=a%20b&acl", "acl&prefix=a+b", "acl=&prefix=%61+b&&"};
+    static const char *const spellings[] = {"prefix=a%20b&acl", "acl&prefix=a+b",
+                                            "acl=&prefix=%61+b&&"};
     struct fixture *f = fixture_new("GET", "/b", "acl=&prefix=a%20b", STANDARD_HEADERS);
     fixture_sign(f);
     for (size_t i = 0; i < GFS_COUNT(spellings); i++) {

@@ -31,10 +31,12 @@ Test(auth_post, accepts_a_policy_signed_by_another_program)
     fixture_free(f);
 }
 
+#define DOC_SECRET "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+
 static bool find_doc_key(void *arg, struct gfs_slice access_key, char *ret_secret)
 {
     (void)arg;
-    strcpy(ret_secret, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    memcpy(ret_secret, DOC_SECRET, sizeof DOC_SECRET);
     return gfs_slice_eq_str(access_key, "AKIAIOSFODNN7EXAMPLE");
 }
 
@@ -44,17 +46,25 @@ Test(auth_post, accepts_the_example_of_the_s3_reference)
     struct fixture *f = fixture_new("POST", "/", "", "host:h\n");
     f->options.keys.find = find_doc_key;
     struct auth_post_fields fields = {
-        .policy = GFS_SLICE_LITERAL(
-            "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7Im"
-            "J1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2Vy"
-            "MS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR"
-            "0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgIC"
-            "BbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiM"
-            "TQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAg"
-            "WyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUt"
-            "JQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYW"
-            "xnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgf"
-            "Q0KICBdDQp9"),
+        .policy = GFS_SLICE_LITERAL("eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KIC"
+                                    "AiY29uZGl0aW9ucyI6IFsNCiAgICB7Im"
+                                    "J1Y2tldCI6ICJzaWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13"
+                                    "aXRoIiwgIiRrZXkiLCAidXNlci91c2Vy"
+                                    "MS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMtcmVhZCJ9LA0KICAgIHsic3VjY2"
+                                    "Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR"
+                                    "0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1Y2Nlc"
+                                    "3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgIC"
+                                    "BbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQog"
+                                    "ICAgeyJ4LWFtei1tZXRhLXV1aWQiOiAiM"
+                                    "TQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J"
+                                    "5cHRpb24iOiAiQUVTMjU2In0sDQogICAg"
+                                    "WyJzdGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgIC"
+                                    "B7IngtYW16LWNyZWRlbnRpYWwiOiAiQUt"
+                                    "JQUlPU0ZPRE5ON0VYQU1QTEUvMjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfc"
+                                    "mVxdWVzdCJ9LA0KICAgIHsieC1hbXotYW"
+                                    "xnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAgICB7IngtYW16LWRh"
+                                    "dGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgf"
+                                    "Q0KICBdDQp9"),
         .algorithm = GFS_SLICE_LITERAL("AWS4-HMAC-SHA256"),
         .credential = GFS_SLICE_LITERAL("AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request"),
         .date = GFS_SLICE_LITERAL("20151229T000000Z"),

@@ -58,8 +58,10 @@ Test(auth_refusals, the_scope_must_be_of_this_service_and_day)
 {
     static const struct refusal cases[] = {
         {WHOLE("AKID"), S3_AuthorizationHeaderMalformed, "the Credential is mal-formed"},
-        {WHOLE("20261121/us-east-1/s3/aws4_request"), S3_AuthorizationHeaderMalformed, "mal-formed"},
-        {WHOLE("/20261121/us-east-1/s3/aws4_request"), S3_AuthorizationHeaderMalformed, "mal-formed"},
+        {WHOLE("20261121/us-east-1/s3/aws4_request"), S3_AuthorizationHeaderMalformed,
+         "mal-formed"},
+        {WHOLE("/20261121/us-east-1/s3/aws4_request"), S3_AuthorizationHeaderMalformed,
+         "mal-formed"},
         {WHOLE("A/20261121//s3/aws4_request"), S3_AuthorizationHeaderMalformed, "mal-formed"},
         {WHOLE("A/20261121/" ZEROS "0/s3/aws4_request"), S3_AuthorizationHeaderMalformed,
          "mal-formed"},
@@ -90,8 +92,9 @@ Test(auth_refusals, the_region_counts_only_when_strict)
 
 Test(auth_refusals, signed_headers_are_ascending_lower_case_and_not_empty)
 {
-    static const char *const lists[] = {"", ";", "host;", ";host", "host;;x-amz-date", "host;host",
-                                        "x-amz-date;host", "Host", "ho st", "host;x:y"};
+    static const char *const lists[] = {
+        "",     ";",     "host;",   ";host", "host;;x-amz-date", "host;host", "x-amz-date;host",
+        "Host", "ho st", "host;x:y"};
     for (size_t i = 0; i < GFS_COUNT(lists); i++) {
         char headers[512];
         (void)snprintf(headers, sizeof headers,
@@ -132,7 +135,8 @@ Test(auth_refusals, what_matters_must_be_signed_and_what_is_signed_must_be_there
     check(cases, GFS_COUNT(cases), BASE);
 }
 
-/* An attacker who knows a key id but no secret, on the form of body that checks nothing by itself. */
+/* An attacker who knows a key id but no secret, on the form of body that checks nothing by itself.
+ */
 Test(auth_refusals, an_unsigned_trailer_does_not_excuse_a_wrong_signature)
 {
     static const struct refusal cases[] = {
@@ -166,7 +170,8 @@ Test(auth_refusals, a_date_and_a_payload_hash_are_needed)
         {"host:h\nx-amz-content-sha256:UNSIGNED-PAYLOAD\n", S3_AccessDenied, "x-amz-date header"},
         {"host:h\nx-amz-date:yesterday\nx-amz-content-sha256:UNSIGNED-PAYLOAD\n", S3_AccessDenied,
          "x-amz-date header"},
-        {"host:h\nx-amz-date:x\ndate:Sat, 21 Nov 2026 06:58:10 GMT\n", S3_AccessDenied, "valid Date"},
+        {"host:h\nx-amz-date:x\ndate:Sat, 21 Nov 2026 06:58:10 GMT\n", S3_AccessDenied,
+         "valid Date"},
         {"host:h\nx-amz-date:" FIXTURE_DATE "\n", S3_InvalidRequest,
          "Missing required header for this request: x-amz-content-sha256"},
         {"host:h\nx-amz-date:" FIXTURE_DATE "\nx-amz-content-sha256:\n", S3_InvalidArgument,
@@ -189,9 +194,9 @@ Test(auth_refusals, too_many_headers_or_parameters_are_refused)
     }
     fixture_expect(f, S3_RequestHeaderSectionTooLarge, NULL);
     f->request.header_count = 4;
-    char query[1024] = "";
-    for (int i = 0; i < 129; i++) {
-        strcat(query, "a&");
+    char query[2 * 129 + 1] = "";
+    for (size_t i = 0; i < 129; i++) {
+        memcpy(query + 2 * i, "a&", 3);
     }
     f->request.raw_query = gfs_slice_str(query);
     fixture_expect(f, S3_InvalidRequest, NULL);

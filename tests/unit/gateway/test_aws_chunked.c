@@ -69,7 +69,8 @@ static void run(const struct auth_result *auth, uint64_t decoded_len, const char
         size_t wanted = step == NULL ? body.len : step();
         size_t len = GFS_MIN(wanted, body.len - done);
         size_t taken = 0;
-        ret->err = aws_chunked_feed(chunked, body.ptr + done, len, sink, ret, &taken, &ret->message);
+        ret->err =
+            aws_chunked_feed(chunked, body.ptr + done, len, sink, ret, &taken, &ret->message);
         done += taken;
     }
     enum s3_err end = aws_chunked_end(chunked, &ret->message);
@@ -173,8 +174,9 @@ Test(aws_chunked, accepts_the_example_of_the_s3_reference)
                            "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n");
     memset(gfs_buf_reserve(&body, 1024), 'a', 1024);
     body.len += 1024;
-    gfs_buf_add_str(&body, "\r\n0;chunk-signature="
-                           "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n");
+    gfs_buf_add_str(&body,
+                    "\r\n0;chunk-signature="
+                    "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n\r\n");
     struct outcome outcome = {0};
     run(&auth, 66560, "", gfs_buf_slice(&body), NULL, &outcome);
     cr_assert_eq(outcome.err, S3_OK, "%s", outcome.message);
@@ -197,7 +199,8 @@ Test(aws_chunked, no_byte_of_a_signed_body_may_change)
         for (size_t at = 0; at < body.len; at++) {
             struct outcome outcome = {0};
             body.ptr[at] ^= 0x08;
-            run(&auth, vector->decoded_len, declared_of(vector), gfs_buf_slice(&body), NULL, &outcome);
+            run(&auth, vector->decoded_len, declared_of(vector), gfs_buf_slice(&body), NULL,
+                &outcome);
             cr_assert_neq(outcome.err, S3_OK, "%s at %zu", vector->name, at);
             gfs_buf_fini(&outcome.bytes);
             body.ptr[at] ^= 0x08;
@@ -315,19 +318,25 @@ Test(aws_chunked, malformed_signed_bodies_are_refused)
         {"0;chunk-signature=" SIG "\r\n\r\n", 0, "", S3_SignatureDoesNotMatch},
         {"1;chunk-signature=" SIG "\r\nx", 1, "", S3_SignatureDoesNotMatch},
         {"0;chunk-signature=edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n"
-         "a:b\r\n\r\n", 0, "", S3_InvalidRequest},
+         "a:b\r\n\r\n",
+         0, "", S3_InvalidRequest},
     };
     for (size_t i = 0; i < GFS_COUNT(cases); i++) {
         check_bad(AUTH_PAYLOAD_CHUNKS, &cases[i]);
     }
     static const struct bad with_trailer[] = {
-        {"0;chunk-signature=edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n"
-         CRC ":AAAAAA==\r\n\r\n", 0, CRC, S3_InvalidRequest},
-        {"0;chunk-signature=edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n"
-         CRC ":AAAAAA==\r\nx-amz-trailer-signature:" SIG "\r\n\r\n", 0, CRC,
-         S3_SignatureDoesNotMatch},
-        {"0;chunk-signature=edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n"
-         CRC ":AAAAAA==\r\nx-amz-trailer-signature:00\r\n\r\n", 0, CRC, S3_InvalidRequest},
+        {"0;chunk-signature="
+         "edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n" CRC
+         ":AAAAAA==\r\n\r\n",
+         0, CRC, S3_InvalidRequest},
+        {"0;chunk-signature="
+         "edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n" CRC
+         ":AAAAAA==\r\nx-amz-trailer-signature:" SIG "\r\n\r\n",
+         0, CRC, S3_SignatureDoesNotMatch},
+        {"0;chunk-signature="
+         "edadb9af12c0c439ab2e8910f6fb5f1780edda2de510a3d555033e2b2bc7e477\r\n" CRC
+         ":AAAAAA==\r\nx-amz-trailer-signature:00\r\n\r\n",
+         0, CRC, S3_InvalidRequest},
     };
     for (size_t i = 0; i < GFS_COUNT(with_trailer); i++) {
         check_bad(AUTH_PAYLOAD_CHUNKS_TRAILER, &with_trailer[i]);
@@ -339,7 +348,8 @@ Test(aws_chunked, trailer_names_compare_without_case_and_extensions_are_skipped)
     struct auth_result auth = auth_of(AUTH_PAYLOAD_UNSIGNED_TRAILER);
     struct outcome outcome = {0};
     run(&auth, 10, CRC,
-        GFS_SLICE_LITERAL("A;ext=1;x\r\n0123456789\r\n000;y\r\nX-Amz-Checksum-CRC32: AAAAAA== \r\n\r\n"),
+        GFS_SLICE_LITERAL(
+            "A;ext=1;x\r\n0123456789\r\n000;y\r\nX-Amz-Checksum-CRC32: AAAAAA== \r\n\r\n"),
         one_byte, &outcome);
     cr_assert_eq(outcome.err, S3_OK, "%s", outcome.message);
     cr_assert_str_eq(outcome.trailer, "AAAAAA==");

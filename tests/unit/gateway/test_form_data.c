@@ -43,7 +43,8 @@ static void run(struct gfs_slice body, size_t step, struct outcome *ret)
     while (done < body.len && ret->err == S3_OK) {
         size_t len = step == 0 ? body.len - done : GFS_MIN(step, body.len - done);
         size_t taken = 0;
-        ret->err = form_data_feed(ret->form, body.ptr + done, len, sink, ret, &taken, &ret->message);
+        ret->err =
+            form_data_feed(ret->form, body.ptr + done, len, sink, ret, &taken, &ret->message);
         cr_assert(taken <= len);
         done += taken;
         ret->was_told = ret->was_told || form_data_has_file(ret->form);
@@ -70,9 +71,9 @@ static const size_t steps[] = {0, 1, 2, 3, 5, 7, 16, 61};
 
 Test(form_data, gives_fields_and_file_however_the_input_is_split)
 {
-    static const char body[] =
-        FIELD("key", "user/${filename}") FIELD("Content-Type", "text/plain") FIELD("empty", "")
-        FIELD("tricky", "a\r\n--xY\r\r\n--\r\n-b") FILE_PART("one\r\n--xY two\r\n\r\n--xYx\r") END;
+    static const char body[] = FIELD("key", "user/${filename}") FIELD("Content-Type", "text/plain")
+        FIELD("empty", "") FIELD("tricky", "a\r\n--xY\r\r\n--\r\n-b")
+            FILE_PART("one\r\n--xY two\r\n\r\n--xYx\r") END;
     static const size_t sink_maxima[] = {0, 1, 3};
     for (size_t i = 0; i < GFS_COUNT(steps); i++) {
         for (size_t j = 0; j < GFS_COUNT(sink_maxima); j++) {
@@ -86,8 +87,8 @@ Test(form_data, gives_fields_and_file_however_the_input_is_split)
             cr_assert_null(form_data_value(outcome.form, "file").ptr);
             cr_assert_eq(form_data_field_count(outcome.form), 4u);
             cr_assert(gfs_slice_eq_str(form_data_filename(outcome.form), "a.txt"));
-            cr_assert(gfs_slice_eq_str(gfs_buf_slice(&outcome.bytes),
-                                       "one\r\n--xY two\r\n\r\n--xYx\r"));
+            cr_assert(
+                gfs_slice_eq_str(gfs_buf_slice(&outcome.bytes), "one\r\n--xY two\r\n\r\n--xYx\r"));
             outcome_fini(&outcome);
         }
     }
@@ -102,7 +103,8 @@ Test(form_data, stops_before_the_first_byte_of_the_file)
     size_t taken = 0;
     struct outcome outcome = {0};
     cr_assert_eq(form_data_new(GFS_SLICE_LITERAL(TYPE), &form, &message), S3_OK);
-    cr_assert_eq(form_data_feed(form, body, sizeof body - 1, sink, &outcome, &taken, &message), S3_OK);
+    cr_assert_eq(form_data_feed(form, body, sizeof body - 1, sink, &outcome, &taken, &message),
+                 S3_OK);
     cr_assert(form_data_has_file(form));
     cr_assert(taken > sizeof head);
     cr_assert_eq(memcmp(body + taken, "bytes", 5), 0);
@@ -123,7 +125,8 @@ Test(form_data, parts_after_the_file_are_skipped)
 {
     struct outcome outcome = {0};
     run(GFS_SLICE_LITERAL("\r\n" FIELD("key", "k") FILE_PART("x") FIELD("submit", "Upload")
-                          FIELD("key", "other") "--xYz--"), 0, &outcome);
+                              FIELD("key", "other") "--xYz--"),
+        0, &outcome);
     cr_assert_eq(outcome.err, S3_OK, "%s", outcome.message);
     check_value(outcome.form, "key", "k");
     cr_assert_null(form_data_value(outcome.form, "submit").ptr);
@@ -134,11 +137,12 @@ Test(form_data, parts_after_the_file_are_skipped)
 Test(form_data, reads_names_as_browsers_and_libraries_write_them)
 {
     struct outcome outcome = {0};
-    run(GFS_SLICE_LITERAL("--xYz\r\ncontent-disposition:form-data;name=KEY\r\n\r\nk\r\n"
-                          "--xYz\r\nX-Other: 1\r\nContent-Disposition: Form-Data; x=y; "
-                          "name=\"a\\\"b\"\r\nContent-Transfer-Encoding: binary\r\n\r\nv\r\n"
-                          "--xYz\r\nContent-Disposition: form-data; "
-                          "filename=\"C:\\dir\\my \\\"file\\\".txt\"; name=\"file\"\r\n\r\n\r\n" END),
+    run(GFS_SLICE_LITERAL(
+            "--xYz\r\ncontent-disposition:form-data;name=KEY\r\n\r\nk\r\n"
+            "--xYz\r\nX-Other: 1\r\nContent-Disposition: Form-Data; x=y; "
+            "name=\"a\\\"b\"\r\nContent-Transfer-Encoding: binary\r\n\r\nv\r\n"
+            "--xYz\r\nContent-Disposition: form-data; "
+            "filename=\"C:\\dir\\my \\\"file\\\".txt\"; name=\"file\"\r\n\r\n\r\n" END),
         0, &outcome);
     cr_assert_eq(outcome.err, S3_OK, "%s", outcome.message);
     check_value(outcome.form, "key", "k");
@@ -258,16 +262,20 @@ Test(form_data, the_content_type_must_have_a_good_boundary)
         {"multipart/form-data; boundary=\"a \"", S3_MalformedPOSTRequest},
         {"multipart/form-data; boundary=\"a{b\"", S3_MalformedPOSTRequest},
         {"multipart/form-data; boundary=a; boundary=b", S3_MalformedPOSTRequest},
-        {"multipart/form-data; boundary=0123456789012345678901234567890123456789012345678901234567890"
-         "123456789", S3_OK},
-        {"multipart/form-data; boundary=0123456789012345678901234567890123456789012345678901234567890"
-         "1234567890", S3_MalformedPOSTRequest},
+        {"multipart/form-data; "
+         "boundary=0123456789012345678901234567890123456789012345678901234567890"
+         "123456789",
+         S3_OK},
+        {"multipart/form-data; "
+         "boundary=0123456789012345678901234567890123456789012345678901234567890"
+         "1234567890",
+         S3_MalformedPOSTRequest},
     };
     for (size_t i = 0; i < GFS_COUNT(cases); i++) {
         struct form_data *form = NULL;
         const char *message = NULL;
-        cr_assert_eq(form_data_new(gfs_slice_str(cases[i].type), &form, &message), cases[i].err, "%s",
-                     cases[i].type);
+        cr_assert_eq(form_data_new(gfs_slice_str(cases[i].type), &form, &message), cases[i].err,
+                     "%s", cases[i].type);
         cr_assert_eq(form != NULL, cases[i].err == S3_OK);
         form_data_free(form);
     }

@@ -9,20 +9,22 @@
 
 #define NOW_MS 1795244290000 /* 2026-11-21T06:58:10Z */
 
-#define TEXT(text) {(text), sizeof(text) - 1}
+#define TEXT(text)                                                                                 \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
 
 static const struct form_data_field usual[] = {
-    {TEXT("key"), TEXT("user/eric/pic.jpg")},
-    {TEXT("content-type"), TEXT("image/jpeg")},
-    {TEXT("x-ignore-this"), TEXT("anything")},
-    {TEXT("policy"), TEXT("...")},
+    {TEXT("key"), TEXT("user/eric/pic.jpg")},  {TEXT("content-type"), TEXT("image/jpeg")},
+    {TEXT("x-ignore-this"), TEXT("anything")}, {TEXT("policy"), TEXT("...")},
     {TEXT("x-amz-signature"), TEXT("...")},
 };
 
 static char message[512];
 static struct post_policy_range range;
 
-static enum s3_err check_fields(const char *json, const struct form_data_field *fields, size_t count)
+static enum s3_err check_fields(const char *json, const struct form_data_field *fields,
+                                size_t count)
 {
     char policy[8192];
     const char *text = NULL;
@@ -31,7 +33,8 @@ static enum s3_err check_fields(const char *json, const struct form_data_field *
         .bucket = GFS_SLICE_LITERAL("pics"), .field_count = count, .fields = fields};
     gfs_arena_init(&arena, 65536);
     gfs_base64_encode(json, strlen(json), policy);
-    enum s3_err err = post_policy_check(gfs_slice_str(policy), NOW_MS, &form, &arena, &range, &text);
+    enum s3_err err =
+        post_policy_check(gfs_slice_str(policy), NOW_MS, &form, &arena, &range, &text);
     (void)snprintf(message, sizeof message, "%s", text == NULL ? "" : text);
     gfs_arena_fini(&arena);
     return err;
@@ -58,8 +61,10 @@ Test(post_policy, accepts_a_form_that_meets_every_condition)
     cr_assert_eq(range.length_max, GFS_PART_SIZE_MAX);
     expect(POLICY("{\"bUcKeT\":\"pics\"},[\"StArTs-WiTh\",\"$KeY\",\"user/\"]," TYPE), S3_OK, NULL);
     expect(POLICY(BASE "[\"starts-with\",\"$content-type\",\"\"]"), S3_OK, NULL);
-    expect(POLICY("[\"eq\",\"$bucket\",\"pics\"],[\"starts-with\",\"$key\",\"user/eric/pic.jpg\"],"
-                  TYPE), S3_OK, NULL);
+    expect(
+        POLICY(
+            "[\"eq\",\"$bucket\",\"pics\"],[\"starts-with\",\"$key\",\"user/eric/pic.jpg\"]," TYPE),
+        S3_OK, NULL);
 }
 
 Test(post_policy, refuses_what_breaks_a_condition_and_names_it)
@@ -113,7 +118,8 @@ Test(post_policy, expires)
 {
     expect("{\"expiration\":\"2026-11-21T06:58:09.999Z\",\"conditions\":[]}", S3_AccessDenied,
            "Invalid according to Policy: Policy expired.");
-    expect("{\"expiration\":\"2000-01-01T00:00:00Z\",\"conditions\":[]}", S3_AccessDenied, "expired");
+    expect("{\"expiration\":\"2000-01-01T00:00:00Z\",\"conditions\":[]}", S3_AccessDenied,
+           "expired");
 }
 
 Test(post_policy, malformed_documents_are_invalid)
@@ -156,14 +162,16 @@ Test(post_policy, malformed_documents_are_invalid)
     const char *text = NULL;
     struct post_policy_form form = {.bucket = GFS_SLICE_LITERAL("pics")};
     gfs_arena_init(&arena, 65536);
-    cr_assert_eq(post_policy_check(GFS_SLICE_LITERAL("no base64"), NOW_MS, &form, &arena, &range, &text),
-                 S3_InvalidPolicyDocument);
+    cr_assert_eq(
+        post_policy_check(GFS_SLICE_LITERAL("no base64"), NOW_MS, &form, &arena, &range, &text),
+        S3_InvalidPolicyDocument);
     gfs_arena_fini(&arena);
 }
 
 Test(post_policy, lengths_are_bounded_by_every_range)
 {
-    expect(POLICY(BASE TYPE ",[\"content-length-range\",10,100],[\"Content-Length-Range\",\"5\",\"50\"]"),
+    expect(POLICY(BASE TYPE
+                  ",[\"content-length-range\",10,100],[\"Content-Length-Range\",\"5\",\"50\"]"),
            S3_OK, NULL);
     cr_assert_eq(range.length_min, 10u);
     cr_assert_eq(range.length_max, 50u);

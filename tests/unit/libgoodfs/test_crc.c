@@ -117,12 +117,12 @@ Test(crc, combines_without_the_bytes)
     for (size_t cut = 0; cut <= LEN; cut += 37) {
         const uint8_t *rest = bytes + cut;
         size_t rest_len = LEN - cut;
-        cr_assert_eq(gfs_crc32_combine(gfs_crc32(0, bytes, cut), gfs_crc32(0, rest, rest_len),
-                                       rest_len),
-                     gfs_crc32(0, bytes, LEN));
-        cr_assert_eq(gfs_crc32c_combine(gfs_crc32c(0, bytes, cut), gfs_crc32c(0, rest, rest_len),
-                                        rest_len),
-                     gfs_crc32c(0, bytes, LEN));
+        cr_assert_eq(
+            gfs_crc32_combine(gfs_crc32(0, bytes, cut), gfs_crc32(0, rest, rest_len), rest_len),
+            gfs_crc32(0, bytes, LEN));
+        cr_assert_eq(
+            gfs_crc32c_combine(gfs_crc32c(0, bytes, cut), gfs_crc32c(0, rest, rest_len), rest_len),
+            gfs_crc32c(0, bytes, LEN));
         cr_assert_eq(gfs_crc64nvme_combine(gfs_crc64nvme(0, bytes, cut),
                                            gfs_crc64nvme(0, rest, rest_len), rest_len),
                      gfs_crc64nvme(0, bytes, LEN));
@@ -134,9 +134,8 @@ Test(crc, combining_is_associative_for_huge_lengths)
 {
     uint64_t len_b = (5ULL << 40) + 12345, len_c = (1ULL << 45) + 3;
     uint64_t a = 0x1122334455667788u, b = 0x99AABBCCDDEEFF00u, c = 0x0F1E2D3C4B5A6978u;
-    cr_assert_eq(
-        gfs_crc64nvme_combine(gfs_crc64nvme_combine(a, b, len_b), c, len_c),
-        gfs_crc64nvme_combine(a, gfs_crc64nvme_combine(b, c, len_c), len_b + len_c));
+    cr_assert_eq(gfs_crc64nvme_combine(gfs_crc64nvme_combine(a, b, len_b), c, len_c),
+                 gfs_crc64nvme_combine(a, gfs_crc64nvme_combine(b, c, len_c), len_b + len_c));
     uint32_t a32 = (uint32_t)a, b32 = (uint32_t)b, c32 = (uint32_t)c;
     cr_assert_eq(gfs_crc32_combine(gfs_crc32_combine(a32, b32, len_b), c32, len_c),
                  gfs_crc32_combine(a32, gfs_crc32_combine(b32, c32, len_c), len_b + len_c));

@@ -70,7 +70,8 @@ Test(digest, hmac_matches_rfc_4231)
     assert_hex(out, sizeof out, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     memset(key, 0xaa, sizeof key);
     gfs_hmac_sha256(gfs_slice_of(key, sizeof key),
-                    GFS_SLICE_LITERAL("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+                    GFS_SLICE_LITERAL("Test Using Larger Than Block-Size Key - Hash Key First"),
+                    out);
     assert_hex(out, sizeof out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 

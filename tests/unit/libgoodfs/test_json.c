@@ -7,8 +7,8 @@
 Test(json, reads_a_document)
 {
     struct gfs_json *document = NULL;
-    struct gfs_slice text = GFS_SLICE_LITERAL(
-        "{\"s\":\"a\\u00e9\",\"n\":[1,-2,9223372036854775807,1.5,true,false,null],\"o\":{\"k\":\"v\"}}");
+    struct gfs_slice text = GFS_SLICE_LITERAL("{\"s\":\"a\\u00e9\",\"n\":[1,-2,9223372036854775807,"
+                                              "1.5,true,false,null],\"o\":{\"k\":\"v\"}}");
     cr_assert_eq(gfs_json_parse(text, &document, NULL), GFS_OK);
     cr_assert_eq(gfs_json_type(document), GFS_JSON_OBJECT);
     cr_assert_eq(gfs_json_count(document), 3u);
@@ -50,8 +50,9 @@ Test(json, absent_things_are_null_and_not_a_crash)
 
 Test(json, malformed_text_is_invalid_and_says_where)
 {
-    static const char *const bad[] = {"", "{", "[1,]", "{\"a\":1,\"a\":2}", "[\"\xff\"]", "nul",
-                                      "[\"\\u0000\"]", "[] x", "1", "['a']", "[\"\\$\"]"};
+    static const char *const bad[] = {"",           "{",     "[1,]",          "{\"a\":1,\"a\":2}",
+                                      "[\"\xff\"]", "nul",   "[\"\\u0000\"]", "[] x",
+                                      "1",          "['a']", "[\"\\$\"]"};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         struct gfs_json *document = NULL;
         struct gfs_error error = {0};
@@ -70,7 +71,8 @@ Test(json, is_shown_cut_to_size)
 {
     struct gfs_json *document = NULL;
     char text[32], small[8];
-    cr_assert_eq(gfs_json_parse(GFS_SLICE_LITERAL("[ \"eq\", \"$key\" ]"), &document, NULL), GFS_OK);
+    cr_assert_eq(gfs_json_parse(GFS_SLICE_LITERAL("[ \"eq\", \"$key\" ]"), &document, NULL),
+                 GFS_OK);
     gfs_json_show(document, text, sizeof text);
     cr_assert_str_eq(text, "[\"eq\",\"$key\"]");
     gfs_json_show(document, small, sizeof small);

@@ -21,9 +21,13 @@ Test(text, hex_goes_both_ways_and_refuses_the_rest)
 
 Test(text, base64_matches_rfc_4648)
 {
-    static const char *const pairs[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                           {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},
-                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"}};
     for (size_t i = 0; i < GFS_COUNT(pairs); i++) {
         char text[16], back[16];
         size_t len = strlen(pairs[i][0]), back_len = 99;
@@ -40,8 +44,9 @@ Test(text, base64_matches_rfc_4648)
 
 Test(text, base64_is_strict)
 {
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "=g==", "Z===", "====", "Zh==",
-                                      "Zm9=", "Zm8=Zm8=", "Zm 8", "Zm9v\n", "Zm-_", "Zg==Zg=="};
+    static const char *const bad[] = {
+        "Z",    "Zg",   "Zg=",      "Zg===", "=g==",   "Z===", "====",
+        "Zh==", "Zm9=", "Zm8=Zm8=", "Zm 8",  "Zm9v\n", "Zm-_", "Zg==Zg=="};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         char back[16];
         size_t len;
@@ -117,11 +122,26 @@ Test(text, numbers_take_digits_only_and_know_their_maximum)
 
 Test(text, utf8_is_checked_to_the_letter)
 {
-    static const char *const good[] = {"", "abc", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
-                                       "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf",
-                                      "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-                                      "\xf5\x80\x80\x80", "\xff", "\xe2\x82", "a\xe2\x28\xa1"};
+    static const char *const good[] = {"",
+                                       "abc",
+                                       "\xc3\xa9",
+                                       "\xe2\x82\xac",
+                                       "\xf0\x9f\x98\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc3",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "\xe2\x82",
+                                      "a\xe2\x28\xa1"};
     for (size_t i = 0; i < GFS_COUNT(good); i++) {
         cr_assert(gfs_is_utf8(gfs_slice_str(good[i])), "good %zu", i);
     }

@@ -45,10 +45,11 @@ Test(xml, reads_into_a_tree)
     struct gfs_arena arena;
     struct gfs_xml_node *root = NULL;
     gfs_arena_init(&arena, 65536);
-    cr_assert_eq(gfs_xml_parse(LIT("<?xml version=\"1.0\"?>\n<s:D xmlns:s=\"x\" a=\"1\"> <O><K>a&amp;b"
-                                   "<![CDATA[<c>]]>\n d</K></O><!-- no --><O><K>2</K><V/></O>\t</s:D>"),
-                               &limits, &arena, &root),
-                 GFS_OK);
+    cr_assert_eq(
+        gfs_xml_parse(LIT("<?xml version=\"1.0\"?>\n<s:D xmlns:s=\"x\" a=\"1\"> <O><K>a&amp;b"
+                          "<![CDATA[<c>]]>\n d</K></O><!-- no --><O><K>2</K><V/></O>\t</s:D>"),
+                      &limits, &arena, &root),
+        GFS_OK);
     cr_assert(gfs_slice_eq_str(root->name, "D"));
     cr_assert(gfs_slice_eq_str(root->text, " \t"));
     const struct gfs_xml_node *first = gfs_xml_child(root, "O");
@@ -84,9 +85,23 @@ Test(xml, what_is_written_is_read_back)
 Test(xml, malformed_documents_are_invalid)
 {
     static const char *const bad[] = {
-        "", " ", "x", "<a>", "<a></b>", "<a/><b/>", "<a/>x", "<a b=c/>", "<a>&unknown;</a>",
-        "<a>\x01</a>", "<a>\xff</a>", "<a>\xc0\x80</a>", "<a", "<a><b></a></b>", "\xfe\xff<a/>",
-        "<!DOCTYPE a><a/>", "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
+        "",
+        " ",
+        "x",
+        "<a>",
+        "<a></b>",
+        "<a/><b/>",
+        "<a/>x",
+        "<a b=c/>",
+        "<a>&unknown;</a>",
+        "<a>\x01</a>",
+        "<a>\xff</a>",
+        "<a>\xc0\x80</a>",
+        "<a",
+        "<a><b></a></b>",
+        "\xfe\xff<a/>",
+        "<!DOCTYPE a><a/>",
+        "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
         "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>",
         "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>",
         "<a a='1' a='2'/>"};
@@ -100,8 +115,9 @@ Test(xml, depth_and_node_count_are_limited)
 {
     cr_assert_eq(parse_err(LIT("<a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a>"), 65536),
                  GFS_OK);
-    cr_assert_eq(parse_err(LIT("<a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>"), 65536),
-                 GFS_INVALID);
+    cr_assert_eq(
+        parse_err(LIT("<a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>"), 65536),
+        GFS_INVALID);
     struct gfs_buf many;
     gfs_buf_init(&many, 65536);
     gfs_buf_add_str(&many, "<a>");
