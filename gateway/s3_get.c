@@ -333,10 +333,8 @@ static void reply_not_modified(struct s3_request *r, struct get *get)
 
 static void reply_bad_range(struct s3_request *r, const struct get *get)
 {
-    struct gfs_slice range = s3_header(r, "range");
-    s3_fail(r, S3_InvalidRange, "The requested range is not satisfiable: %.*s of %llu bytes",
-            (int)GFS_MIN(range.len, (size_t)200), range.ptr == NULL ? "" : range.ptr,
-            (unsigned long long)get->object.size);
+    r->object_size = get->object.size;
+    s3_fail(r, S3_InvalidRange, NULL);
 }
 
 /* partNumber=N: the bytes of that part. */
@@ -453,9 +451,10 @@ static void get_start(struct s3_request *r)
     struct get *get = gfs_arena_alloc(&r->arena, sizeof *get);
     GFS_ASSERT(get != NULL);
     r->op_state = get;
-    const struct s3_param *version = s3_param_find(r, "versionId");
-    if (version != NULL && !gfs_slice_eq_str(version->value, "null")) {
-        s3_fail(r, S3_InvalidArgument, "Invalid version id specified");
+    const char *message = NULL;
+    enum s3_err err = s3_version_check(r, &message);
+    if (err != S3_OK) {
+        s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;
     }
     s3_lookup(r, r->bucket_rec.id, r->key, found);

@@ -127,28 +127,11 @@ static enum gfs_err view_row(struct view *view, const struct key *key)
     return GFS_OK;
 }
 
-static bool has_condition(const struct meta_condition *condition)
-{
-    return condition->if_none_match_any || condition->if_match_any || condition->has_if_match ||
-           condition->has_if_match_mtime || condition->has_if_match_size;
-}
-
-static bool is_one_of(const struct meta_condition *condition, const struct meta_object *object)
-{
-    for (uint32_t i = 0; i < condition->etag_count; i++) {
-        if (condition->etags[i].parts == object->etag_parts &&
-            memcmp(condition->etags[i].md5, object->etag, META_ETAG_LEN) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* OK, PRECONDITION, NOT_FOUND (something must match and nothing is there), and view_row's. */
 static enum gfs_err judge_condition(struct view *view, uint64_t bucket_id, struct gfs_slice name,
                                     const struct meta_condition *condition)
 {
-    if (!has_condition(condition)) {
+    if (!meta_condition_is_any(condition)) {
         return GFS_OK;
     }
     struct key key;
@@ -157,22 +140,9 @@ static enum gfs_err judge_condition(struct view *view, uint64_t bucket_id, struc
     if (err != GFS_OK) {
         return err;
     }
-    if (view->current == NULL) {
-        bool is_match_wanted = condition->if_match_any || condition->has_if_match ||
-                               condition->has_if_match_mtime || condition->has_if_match_size;
-        return is_match_wanted ? GFS_NOT_FOUND : GFS_OK;
-    }
-    struct meta_object object;
-    err = meta_object_decode_summary(meta_row_bytes(view->current), &object);
-    if (err != GFS_OK) {
-        return err;
-    }
-    bool is_false =
-        condition->if_none_match_any ||
-        (condition->has_if_match && !is_one_of(condition, &object)) ||
-        (condition->has_if_match_mtime && object.mtime_ms / 1000 != condition->if_match_mtime_s) ||
-        (condition->has_if_match_size && object.size != condition->if_match_size);
-    return is_false ? GFS_PRECONDITION : GFS_OK;
+    struct gfs_slice object =
+        view->current == NULL ? (struct gfs_slice){0} : meta_row_bytes(view->current);
+    return meta_condition_check(condition, object);
 }
 
 /* The row that shared chunks come from is still the one that was read. */

@@ -2,6 +2,12 @@
 
 #include "libgoodfs/text.h"
 
+size_t meta_checksum_len(enum meta_checksum_algo algo)
+{
+    static const size_t lens[] = {0, 4, 4, 8, 20, 32};
+    return lens[algo];
+}
+
 /* ---- rows: the bytes are the struct itself ---- */
 
 struct meta_row {
