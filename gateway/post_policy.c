@@ -78,13 +78,11 @@ static bool all_start(struct gfs_slice list, struct gfs_slice prefix)
     }
 }
 
-/* A field that is not there starts with nothing, as S3 has it. */
 static enum s3_err check_starts(struct check *check, const struct gfs_json *condition,
                                 struct gfs_slice name, struct gfs_slice prefix)
 {
-    struct gfs_slice value = {0};
-    bool is_there = find_field(check, name, &value);
-    if (!is_there && gfs_slice_case_eq(name, GFS_SLICE_LITERAL("bucket"))) {
+    struct gfs_slice value;
+    if (!find_field(check, name, &value)) {
         return condition_failed(check, condition);
     }
     bool is_list = gfs_slice_case_eq(name, GFS_SLICE_LITERAL("content-type"));
