@@ -124,6 +124,9 @@ static enum gfs_err open_handle(const char *path, int flags, size_t cache_size, 
     }
     (void)sqlite3_extended_result_codes(db->handle, 1);
     (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    /* The files beside the database stay: making them again could fail on a full disk. */
+    int is_kept = 1;
+    (void)sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &is_kept);
     char sql[SQL_SIZE_MAX];
     (void)snprintf(sql, sizeof sql, "PRAGMA cache_size=-%zu; PRAGMA temp_store=MEMORY;",
                    cache_size / 1024);

@@ -111,6 +111,22 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
                                      gfs_err_text(err));
 }
 
+/* Edits that could not be applied for want of space go on as if they had just been committed. */
+static enum gfs_err adopt_kept(struct shard *shard, struct gfs_error *error)
+{
+    shard->applied_lsn = apply_lsn(shard->apply);
+    shard->committed_lsn = shard->applied_lsn;
+    for (struct proposal *p = shard->committed; p != NULL; p = p->next) {
+        enum gfs_err err = proposal_adopt(p);
+        if (err != GFS_OK) {
+            return gfs_fail(error, err, "edit log behind LSN %llu: %s",
+                            (unsigned long long)shard->committed_lsn, gfs_err_text(err));
+        }
+        shard->committed_tail = &p->next;
+    }
+    return GFS_OK;
+}
+
 static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
 {
     char path[PATH_LEN_MAX];
@@ -128,6 +144,9 @@ static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
     if (err == GFS_OK) {
         err = load_buckets(shard, error);
     }
+    if (err == GFS_OK) {
+        err = adopt_kept(shard, error);
+    }
     shard->readers = readers_new(path, READER_COUNT, READER_CACHE_BYTES);
     return err;
 }
@@ -141,9 +160,7 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
         shard_free(shard);
         return err;
     }
-    shard->applied_lsn = apply_lsn(shard->apply);
-    shard->committed_lsn = shard->applied_lsn;
-    shard->next_lsn = shard->applied_lsn + 1;
+    shard->next_lsn = shard->committed_lsn + 1;
     int rc = pthread_create(&shard->apply_thread, NULL, shard_apply_main, shard);
     GFS_ASSERT(rc == 0);
     rc = pthread_create(&shard->sweep_thread, NULL, shard_sweep_main, shard);

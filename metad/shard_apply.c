@@ -204,7 +204,7 @@ static bool checkpoint(struct shard *shard, bool is_truncate)
     return is_complete;
 }
 
-static void checkpoint_when_due(struct shard *shard)
+void shard_checkpoint_when_due(struct shard *shard)
 {
     size_t size = db_wal_size(shard->db);
     if (size >= CHECKPOINT_WAL_SIZE && checkpoint(shard, size >= TRUNCATE_WAL_SIZE)) {
@@ -253,7 +253,7 @@ void *shard_apply_main(void *arg)
         }
         (void)pthread_mutex_unlock(&shard->lock);
         if (turn == TURN_APPLY) {
-            checkpoint_when_due(shard);
+            shard_checkpoint_when_due(shard);
         } else {
             idle_checkpoint(shard);
         }
@@ -263,98 +263,4 @@ void *shard_apply_main(void *arg)
     }
     (void)pthread_mutex_unlock(&shard->lock);
     return NULL;
-}
-
-/* ---- opening ---- */
-
-struct replay {
-    struct shard *shard;
-    struct gfs_slice edits[BATCH_EDITS_MAX];
-    size_t count;
-    size_t bytes;
-    bool is_fresh; /* the database was just made */
-    struct gfs_error *error;
-};
-
-static enum gfs_err flush_replay(struct replay *replay)
-{
-    struct apply_result result = {0};
-    enum gfs_err err = GFS_OK;
-    if (replay->count != 0) {
-        err = apply_edits(replay->shard->apply, replay->edits, replay->count, &result,
-                          replay->error);
-        replay->shard->counters.damaged_rows += result.damaged_count;
-    }
-    for (size_t i = 0; i < replay->count; i++) {
-        free((void *)(uintptr_t)replay->edits[i].ptr);
-    }
-    replay->count = 0;
-    replay->bytes = 0;
-    if (err == GFS_OK) {
-        checkpoint_when_due(replay->shard);
-    }
-    return err;
-}
-
-static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
-{
-    struct replay *replay = arg;
-    if (replay->is_fresh && lsn != 1) {
-        return gfs_fail(replay->error, GFS_CORRUPT,
-                        "%s: the metadata database is gone, and the log begins only at edit %llu",
-                        replay->shard->options.dir, (unsigned long long)lsn);
-    }
-    replay->is_fresh = false;
-    char *copy = gfs_alloc(edit.len);
-    memcpy(copy, edit.ptr, edit.len);
-    replay->edits[replay->count++] = gfs_slice_of(copy, edit.len);
-    replay->bytes += edit.len;
-    bool is_full = replay->count == BATCH_EDITS_MAX || replay->bytes >= BATCH_BYTES_MAX;
-    return is_full ? flush_replay(replay) : GFS_OK;
-}
-
-/* A row of its own tells a database that belongs to this log from one made in the place of one that
- * was lost. It is written before the first edit can be. */
-static const struct gfs_slice born_name = {"born", 4};
-
-static enum gfs_err is_born(struct shard *shard, bool *ret)
-{
-    struct gfs_buf value;
-    gfs_buf_init(&value, 64);
-    enum gfs_err err = db_get(shard->db, TABLE_META, born_name, &value);
-    gfs_buf_fini(&value);
-    *ret = err == GFS_OK;
-    return err == GFS_NOT_FOUND ? GFS_OK : err;
-}
-
-static enum gfs_err note_birth(struct shard *shard)
-{
-    bool is_complete = false;
-    enum gfs_err err = db_put(shard->db, TABLE_META, born_name, GFS_SLICE_LITERAL("1"));
-    return err == GFS_OK ? db_checkpoint(shard->db, true, &is_complete) : err;
-}
-
-enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
-{
-    bool has_birth = false;
-    enum gfs_err err = is_born(shard, &has_birth);
-    if (err != GFS_OK) {
-        return gfs_fail(error, err, "database: %s", db_fault(shard->db));
-    }
-    struct replay *replay = gfs_alloc(sizeof *replay);
-    replay->shard = shard;
-    replay->is_fresh = !has_birth;
-    replay->error = error;
-    err = shard->log->ops->replay_edits(shard->log, apply_lsn(shard->apply), replay_edit, replay,
-                                        error);
-    enum gfs_err flush_err = flush_replay(replay);
-    free(replay);
-    err = err == GFS_OK ? flush_err : err;
-    if (err == GFS_OK && !has_birth) {
-        err = note_birth(shard);
-        if (err != GFS_OK) {
-            return gfs_fail(error, err, "database: %s", db_fault(shard->db));
-        }
-    }
-    return err;
 }

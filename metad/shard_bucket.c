@@ -197,3 +197,24 @@ void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed)
         bucket_set_state(bucket_map_by_id(shard->buckets, proposal->bucket_id), BUCKET_ACTIVE);
     }
 }
+
+enum gfs_err shard_bucket_adopt(struct shard *shard, uint64_t lsn, int64_t time_ms,
+                                const struct change *change)
+{
+    if (change->kind == CHANGE_BUCKET_DROP) {
+        if (bucket_map_by_id(shard->buckets, change->bucket_id) == NULL) {
+            return GFS_CORRUPT;
+        }
+        bucket_map_remove(shard->buckets, change->bucket_id);
+        return GFS_OK;
+    }
+    struct meta_bucket bucket = {.id = lsn, .created_ms = time_ms};
+    if (change->key.len >= sizeof bucket.name || change->value.len >= sizeof bucket.region ||
+        bucket_map_by_name(shard->buckets, change->key) != NULL) {
+        return GFS_CORRUPT;
+    }
+    memcpy(bucket.name, change->key.ptr, change->key.len);
+    memcpy(bucket.region, change->value.ptr, change->value.len);
+    (void)bucket_map_add(shard->buckets, &bucket, BUCKET_ACTIVE);
+    return GFS_OK;
+}

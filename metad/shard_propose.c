@@ -197,6 +197,33 @@ static void decided(struct chunk_group *group, enum gfs_err err)
     shard_give_answers(answers);
 }
 
+enum gfs_err proposal_adopt(struct proposal *proposal)
+{
+    struct shard *shard = proposal->shard;
+    struct edit edit;
+    struct change change;
+    enum gfs_err err = edit_open(gfs_buf_slice(&proposal->edit), &edit);
+    if (err != GFS_OK || edit.lsn <= shard->committed_lsn) {
+        return GFS_CORRUPT;
+    }
+    proposal->lsn = edit.lsn;
+    while ((err = edit_next(&edit, &change)) == GFS_OK) {
+        if (change.kind == CHANGE_BUCKET_PUT || change.kind == CHANGE_BUCKET_DROP) {
+            err = shard_bucket_adopt(shard, edit.lsn, edit.time_ms, &change);
+            if (err != GFS_OK) {
+                return err;
+            }
+        }
+    }
+    if (err != GFS_END) {
+        return err;
+    }
+    add_versions(proposal);
+    shard->committed_lsn = edit.lsn;
+    shard->last_time_ms = GFS_MAX(shard->last_time_ms, edit.time_ms);
+    return GFS_OK;
+}
+
 void proposal_submit_locked(struct proposal *proposal)
 {
     struct shard *shard = proposal->shard;

@@ -80,6 +80,8 @@ void proposal_free(struct proposal *proposal);
 /* The edit is finished. Gives it an LSN, puts its rows into the overlay, hands it to the log. */
 void proposal_submit_locked(struct proposal *proposal);
 struct waiting_answer *shard_answer_of(struct meta_op *op, enum gfs_err err, uint64_t lsn);
+/* The committed edit of an earlier run takes effect in memory; in order, before the threads run. */
+enum gfs_err proposal_adopt(struct proposal *proposal) GFS_MUST_CHECK;
 /* Calls done of every answer. Outside the lock. */
 void shard_give_answers(struct waiting_answer *answers);
 /* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE. */
@@ -97,6 +99,10 @@ enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
 /* The whole operation, answer included. May be answered AGAIN with META_NOWAIT. */
 enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
+/* CHANGE_BUCKET_PUT or CHANGE_BUCKET_DROP of an edit of an earlier run. CORRUPT. */
+struct change;
+enum gfs_err shard_bucket_adopt(struct shard *shard, uint64_t lsn, int64_t time_ms,
+                                const struct change *change) GFS_MUST_CHECK;
 /* A proposal that creates or drops a bucket is proposed, and decided. */
 void shard_bucket_proposed_locked(struct proposal *proposal, int64_t time_ms);
 void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed);
@@ -131,7 +137,11 @@ enum gfs_err shard_list_parts(struct meta_service *meta,
 
 /* ---- shard_apply.c ---- */
 void *shard_apply_main(void *arg);
-/* Opening: applies what the log holds behind the database. */
+void shard_checkpoint_when_due(struct shard *shard);
+
+/* ---- shard_replay.c ---- */
+/* Opening: applies what the log holds behind the database; what there is no space for is left on
+ * the list of committed edits, to be adopted when the buckets are there. */
 enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error) GFS_MUST_CHECK;
 
 /* ---- shard_sweep.c ---- */
