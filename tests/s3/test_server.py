@@ -140,10 +140,11 @@ class Refusals(ServerCase):
 
 
 class Settings(ServerCase):
-    def region(self):
+    def region_of_new(self, bucket):
         lean = Lean(self.server)
         self.addCleanup(lean.close)
-        return lean.request("HEAD", "/kept").headers.get("x-amz-bucket-region")
+        self.assertEqual(lean.request("PUT", f"/{bucket}").status, 200)
+        return lean.request("HEAD", f"/{bucket}").headers.get("x-amz-bucket-region")
 
     def test_a_flag_beats_the_environment_which_beats_the_file(self):
         path = os.path.join(self.server.home, "settings")
@@ -156,9 +157,9 @@ class Settings(ServerCase):
             with self.subTest(expected=expected):
                 self.server.args, self.server.env = args, env
                 self.server.start()
-                self.put("a")
-                self.assertEqual(self.region(), expected)
+                region = self.region_of_new(f"made-in-{expected}")
                 self.server.stop()
+                self.assertEqual(region, expected)
 
     def test_help_names_every_setting_and_exits_0(self):
         status, text, _ = run(["server", "--help"])
