@@ -197,18 +197,18 @@ bool checkpoint_is_due_locked(struct store *store)
     if (bytes >= GFS_MAX(store->options.checkpoint_bytes, chunk_index_bytes(store->index))) {
         return true;
     }
-    /* A drained segment waits for one: soon when space is short, else when some log was written. */
-    if (bytes < store->options.segment_size && !store->stats.is_full) {
-        return false;
-    }
+    /* Drained segments wait for one: at once when they are worth the writing or space is short,
+     * else when some log was written. */
+    uint64_t waiting = 0;
     for (size_t i = 0; i < store->segment_count; i++) {
         const struct log_segment *segment = store->segments[i];
         if (segment->is_drained && segment->pins == 0 && segment->seq >= store->checkpoint_seq &&
             segment != store->head && store->head->seq > store->checkpoint_seq) {
-            return true;
+            waiting += segment->header.size;
         }
     }
-    return false;
+    return waiting != 0 && (waiting >= chunk_index_bytes(store->index) ||
+                            bytes >= store->options.segment_size || store->stats.is_full);
 }
 
 /* --- reading --- */

@@ -23,6 +23,7 @@ struct gateway {
     struct http_server *http;
     struct worker_pool *workers;
     struct gfs_md5_pool **md5_pools; /* one for each loop, used on its thread only */
+    atomic_uint_fast64_t live_requests; /* begun and not yet destroyed */
     atomic_uint_fast64_t ingest_bytes; /* memory of small bodies under way */
     struct gateway_op_counters counters[GATEWAY_OPS_MAX];
 };

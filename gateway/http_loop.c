@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -172,6 +173,24 @@ static void serve(struct http_loop *loop)
     }
 }
 
+/* Work that outlives its exchange still posts to this loop: its tasks are run until it has ended. */
+static void wait_for_handler(struct http_loop *loop)
+{
+    const struct http_handler *handler = &loop->server->options.handler;
+    while (handler->is_idle != NULL && !handler->is_idle(handler->arg)) {
+        run_tasks(loop);
+        struct pollfd wake = {.fd = loop->event_fd, .events = POLLIN};
+        atomic_store(&loop->is_sleeping, true);
+        if (!has_tasks(loop)) {
+            (void)poll(&wake, 1, STOP_TURN_MS); /* another loop may have ended the last of it */
+        }
+        atomic_store(&loop->is_sleeping, false);
+        uint64_t value;
+        ssize_t n = read(loop->event_fd, &value, sizeof value);
+        (void)n; /* EAGAIN is fine */
+    }
+}
+
 static void *loop_main(void *arg)
 {
     struct http_loop *loop = arg;
@@ -191,6 +210,7 @@ static void *loop_main(void *arg)
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
     GFS_ASSERT(loop->conns == NULL);
+    wait_for_handler(loop);
     run_tasks(loop);
     return NULL;
 }

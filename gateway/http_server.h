@@ -78,6 +78,9 @@ struct http_handler {
     /* Exactly once per begin, last of all. aborted: the client went away or timed out before the
      * reply was sent whole. Frees the state. */
     void (*closed)(struct http_exchange *x, bool aborted);
+    /* Asked while stopping, after every exchange was closed: false = work is still under way that
+     * will call http_post. NULL = there never is. */
+    bool (*is_idle)(void *arg);
 };
 
 struct http_server_options {

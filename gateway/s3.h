@@ -81,6 +81,7 @@ struct s3_request {
     struct auth_result auth;
     struct auth_detail auth_detail;
     struct meta_bucket bucket_rec;
+    uint64_t object_size; /* for the error that tells it, see S3_InvalidRange */
     struct gfs_buf body; /* S3_BODY_XML */
     void *op_state;
     int64_t start_ns;
@@ -139,6 +140,9 @@ void s3_lookup(struct s3_request *r, uint64_t bucket_id, struct gfs_slice key,
                void (*after)(struct s3_request *r, enum gfs_err err, struct meta_row *row));
 
 /* ---- helpers shared by operations (s3_common.c) ---- */
+/* The versionId parameter: absent or "null" is S3_OK. S3_NoSuchVersion for what could be an id,
+ * S3_InvalidArgument for what cannot. */
+enum s3_err s3_version_check(const struct s3_request *r, const char **ret_message);
 /* "\"md5hex\"" or "\"md5hex-N\"", in the arena. */
 struct gfs_slice s3_etag_text(struct gfs_arena *arena, const uint8_t etag[META_ETAG_LEN],
                               uint32_t parts);

@@ -78,10 +78,9 @@ static enum s3_err parse_number(struct s3_request *r, const char *name, uint32_t
 static enum s3_err parse(struct s3_request *r, struct attributes *attributes,
                          const char **ret_message)
 {
-    const struct s3_param *version = s3_param_find(r, "versionId");
-    if (version != NULL && !gfs_slice_eq_str(version->value, "null")) {
-        *ret_message = "Invalid version id specified";
-        return S3_InvalidArgument;
+    enum s3_err err = s3_version_check(r, ret_message);
+    if (err != S3_OK) {
+        return err;
     }
     for (uint32_t i = 0; i < r->http->header_count; i++) {
         const struct http_header *header = &r->http->headers[i];
@@ -96,7 +95,7 @@ static enum s3_err parse(struct s3_request *r, struct attributes *attributes,
                        "retrieved is either missing or empty";
         return S3_InvalidRequest;
     }
-    enum s3_err err = parse_number(r, "x-amz-max-parts", GFS_LIST_KEYS_MAX, GFS_LIST_KEYS_MAX,
+    err = parse_number(r, "x-amz-max-parts", GFS_LIST_KEYS_MAX, GFS_LIST_KEYS_MAX,
                                    &attributes->max_parts, ret_message);
     return err == S3_OK ? parse_number(r, "x-amz-part-number-marker", 0, GFS_PART_NUMBER_MAX,
                                        &attributes->marker, ret_message)

@@ -205,3 +205,18 @@ bool s3_bucket_name_ok(struct gfs_slice name)
     }
     return !looks_like_ipv4(name) && !is_reserved_name(name);
 }
+
+enum s3_err s3_version_check(const struct s3_request *r, const char **ret_message)
+{
+    enum { ID_LEN_MIN = 32, ID_LEN_MAX = 1024 }; /* S3's own have 32 characters and more */
+    const struct s3_param *version = s3_param_find(r, "versionId");
+    if (version == NULL || gfs_slice_eq_str(version->value, "null")) {
+        return S3_OK;
+    }
+    if (version->value.len >= ID_LEN_MIN && version->value.len <= ID_LEN_MAX) {
+        return S3_NoSuchVersion;
+    }
+    *ret_message = version->value.len == 0 ? "Version id cannot be the empty string"
+                                           : "Invalid version id specified";
+    return S3_InvalidArgument;
+}

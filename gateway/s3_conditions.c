@@ -83,6 +83,16 @@ bool s3_if_range_holds(const struct s3_request *r, const struct meta_object *obj
     return etag_is(text, object);
 }
 
+/* Digits; a position past 64 bits is as good as the greatest one. */
+static bool parse_position(struct gfs_slice text, uint64_t *ret)
+{
+    enum gfs_err err = gfs_parse_u64(text, UINT64_MAX, ret);
+    if (err == GFS_RANGE) {
+        *ret = UINT64_MAX;
+    }
+    return err == GFS_OK || err == GFS_RANGE;
+}
+
 enum s3_err s3_range_parse(struct gfs_slice header, uint64_t size, struct s3_range *ret)
 {
     *ret = (struct s3_range){.is_partial = false, .start = 0, .len = size};
@@ -100,7 +110,7 @@ enum s3_err s3_range_parse(struct gfs_slice header, uint64_t size, struct s3_ran
     uint64_t end = size == 0 ? 0 : size - 1;
     if (first.len == 0) {
         uint64_t suffix = 0;
-        if (gfs_parse_u64(last, UINT64_MAX, &suffix) != GFS_OK) {
+        if (!parse_position(last, &suffix)) {
             return S3_OK;
         }
         if (suffix == 0 || size == 0) {
@@ -108,11 +118,11 @@ enum s3_err s3_range_parse(struct gfs_slice header, uint64_t size, struct s3_ran
         }
         start = suffix >= size ? 0 : size - suffix;
     } else {
-        if (gfs_parse_u64(first, UINT64_MAX, &start) != GFS_OK) {
+        if (!parse_position(first, &start)) {
             return S3_OK;
         }
         if (last.len != 0) {
-            if (gfs_parse_u64(last, UINT64_MAX, &end) != GFS_OK || end < start) {
+            if (!parse_position(last, &end) || end < start) {
                 return S3_OK;
             }
             end = size == 0 ? 0 : GFS_MIN(end, size - 1);

@@ -70,13 +70,15 @@ static void delete_finish(struct s3_request *r)
         s3_fail(r, S3_SlowDown, NULL);
         return;
     }
-    const struct s3_param *version = s3_param_find(r, "versionId");
-    if (version != NULL && !gfs_slice_eq_str(version->value, "null")) {
-        s3_fail(r, S3_InvalidArgument, "Invalid version id specified");
+    const char *message = NULL;
+    enum s3_err err = s3_version_check(r, &message);
+    if (err == S3_NoSuchVersion) {
+        s3_reply_empty(r, 204); /* there is none, so it is gone */
         return;
     }
-    const char *message = NULL;
-    enum s3_err err = parse_condition(r, &state->item.condition, &message);
+    if (err == S3_OK) {
+        err = parse_condition(r, &state->item.condition, &message);
+    }
     if (err != S3_OK) {
         s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;

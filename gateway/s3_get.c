@@ -63,6 +63,21 @@ static struct gfs_slice override_of(const struct s3_request *r, struct gfs_slice
     return (struct gfs_slice){0};
 }
 
+/* A line break in an override would begin a header of the requester's choice. */
+static bool are_overrides_sendable(const struct s3_request *r)
+{
+    for (size_t i = 0; i < GFS_COUNT(overrides) && r->param_count > 0; i++) {
+        struct gfs_slice value = s3_param_value(r, overrides[i][0]);
+        for (size_t at = 0; at < value.len; at++) {
+            unsigned char c = (unsigned char)value.ptr[at];
+            if ((c < ' ' && c != '\t') || c == 0x7f) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Stored headers, unless overridden; then the overrides themselves. */
 static void add_stored_headers(struct s3_request *r, const struct meta_object *object)
 {
@@ -333,10 +348,8 @@ static void reply_not_modified(struct s3_request *r, struct get *get)
 
 static void reply_bad_range(struct s3_request *r, const struct get *get)
 {
-    struct gfs_slice range = s3_header(r, "range");
-    s3_fail(r, S3_InvalidRange, "The requested range is not satisfiable: %.*s of %llu bytes",
-            (int)GFS_MIN(range.len, (size_t)200), range.ptr == NULL ? "" : range.ptr,
-            (unsigned long long)get->object.size);
+    r->object_size = get->object.size;
+    s3_fail(r, S3_InvalidRange, NULL);
 }
 
 /* partNumber=N: the bytes of that part. */
@@ -453,9 +466,14 @@ static void get_start(struct s3_request *r)
     struct get *get = gfs_arena_alloc(&r->arena, sizeof *get);
     GFS_ASSERT(get != NULL);
     r->op_state = get;
-    const struct s3_param *version = s3_param_find(r, "versionId");
-    if (version != NULL && !gfs_slice_eq_str(version->value, "null")) {
-        s3_fail(r, S3_InvalidArgument, "Invalid version id specified");
+    const char *message = NULL;
+    enum s3_err err = s3_version_check(r, &message);
+    if (err == S3_OK && !are_overrides_sendable(r)) {
+        err = S3_InvalidArgument;
+        message = "A response header override holds a control character.";
+    }
+    if (err != S3_OK) {
+        s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;
     }
     s3_lookup(r, r->bucket_rec.id, r->key, found);

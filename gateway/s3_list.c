@@ -160,13 +160,13 @@ static void start(struct s3_request *r, enum s3_list_kind kind)
     struct list *list = gfs_alloc(sizeof *list);
     r->op_state = list;
     list->query.kind = kind;
-    s3_list_xml_init(&list->xml, &list->query);
     const char *message = NULL;
     enum s3_err err = parse(r, list, &message);
     if (err != S3_OK) {
         s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;
     }
+    s3_list_xml_init(&list->xml, &list->query);
     s3_block(r, work, after);
 }
 

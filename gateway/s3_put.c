@@ -10,7 +10,8 @@
 /* In the request's arena. */
 struct put {
     bool is_part;
-    bool is_finish_pending; /* the body ended before the upload was looked up */
+    bool is_starting;       /* inside start: the body is not waiting yet */
+    bool is_finish_pending; /* the body ended before the rows were looked up */
     struct ingest *in;
     struct s3_declared_digests declared;
     struct meta_object object;
@@ -61,6 +62,42 @@ static void start_body(struct s3_request *r, struct put *put)
     }
 }
 
+static void put_finish(struct s3_request *r);
+
+/* What was looked up is there: the body may come. */
+static void go_on(struct s3_request *r, struct put *put)
+{
+    start_body(r, put);
+    if (r->is_replied) {
+        return;
+    }
+    if (put->is_finish_pending) {
+        put_finish(r);
+    } else if (!put->is_starting) {
+        s3_resume_body(r);
+    }
+}
+
+/* A condition that is false already is answered before the body is sent; the commit judges it
+ * again, and that counts. */
+static void current_found(struct s3_request *r, enum gfs_err err, struct meta_row *row)
+{
+    struct put *put = r->op_state;
+    struct gfs_slice object = row == NULL ? (struct gfs_slice){0} : meta_row_bytes(row);
+    enum gfs_err verdict = err == GFS_OK || err == GFS_NOT_FOUND
+                               ? meta_condition_check(&put->op.condition, object)
+                               : GFS_OK;
+    meta_row_unref(row);
+    if (r->is_closed) {
+        return;
+    }
+    if (verdict != GFS_OK) {
+        s3_fail(r, s3_err_from_gfs(verdict, META_MISSING_KEY), NULL);
+        return;
+    }
+    go_on(r, put);
+}
+
 static void put_object_start(struct s3_request *r)
 {
     struct put *put = gfs_arena_alloc(&r->arena, sizeof *put);
@@ -82,7 +119,13 @@ static void put_object_start(struct s3_request *r)
         fail_message(r, err, message);
         return;
     }
-    start_body(r, put);
+    if (!meta_condition_is_any(&put->op.condition)) {
+        start_body(r, put);
+        return;
+    }
+    put->is_starting = true;
+    s3_lookup(r, r->bucket_rec.id, r->key, current_found);
+    put->is_starting = false;
 }
 
 /* ---- UploadPart: the upload must exist, and says which checksum it wants ---- */
@@ -94,8 +137,6 @@ static void upload_work(struct s3_request *r)
     put->lookup_err = meta->ops->upload(meta, r->bucket_rec.id, r->key, put->upload_id, 0,
                                         &put->upload_row);
 }
-
-static void put_finish(struct s3_request *r);
 
 static void upload_after(struct s3_request *r)
 {
@@ -124,15 +165,7 @@ static void upload_after(struct s3_request *r)
     if (put->algo == META_CHECKSUM_NONE) {
         put->algo = wanted;
     }
-    start_body(r, put);
-    if (r->is_replied) {
-        return;
-    }
-    if (put->is_finish_pending) {
-        put_finish(r);
-    } else {
-        s3_resume_body(r);
-    }
+    go_on(r, put);
 }
 
 static void upload_part_start(struct s3_request *r)

@@ -106,6 +106,9 @@ static void build_error(struct s3_request *r, enum s3_err err, const char *messa
         add_signature_detail(r, xml);
     } else if (err == S3_RequestTimeTooSkewed) {
         add_skew_detail(r, xml);
+    } else if (err == S3_InvalidRange && s3_header(r, "range").ptr != NULL) {
+        gfs_xml_element(xml, "RangeRequested", s3_header(r, "range"));
+        gfs_xml_element_u64(xml, "ActualObjectSize", r->object_size);
     }
     gfs_xml_element(xml, "Resource", r->http->raw_path);
     gfs_xml_element_str(xml, "RequestId", r->request_id);

@@ -128,6 +128,7 @@ static void s3_begin(void *arg, struct http_exchange *x)
 {
     struct s3_request *r = gfs_alloc(sizeof *r);
     r->gw = arg;
+    atomic_fetch_add(&r->gw->live_requests, 1);
     r->x = x;
     r->loop = http_exchange_loop(x);
     r->http = http_exchange_request(x);
@@ -303,7 +304,9 @@ static void destroy(struct s3_request *r)
     gfs_buf_fini(&r->body);
     gfs_buf_fini(&r->reply_bytes);
     gfs_arena_fini(&r->arena);
+    struct gateway *gw = r->gw;
     free(r);
+    atomic_fetch_sub(&gw->live_requests, 1); /* last: the gateway may go now */
 }
 
 static void s3_closed(struct http_exchange *x, bool aborted)
@@ -355,8 +358,20 @@ struct gfs_slice s3_body_trailer(const struct s3_request *r)
     return aws_chunked_trailer(r->body_state->chunked);
 }
 
+static bool is_idle(void *arg)
+{
+    struct gateway *gw = arg;
+    return atomic_load(&gw->live_requests) == 0;
+}
+
 struct http_handler s3_request_handler(struct gateway *gw)
 {
     return (struct http_handler){
-        .arg = gw, .begin = s3_begin, .body = s3_body, .end = s3_end, .closed = s3_closed};
+        .arg = gw,
+        .begin = s3_begin,
+        .body = s3_body,
+        .end = s3_end,
+        .closed = s3_closed,
+        .is_idle = is_idle,
+    };
 }

@@ -51,6 +51,30 @@ static bool route_matches(const struct s3_request *r, const struct route *route)
            (route->header == NULL || s3_header(r, route->header).ptr != NULL);
 }
 
+/* A sub-resource that this server does not know, "PUT /bucket/key?torrents": taking it for the
+ * object itself would replace or delete what the client did not mean. */
+static const struct s3_param *unknown_subresource(const struct s3_request *r,
+                                                  const struct route *route)
+{
+    if (r->http->method == HTTP_GET || r->http->method == HTTP_HEAD) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < r->param_count; i++) {
+        const struct s3_param *param = &r->params[i];
+        bool is_known = param->value.len != 0 ||
+                        (route->param != NULL && gfs_slice_eq_str(param->name, route->param)) ||
+                        gfs_slice_eq_str(param->name, "partNumber") ||
+                        gfs_slice_eq_str(param->name, "uploadId") ||
+                        gfs_slice_eq_str(param->name, "versionId") ||
+                        gfs_slice_starts(param->name, GFS_SLICE_LITERAL("x-")) ||
+                        gfs_slice_starts(param->name, GFS_SLICE_LITERAL("X-Amz-"));
+        if (!is_known) {
+            return param;
+        }
+    }
+    return NULL;
+}
+
 enum s3_err s3_route(struct s3_request *r, const struct s3_op **ret, const char **ret_message)
 {
     for (uint32_t i = 0; i < r->param_count; i++) {
@@ -63,6 +87,10 @@ enum s3_err s3_route(struct s3_request *r, const struct s3_op **ret, const char 
     for (size_t i = 0; i < GFS_COUNT(routes); i++) {
         if (route_matches(r, &routes[i])) {
             *ret = routes[i].op;
+            if (unknown_subresource(r, &routes[i]) != NULL) {
+                *ret_message = "The sub-resource named in the query string is not implemented.";
+                return S3_NotImplemented;
+            }
             return S3_OK;
         }
     }

@@ -130,9 +130,10 @@ static void when_it_exists(struct s3_request *r, void (*answer)(struct s3_reques
         answer(r); /* S3_NEEDS_BUCKET saw to it */
         return;
     }
-    const struct s3_param *version = s3_param_find(r, "versionId");
-    if (version != NULL && !gfs_slice_eq_str(version->value, "null")) {
-        s3_fail(r, S3_InvalidArgument, "Invalid version id specified");
+    const char *message = NULL;
+    enum s3_err err = s3_version_check(r, &message);
+    if (err != S3_OK) {
+        s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;
     }
     struct pending *pending = gfs_arena_alloc(&r->arena, sizeof *pending);

@@ -334,6 +334,10 @@ enum s3_err s3_write_condition(struct s3_request *r, struct meta_condition *ret,
     if (match == NULL) {
         return S3_OK;
     }
+    if (none_match != NULL) {
+        *ret_message = "If-Match and If-None-Match together are not implemented for writes.";
+        return S3_NotImplemented;
+    }
     if (gfs_slice_eq_str(match->value, "*")) {
         ret->if_match_any = true;
         return S3_OK;

@@ -95,7 +95,7 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
         .idle_timeout_s = 30,
         .header_timeout_s = 10,
         .body_bytes_per_s_min = 1024,
-        .handler = {admin, admin_begin, admin_body, admin_end, admin_closed},
+        .handler = {admin, admin_begin, admin_body, admin_end, admin_closed, NULL},
     };
     enum gfs_err err = http_server_start(&http, &admin->http, error);
     if (err != GFS_OK) {

@@ -27,6 +27,7 @@ static const struct gfs_setting table[] = {
     {"admin-listen", GFS_CONFIG_LIST, NULL, "address:port of metrics and health", 0, 0},
     {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
     {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
+    {"cluster", GFS_CONFIG_TEXT, NULL, "id the directory must belong to; default any", 0, 0},
     {"region", GFS_CONFIG_TEXT, "us-east-1", "region that is shown to clients", 0, 0},
     {"region-strict", GFS_CONFIG_BOOL, "false", "refuse signatures for other regions", 0, 0},
     {"domain", GFS_CONFIG_LIST, NULL, "host name below which buckets are host names", 0, 0},
@@ -62,9 +63,7 @@ static void usage(void)
     struct gfs_buf out;
     gfs_buf_init(&out, 1 << 20);
     gfs_config_help(table, GFS_COUNT(table), &out);
-    printf("usage: goodfs server DIR [options]
-
-%s", out.ptr);
+    printf("usage: goodfs server DIR [options]\n\n%s", out.ptr);
     gfs_buf_fini(&out);
 }
 
@@ -103,9 +102,25 @@ static enum gfs_err set_log_level(const char *text, struct gfs_error *error)
                     text);
 }
 
+/* Data without metadata is not an empty store: somebody removed or lost the metadata. */
+static enum gfs_err check_metadata(struct server *server, struct gfs_error *error)
+{
+    struct store_stats store;
+    struct shard_stats shard;
+    store_stats(server->store, &store);
+    shard_stats(server->shard, &shard);
+    if (shard.committed_lsn == 0 && store.chunks != 0) {
+        return gfs_fail(error, GFS_CORRUPT,
+                        "%s/meta is empty, but %s holds %llu chunks of data: metadata is missing",
+                        server->dir, server->dir, (unsigned long long)store.chunks);
+    }
+    return GFS_OK;
+}
+
 static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
 {
-    struct store_options store_options = {.dir = server->dir};
+    struct store_options store_options = {
+        .dir = server->dir, .cluster = gfs_config_text(server->config, "cluster")};
     enum gfs_err err = store_open(&store_options, &server->store, error);
     if (err != GFS_OK) {
         return err;
@@ -124,7 +139,8 @@ static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
         .cache_bytes_max = gfs_config_u64(server->config, "meta-cache-bytes"),
         .gc_grace_ms = (int64_t)gfs_config_u64(server->config, "gc-grace-seconds") * 1000,
     };
-    return shard_open(&shard_options, &server->shard, error);
+    err = shard_open(&shard_options, &server->shard, error);
+    return err == GFS_OK ? check_metadata(server, error) : err;
 }
 
 static uint32_t default_loops(void)

@@ -137,6 +137,13 @@ struct meta_condition {
     uint64_t if_match_size;
 };
 
+/* object: the encoded current object, ptr NULL when there is none. OK, PRECONDITION, NOT_FOUND
+ * (something must match, and nothing is there), CORRUPT. The commit judges by it; before, it only
+ * saves work that is bound to fail. */
+bool meta_condition_is_any(const struct meta_condition *condition);
+enum gfs_err meta_condition_check(const struct meta_condition *condition,
+                                  struct gfs_slice object) GFS_MUST_CHECK;
+
 enum meta_op_kind {
     META_BUCKET_CREATE = 1, /* name, region; EXISTS (ret_bucket = the one there) */
     META_BUCKET_DELETE,     /* bucket_id; NOT_FOUND, NOT_EMPTY; drops its uploads */

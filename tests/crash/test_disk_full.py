@@ -91,6 +91,7 @@ class DiskFull(unittest.TestCase):
         self.delete(sorted(self.acked)[::2])
         self.assert_recovers(4 << 20)
         self.check_all()
+        self.lean.close()
         self.server.restart()
         self.check_all()
 
@@ -121,6 +122,7 @@ class DiskFull(unittest.TestCase):
     def test_started_on_a_full_disk(self):
         for index in range(20):
             self.put(f"k{index}", os.urandom(1 << 20))
+        self.lean.close()
         self.server.kill()
         ballast = os.path.join(self.disk, "ballast")
         self.fill_up(ballast)

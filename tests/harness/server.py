@@ -55,8 +55,10 @@ class Server:
                    "--admin-listen", "127.0.0.1:0"]
         if self.tls:
             command += ["--tls-cert", self.cert, "--tls-key", self.key]
-        env = dict(os.environ, GOODFS_ROOT_ACCESS_KEY=self.access_key,
-                   GOODFS_ROOT_SECRET_KEY=self.secret_key, **self.env)
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith("GOODFS_")}  # the suites' knobs are no settings
+        env.update(self.env, GOODFS_ROOT_ACCESS_KEY=self.access_key,
+                   GOODFS_ROOT_SECRET_KEY=self.secret_key)
         with open(log, "wb") as out:
             self.process = subprocess.Popen(command + self.args, stdout=out, stderr=out, env=env,
                                             stdin=subprocess.DEVNULL)

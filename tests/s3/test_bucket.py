@@ -34,8 +34,7 @@ class Life(S3Case):
         bucket = "t-" + secrets.token_hex(6)
         answer = self.s3.create_bucket(Bucket=bucket)
         self.assertEqual(answer["Location"], f"/{bucket}")
-        # us-east-1 answers 200 to a repeated creation by the owner
-        self.assert_reply(self.raw.request("PUT", f"/{bucket}"), 200)
+        self.assert_reply(self.raw.request("PUT", f"/{bucket}"), 409, "BucketAlreadyOwnedByYou")
 
     def test_create_takes_the_locations_of_clients(self):
         for constraint in ("us-east-1", "EU"):
@@ -150,6 +149,11 @@ class Settings(S3Case):
                 ("replication", "ReplicationConfigurationNotFoundError"),
                 ("object-lock", "ObjectLockConfigurationNotFoundError"),
                 ("policyStatus", "NoSuchBucketPolicy"),
+                ("encryption", "ServerSideEncryptionConfigurationNotFoundError"),
+                ("inventory&id=x", "NoSuchConfiguration"),
+                ("analytics&id=x", "NoSuchConfiguration"),
+                ("metrics&id=x", "NoSuchConfiguration"),
+                ("intelligent-tiering&id=x", "NoSuchConfiguration"),
                 ("publicAccessBlock", "NoSuchPublicAccessBlockConfiguration")):
             with self.subTest(query=query):
                 self.assert_reply(self.raw.request("GET", self.path(), query), 404, code)
@@ -159,7 +163,11 @@ class Settings(S3Case):
                             ("acl", "AccessControlPolicy"), ("logging", "BucketLoggingStatus"),
                             ("notification", "NotificationConfiguration"),
                             ("requestPayment", "RequestPaymentConfiguration"),
-                            ("accelerate", "AccelerateConfiguration")):
+                            ("accelerate", "AccelerateConfiguration"),
+                            ("ownershipControls", "OwnershipControls"),
+                            ("inventory", "ListInventoryConfigurationsResult"),
+                            ("analytics", "ListBucketAnalyticsConfigurationResult"),
+                            ("metrics", "ListMetricsConfigurationsResult")):
             with self.subTest(query=query):
                 reply = self.raw.request("GET", self.path(), query)
                 self.assert_reply(reply, 200)
@@ -184,8 +192,8 @@ class Settings(S3Case):
                 ("PUT", self.path(), "encryption"), ("PUT", self.path(), "replication"),
                 ("PUT", self.path(), "website"), ("PUT", self.path(), "object-lock"),
                 ("PUT", self.path(), "tagging"), ("DELETE", self.path(), "inventory"),
-                ("GET", self.path(), "inventory"), ("GET", self.path(), "analytics"),
-                ("GET", self.path(), "metrics"), ("GET", self.path(), "intelligent-tiering"),
+                ("PUT", self.path(), "inventory&id=x"), ("PUT", self.path(), "metrics&id=x"),
+                ("PUT", self.path(), "publicAccessBlock"), ("PUT", self.path(), "logging"),
                 ("PUT", self.path("kept"), "tagging"), ("PUT", self.path("kept"), "retention"),
                 ("PUT", self.path("kept"), "legal-hold"), ("POST", self.path("kept"), "restore"),
                 ("POST", self.path("kept"), "select"), ("GET", self.path("kept"), "torrent"),

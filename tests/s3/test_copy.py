@@ -48,7 +48,7 @@ class Copies(S3Case):
                 ("//", ((400, "InvalidArgument"),)),
                 (f"{self.bucket}/%zz", ((400, "InvalidArgument"), (400, "InvalidURI"))),
                 (f"{self.bucket}/%", ((400, "InvalidArgument"), (400, "InvalidURI"))),
-                (f"{self.bucket}/none", ((404, "NoSuchKey"),)),
+                (f"{self.bucket}/nothing", ((404, "NoSuchKey"),)),
                 ("t-none/src", ((404, "NoSuchBucket"),)),
                 (f"{self.bucket}/../{self.bucket}/src", ((404, "NoSuchKey"),)),
                 (f"{self.bucket}/src%3FversionId=null", ((404, "NoSuchKey"),)),

@@ -11,18 +11,19 @@ class Keys(S3Case):
            "\u00e9" * 512, "\U0001f600" * 256, "/".join(["s" * 127] * 8), "x" * 300 + "/y"]
 
     def test_odd_keys_are_opaque_and_live_side_by_side(self):
+        bucket = self.new_bucket()
         for key in self.ODD:
-            path = f"/{self.bucket}/" + sigv4.quote(key)
+            path = f"/{bucket}/" + sigv4.quote(key)
             reply = self.raw.request("PUT", path, body=key.encode())
             with self.subTest(key=key[:40]):
                 self.assert_reply(reply, 200)
         for key in self.ODD:
             with self.subTest(key=key[:40]):
-                path = f"/{self.bucket}/" + sigv4.quote(key)
+                path = f"/{bucket}/" + sigv4.quote(key)
                 reply = self.raw.request("GET", path)
                 self.assertEqual(reply.body, key.encode())
         shown = []
-        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             shown += [item["Key"] for item in page["Contents"]]
         self.assertEqual(sorted(shown), sorted(self.ODD))
         self.assertEqual(shown, sorted(self.ODD, key=str.encode))

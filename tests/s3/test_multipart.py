@@ -314,7 +314,7 @@ class Checksums(MultipartCase):
             ("partNumber", 1), ("uploadId", upload_id)],
             {"x-amz-checksum-crc32": "AAAAAA=="}, b"not that")
         self.assert_reply(reply, 400, "BadDigest")
-        bad = dict(extra, **{1: "<ChecksumCRC32>AAAAAA==</ChecksumCRC32>"})
+        bad = {**extra, 1: "<ChecksumCRC32>AAAAAA==</ChecksumCRC32>"}
         reply = self.complete("wrong", upload_id, parts, extra=bad)
         self.assertIn(reply.code, ("InvalidPart", "BadDigest"), repr(reply))
         reply = self.complete("wrong", upload_id, parts, {"x-amz-checksum-crc32": "AAAAAA==",

@@ -91,9 +91,9 @@ class Headers(S3Case):
     def test_user_metadata_of_two_kibibytes_fits_and_one_byte_more_is_refused(self):
         # names count without their prefix, as S3 documents: 2,048 bytes in all
         self.put("fits", Metadata={"n" * 48: "v" * 2000})
-        self.assert_client_error(400, "MetadataTooLarge", self.put, "over",
+        self.assert_client_error(400, "MetadataTooLarge", self.put, "too-much",
                                  Metadata={"n" * 48: "v" * 2001})
-        self.assert_absent("over")
+        self.assert_absent("too-much")
 
     def test_response_overrides_apply_to_signed_reads(self):
         self.put("over", b"x")
@@ -219,7 +219,7 @@ class Attributes(S3Case):
     def test_wrong_requests(self):
         self.put("a", b"hello")
         self.assert_reply(self.raw.request("GET", self.path("a"), "attributes"), 400,
-                          "InvalidArgument")
+                          "InvalidRequest")
         reply = self.raw.request("GET", self.path("a"), "attributes",
                                  headers={"x-amz-object-attributes": "Nonsense"})
         self.assert_reply(reply, 400, "InvalidArgument")

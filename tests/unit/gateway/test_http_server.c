@@ -242,13 +242,14 @@ Test(http_server, drains_a_small_refused_body_and_keeps_the_connection)
     (void)close(fd);
 }
 
-/* A refusal must reach a client that goes on sending. */
+/* A refusal must reach a client that goes on sending. It never sends all: a body that was read whole
+ * before the refusal leaves the connection open. */
 static void expect_cut(const char *head)
 {
     static const char block[65536] = {0};
     int fd = rig_connect(&rig);
     rig_send(fd, head);
-    for (int i = 0; i < 64 && rig_try_send(fd, block, sizeof block); i++) {
+    for (int i = 0; i < 32 && rig_try_send(fd, block, sizeof block); i++) {
     }
     const char *text = rig_rest(fd, NULL);
     cr_assert(has_status(text, "403"), "%s", text);

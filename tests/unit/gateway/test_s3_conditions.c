@@ -39,14 +39,23 @@ Test(s3_conditions, what_cannot_be_satisfied_is_an_error)
     cr_assert_eq(range_of("bytes=0-0", 0, &range), S3_InvalidRange);
     cr_assert_eq(range_of("bytes=0-", 0, &range), S3_InvalidRange);
     cr_assert_eq(range_of("bytes=-1", 0, &range), S3_InvalidRange);
+    cr_assert_eq(range_of("bytes=99999999999999999999-", 10, &range), S3_InvalidRange);
+}
+
+Test(s3_conditions, a_position_past_64_bits_is_past_the_end)
+{
+    struct s3_range range;
+    cr_assert_eq(range_of("bytes=3-99999999999999999999", 10, &range), S3_OK);
+    cr_assert_eq(range.len, 7u);
+    cr_assert_eq(range_of("bytes=-99999999999999999999", 10, &range), S3_OK);
+    cr_assert_eq(range.len, 10u);
 }
 
 Test(s3_conditions, malformed_and_multiple_ranges_mean_the_whole_object)
 {
     static const char *const headers[] = {"",          "bytes",      "bytes=",     "bytes=-",
                                           "bytes=a-b", "bytes=5-2",  "items=0-1",  "bytes=0-1,3-4",
-                                          "bytes=1",   "bytes=+1-2", "bytes= 1-2",
-                                          "bytes=99999999999999999999-"};
+                                          "bytes=1",   "bytes=+1-2", "bytes= 1-2"};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         struct s3_range range;
         cr_assert_eq(range_of(headers[i], 10, &range), S3_OK, "%s", headers[i]);

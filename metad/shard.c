@@ -1,0 +1,215 @@
+#include "metad/shard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
+#include "metad/shard_state.h"
+
+enum {
+    CACHE_BYTES = 16 << 20,
+    OVERLAY_BYTES = 64 << 20,
+    APPLY_DELAY_MS = 200,
+    READER_COUNT = 4,
+    READER_CACHE_BYTES = 1 << 20,
+    WRITER_CACHE_BYTES = 8 << 20,
+    PATH_LEN_MAX = 4096,
+};
+
+static const struct meta_service_ops service_ops = {
+    .bucket = shard_bucket,
+    .buckets = shard_buckets,
+    .object = shard_object,
+    .upload = shard_upload,
+    .completed = shard_completed,
+    .submit = shard_submit,
+    .list_objects = shard_list_objects,
+    .list_uploads = shard_list_uploads,
+    .list_parts = shard_list_parts,
+    .usage = shard_usage,
+};
+
+static void init_locks(struct shard *shard)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&shard->lock, NULL);
+    (void)pthread_cond_init(&shard->apply_wake, &attributes);
+    (void)pthread_cond_init(&shard->sweep_wake, &attributes);
+    (void)pthread_cond_init(&shard->decided, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+static struct shard *shard_new(const struct shard_options *options)
+{
+    struct shard *shard = gfs_alloc(sizeof *shard);
+    shard->service.ops = &service_ops;
+    shard->options = *options;
+    shard->log = options->log;
+    if (shard->options.cache_bytes_max == 0) {
+        shard->options.cache_bytes_max = CACHE_BYTES;
+    }
+    if (shard->options.overlay_bytes_max == 0) {
+        shard->options.overlay_bytes_max = OVERLAY_BYTES;
+    }
+    if (shard->options.apply_delay_ms == 0) {
+        shard->options.apply_delay_ms = APPLY_DELAY_MS;
+    }
+    shard->seed = chunk_id_new().hi; /* random, drawn at process start */
+    shard->overlay = overlay_new(shard->seed);
+    shard->buckets = bucket_map_new();
+    shard->cache = cache_new(shard->options.cache_bytes_max);
+    shard->committed_tail = &shard->committed;
+    shard->held_tail = &shard->held;
+    init_locks(shard);
+    return shard;
+}
+
+static void shard_free(struct shard *shard)
+{
+    readers_free(shard->readers);
+    apply_free(shard->apply);
+    db_close(shard->db);
+    while (shard->committed != NULL) { /* a database that could not be written */
+        struct proposal *next = shard->committed->next;
+        proposal_free(shard->committed);
+        shard->committed = next;
+    }
+    overlay_free(shard->overlay);
+    bucket_map_free(shard->buckets);
+    cache_free(shard->cache);
+    (void)pthread_mutex_destroy(&shard->lock);
+    (void)pthread_cond_destroy(&shard->apply_wake);
+    (void)pthread_cond_destroy(&shard->sweep_wake);
+    (void)pthread_cond_destroy(&shard->decided);
+    free(shard);
+}
+
+static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
+{
+    struct key from = {.len = 1, .bytes = {TABLE_BUCKETS}};
+    static const char last[sizeof(uint64_t)] = "\377\377\377\377\377\377\377\377";
+    enum gfs_err err =
+        db_seek(shard->db, TABLE_BUCKETS, key_row(&from), gfs_slice_of(last, sizeof last));
+    while (err == GFS_OK) {
+        struct gfs_slice key;
+        struct gfs_slice row;
+        struct meta_bucket bucket;
+        err = db_next(shard->db, TABLE_BUCKETS, &key, &row);
+        if (err == GFS_OK) {
+            err = apply_decode_bucket(key, row, &bucket);
+        }
+        if (err == GFS_OK) {
+            (void)bucket_map_add(shard->buckets, &bucket, BUCKET_ACTIVE);
+        }
+    }
+    db_reset(shard->db, TABLE_BUCKETS);
+    return err == GFS_END ? GFS_OK
+                          : gfs_fail(error, err, "database: list of buckets: %s",
+                                     gfs_err_text(err));
+}
+
+/* Edits that could not be applied for want of space go on as if they had just been committed. */
+static enum gfs_err adopt_kept(struct shard *shard, struct gfs_error *error)
+{
+    shard->applied_lsn = apply_lsn(shard->apply);
+    shard->committed_lsn = shard->applied_lsn;
+    for (struct proposal *p = shard->committed; p != NULL; p = p->next) {
+        enum gfs_err err = proposal_adopt(p);
+        if (err != GFS_OK) {
+            return gfs_fail(error, err, "edit log behind LSN %llu: %s",
+                            (unsigned long long)shard->committed_lsn, gfs_err_text(err));
+        }
+        shard->committed_tail = &p->next;
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
+{
+    char path[PATH_LEN_MAX];
+    int len = snprintf(path, sizeof path, "%s/metadata.sqlite", shard->options.dir);
+    if (len < 0 || (size_t)len >= sizeof path) {
+        return gfs_fail(error, GFS_INVALID, "%s: path too long", shard->options.dir);
+    }
+    enum gfs_err err = db_open_writer(path, WRITER_CACHE_BYTES, &shard->db, error);
+    if (err == GFS_OK) {
+        err = apply_new(shard->db, &shard->apply, error);
+    }
+    if (err == GFS_OK) {
+        err = shard_replay(shard, error);
+    }
+    if (err == GFS_OK) {
+        err = load_buckets(shard, error);
+    }
+    if (err == GFS_OK) {
+        err = adopt_kept(shard, error);
+    }
+    shard->readers = readers_new(path, READER_COUNT, READER_CACHE_BYTES);
+    return err;
+}
+
+enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
+                        struct gfs_error *error)
+{
+    struct shard *shard = shard_new(options);
+    enum gfs_err err = open_database(shard, error);
+    if (err != GFS_OK) {
+        shard_free(shard);
+        return err;
+    }
+    shard->next_lsn = shard->committed_lsn + 1;
+    int rc = pthread_create(&shard->apply_thread, NULL, shard_apply_main, shard);
+    GFS_ASSERT(rc == 0);
+    rc = pthread_create(&shard->sweep_thread, NULL, shard_sweep_main, shard);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_setname_np(shard->apply_thread, "meta-apply");
+    (void)pthread_setname_np(shard->sweep_thread, "meta-sweep");
+    *ret = shard;
+    return GFS_OK;
+}
+
+void shard_close(struct shard *shard)
+{
+    if (shard == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&shard->lock);
+    shard->is_stopping = true;
+    shard->is_sweep_stopping = true;
+    (void)pthread_cond_signal(&shard->sweep_wake);
+    (void)pthread_mutex_unlock(&shard->lock);
+    (void)pthread_join(shard->sweep_thread, NULL);
+
+    (void)pthread_mutex_lock(&shard->lock);
+    shard->decided_waiters++;
+    while (shard->under_way != 0) {
+        (void)pthread_cond_wait(&shard->decided, &shard->lock);
+    }
+    shard->decided_waiters--;
+    shard->is_apply_stopping = true;
+    (void)pthread_cond_signal(&shard->apply_wake);
+    (void)pthread_mutex_unlock(&shard->lock);
+    (void)pthread_join(shard->apply_thread, NULL);
+    GFS_ASSERT(shard->parked == NULL && shard->held == NULL);
+    shard_free(shard);
+}
+
+struct meta_service *shard_service(struct shard *shard)
+{
+    return &shard->service;
+}
+
+void shard_stats(struct shard *shard, struct shard_stats *ret)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    *ret = shard->counters;
+    ret->committed_lsn = shard->committed_lsn;
+    ret->applied_lsn = shard->applied_lsn;
+    ret->overlay_bytes = overlay_size(shard->overlay);
+    ret->has_failed = shard->has_failed || (shard->apply_fault != GFS_OK);
+    (void)pthread_mutex_unlock(&shard->lock);
+    ret->cache_bytes = cache_size(shard->cache);
+}

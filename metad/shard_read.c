@@ -1,0 +1,110 @@
+/* Reads of single rows: overlay, then row cache, then SQLite. */
+#include "libgoodfs/mem.h"
+#include "metad/shard_state.h"
+
+enum { ROW_LEN_MAX = 8 << 20 };
+
+static struct shard *shard_of(struct meta_service *meta)
+{
+    return GFS_CONTAINER_OF(meta, struct shard, service);
+}
+
+enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
+                                 struct meta_row **ret)
+{
+    struct db *reader = NULL;
+    enum gfs_err err = readers_get(shard->readers, &reader);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct gfs_buf value;
+    gfs_buf_init(&value, ROW_LEN_MAX);
+    err = db_get(reader, key_table(key_full(key)), key_row(key), &value);
+    readers_put(shard->readers, reader);
+    if (err == GFS_OK) {
+        *ret = row_copy(gfs_buf_slice(&value));
+        (void)pthread_mutex_lock(&shard->lock);
+        if (shard->applied_lsn == applied_lsn) {
+            cache_put(shard->cache, key_full(key), key_hash(key_full(key), shard->seed), *ret);
+        }
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+    gfs_buf_fini(&value);
+    return err;
+}
+
+enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned flags,
+                            struct meta_row **ret)
+{
+    uint64_t hash = key_hash(key_full(key), shard->seed);
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct overlay_entry *entry = overlay_find(shard->overlay, key_full(key), hash);
+    const struct overlay_version *version =
+        entry == NULL ? NULL : overlay_at(entry, shard->committed_lsn);
+    struct meta_row *row = version == NULL ? NULL : row_ref(version->row);
+    bool is_known = version != NULL;
+    uint64_t applied_lsn = shard->applied_lsn;
+    (void)pthread_mutex_unlock(&shard->lock);
+    if (!is_known) {
+        row = cache_get(shard->cache, key_full(key), hash);
+        if (row == NULL) {
+            return (flags & META_NOWAIT) != 0 ? GFS_AGAIN
+                                              : shard_read_database(shard, key, applied_lsn, ret);
+        }
+    }
+    *ret = row;
+    return row == NULL ? GFS_NOT_FOUND : GFS_OK;
+}
+
+enum gfs_err shard_object(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
+                          unsigned flags, struct meta_row **ret)
+{
+    if (key.len > GFS_KEY_LEN_MAX) {
+        return GFS_NOT_FOUND;
+    }
+    struct key row_key;
+    key_object(&row_key, bucket_id, key);
+    return shard_read_row(shard_of(meta), &row_key, flags, ret);
+}
+
+enum gfs_err shard_upload(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
+                          const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
+                          struct meta_row **ret)
+{
+    if (key.len > GFS_KEY_LEN_MAX) {
+        return GFS_NOT_FOUND;
+    }
+    struct key row_key;
+    key_upload(&row_key, bucket_id, key, upload_id);
+    return shard_read_row(shard_of(meta), &row_key, flags, ret);
+}
+
+enum gfs_err shard_completed(struct meta_service *meta,
+                             const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
+                             struct meta_row **ret)
+{
+    struct key row_key;
+    key_completed(&row_key, upload_id);
+    return shard_read_row(shard_of(meta), &row_key, flags, ret);
+}
+
+enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct meta_usage *ret)
+{
+    struct shard *shard = shard_of(meta);
+    struct key key;
+    struct db *reader = NULL;
+    key_bucket(&key, TABLE_USAGE, bucket_id);
+    enum gfs_err err = readers_get(shard->readers, &reader);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct gfs_buf value;
+    gfs_buf_init(&value, 256);
+    err = db_get(reader, TABLE_USAGE, key_row(&key), &value);
+    readers_put(shard->readers, reader);
+    if (err == GFS_OK) {
+        err = apply_decode_usage(gfs_buf_slice(&value), ret);
+    }
+    gfs_buf_fini(&value);
+    return err;
+}

@@ -1,0 +1,132 @@
+/* Opening: what the log holds behind the database is applied. When there is no space for that, the
+ * edits stay in memory, where running takes them up: a full disk can still be read and emptied. */
+#include <stdlib.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "metad/shard_state.h"
+
+/* Edits and bytes applied in one transaction. */
+enum { REPLAY_EDITS_MAX = 8192, REPLAY_BYTES_MAX = 8 << 20 };
+
+struct replay {
+    struct shard *shard;
+    struct proposal *edits[REPLAY_EDITS_MAX];
+    size_t count;
+    size_t bytes;
+    bool is_fresh;  /* the database was just made */
+    bool is_kept;   /* there was no space: edits are kept, not applied */
+    struct proposal **kept_tail;
+    struct gfs_error *error;
+};
+
+static void keep(struct replay *replay)
+{
+    for (size_t i = 0; i < replay->count; i++) {
+        *replay->kept_tail = replay->edits[i];
+        replay->kept_tail = &replay->edits[i]->next;
+    }
+    replay->count = 0;
+}
+
+static enum gfs_err apply_collected(struct replay *replay)
+{
+    struct gfs_slice *edits GFS_FREE = gfs_alloc_array(replay->count, sizeof *edits);
+    for (size_t i = 0; i < replay->count; i++) {
+        edits[i] = gfs_buf_slice(&replay->edits[i]->edit);
+    }
+    struct apply_result result = {0};
+    enum gfs_err err =
+        apply_edits(replay->shard->apply, edits, replay->count, &result, replay->error);
+    replay->shard->counters.damaged_rows += result.damaged_count;
+    return err;
+}
+
+static enum gfs_err flush_replay(struct replay *replay)
+{
+    enum gfs_err err = GFS_OK;
+    if (replay->count != 0 && !replay->is_kept) {
+        err = apply_collected(replay);
+    }
+    if (err == GFS_NO_SPACE) {
+        gfs_log(GFS_LOG_WARN, "msg=\"no space to apply the edit log: edits stay in memory\"");
+        replay->is_kept = true;
+        err = GFS_OK;
+    }
+    if (replay->is_kept) {
+        keep(replay);
+    }
+    for (size_t i = 0; i < replay->count; i++) {
+        proposal_free(replay->edits[i]);
+    }
+    replay->count = 0;
+    replay->bytes = 0;
+    if (err == GFS_OK && !replay->is_kept) {
+        shard_checkpoint_when_due(replay->shard);
+    }
+    return err;
+}
+
+static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    struct replay *replay = arg;
+    if (replay->is_fresh && lsn != 1) {
+        return gfs_fail(replay->error, GFS_CORRUPT,
+                        "%s: the metadata database is gone, and the log begins only at edit %llu",
+                        replay->shard->options.dir, (unsigned long long)lsn);
+    }
+    replay->is_fresh = false;
+    struct proposal *proposal = proposal_new(replay->shard, NULL);
+    gfs_buf_add_slice(&proposal->edit, edit);
+    replay->edits[replay->count++] = proposal;
+    replay->bytes += edit.len;
+    bool is_full = replay->count == REPLAY_EDITS_MAX || replay->bytes >= REPLAY_BYTES_MAX;
+    return is_full ? flush_replay(replay) : GFS_OK;
+}
+
+/* A row of its own tells a database that belongs to this log from one made in the place of one that
+ * was lost. It is written before the first edit can be. */
+static const struct gfs_slice born_name = {"born", 4};
+
+static enum gfs_err is_born(struct shard *shard, bool *ret)
+{
+    struct gfs_buf value;
+    gfs_buf_init(&value, 64);
+    enum gfs_err err = db_get(shard->db, TABLE_META, born_name, &value);
+    gfs_buf_fini(&value);
+    *ret = err == GFS_OK;
+    return err == GFS_NOT_FOUND ? GFS_OK : err;
+}
+
+static enum gfs_err note_birth(struct shard *shard)
+{
+    bool is_complete = false;
+    enum gfs_err err = db_put(shard->db, TABLE_META, born_name, GFS_SLICE_LITERAL("1"));
+    return err == GFS_OK ? db_checkpoint(shard->db, true, &is_complete) : err;
+}
+
+enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
+{
+    bool has_birth = false;
+    enum gfs_err err = is_born(shard, &has_birth);
+    if (err != GFS_OK) {
+        return gfs_fail(error, err, "database: %s", db_fault(shard->db));
+    }
+    struct replay *replay = gfs_alloc(sizeof *replay);
+    replay->shard = shard;
+    replay->is_fresh = !has_birth;
+    replay->kept_tail = &shard->committed;
+    replay->error = error;
+    err = shard->log->ops->replay_edits(shard->log, apply_lsn(shard->apply), replay_edit, replay,
+                                        error);
+    enum gfs_err flush_err = flush_replay(replay);
+    free(replay);
+    err = err == GFS_OK ? flush_err : err;
+    if (err == GFS_OK && !has_birth) {
+        err = note_birth(shard);
+        if (err != GFS_OK) {
+            return gfs_fail(error, err, "database: %s", db_fault(shard->db));
+        }
+    }
+    return err;
+}

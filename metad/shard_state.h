@@ -1,0 +1,148 @@
+/* The inside of a shard, shared by the files shard*.c and scan.c. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "metad/apply.h"
+#include "metad/bucket_map.h"
+#include "metad/cache.h"
+#include "metad/overlay.h"
+#include "metad/readers.h"
+#include "metad/shard.h"
+
+enum { PROPOSAL_INLINE_ENTRIES = 4 };
+
+/* One edit on its way from submit to SQLite. Owned by submit until proposed, then by the shard's
+ * lists: under way in the log (by its group), then committed (waiting to be applied). */
+struct proposal {
+    struct proposal *next;
+    struct shard *shard;
+    struct meta_op *op; /* NULL: the shard's own, or answered */
+    uint64_t lsn;
+    int64_t committed_ns; /* monotonic */
+    struct gfs_buf edit;
+    struct gfs_buf chunk_ids; /* payload of delete_record, the sweep's */
+    struct chunk_record edit_record, delete_record;
+    struct chunk_group group;
+    uint64_t bucket_id;  /* of a bucket that is created or dropped by it, else 0 */
+    bool is_drop;
+    uint32_t entry_count;
+    struct overlay_entry **entries; /* one version each, of this LSN */
+    struct overlay_entry *entries_inline[PROPOSAL_INLINE_ENTRIES];
+};
+
+/* An answer that waits: for the edit it rests on, or for SQLite to catch up. In op->internal. */
+struct waiting_answer {
+    struct waiting_answer *next;
+    struct meta_op *op;
+    uint64_t lsn; /* what it waits for */
+    enum gfs_err err;
+};
+
+/* Guarded by `lock`, except: options, log, seed, cache, readers, db and apply (see there). */
+struct shard {
+    struct meta_service service;
+    struct shard_options options;
+    struct chunk_store *log;
+    uint64_t seed; /* of key hashes */
+    struct cache *cache;
+    struct readers *readers;
+    struct db *db;       /* the writer connection: of the apply thread once it runs */
+    struct apply *apply; /* likewise */
+
+    pthread_mutex_t lock;
+    pthread_cond_t apply_wake, sweep_wake, decided;
+    pthread_t apply_thread, sweep_thread;
+    bool has_threads;
+    struct overlay *overlay;
+    struct bucket_map *buckets;
+    uint64_t next_lsn;
+    uint64_t committed_lsn; /* every LSN up to here is decided */
+    uint64_t applied_lsn;
+    int64_t last_time_ms; /* of the newest proposal: time never runs backwards */
+    uint32_t under_way;   /* proposals in the log */
+    uint32_t decided_waiters;
+    struct proposal *committed, **committed_tail; /* to be applied, in LSN order */
+    struct waiting_answer *parked;                /* rest on undecided edits */
+    struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
+    enum gfs_err apply_fault; /* NO_SPACE: it goes on later; anything else: for good */
+    bool is_stopping;         /* no new operations */
+    bool is_apply_stopping, is_sweep_stopping;
+    bool has_failed;       /* the log has failed */
+    bool is_sweep_refused; /* the sweep's proposal was */
+    struct shard_stats counters;
+};
+
+/* ---- shard_propose.c: the way of a proposal ---- */
+struct proposal *proposal_new(struct shard *shard, struct meta_op *op);
+void proposal_free(struct proposal *proposal);
+/* The edit is finished. Gives it an LSN, puts its rows into the overlay, hands it to the log. */
+void proposal_submit_locked(struct proposal *proposal);
+struct waiting_answer *shard_answer_of(struct meta_op *op, enum gfs_err err, uint64_t lsn);
+/* The committed edit of an earlier run takes effect in memory; in order, before the threads run. */
+enum gfs_err proposal_adopt(struct proposal *proposal) GFS_MUST_CHECK;
+/* Calls done of every answer. Outside the lock. */
+void shard_give_answers(struct waiting_answer *answers);
+/* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE. */
+enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
+
+/* ---- shard_submit.c ---- */
+enum gfs_err shard_submit(struct meta_service *meta, struct meta_op *op, unsigned flags);
+
+/* ---- shard_bucket.c ---- */
+enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
+                          struct meta_bucket *ret);
+enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
+                           struct gfs_slice after, uint32_t max, struct meta_bucket *ret,
+                           uint32_t *ret_count, bool *ret_is_truncated);
+/* The whole operation, answer included. May be answered AGAIN with META_NOWAIT. */
+enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
+enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
+/* CHANGE_BUCKET_PUT or CHANGE_BUCKET_DROP of an edit of an earlier run. CORRUPT. */
+struct change;
+enum gfs_err shard_bucket_adopt(struct shard *shard, uint64_t lsn, int64_t time_ms,
+                                const struct change *change) GFS_MUST_CHECK;
+/* A proposal that creates or drops a bucket is proposed, and decided. */
+void shard_bucket_proposed_locked(struct proposal *proposal, int64_t time_ms);
+void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed);
+
+/* ---- shard_read.c ---- */
+/* The committed row. NOT_FOUND, AGAIN (META_NOWAIT), CORRUPT, IO. Any thread. */
+enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned flags,
+                            struct meta_row **ret);
+/* From the database, past overlay and cache; into the cache unless something was applied since
+ * `applied_lsn` was read under the lock. */
+enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
+                                 struct meta_row **ret);
+enum gfs_err shard_object(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
+                          unsigned flags, struct meta_row **ret);
+enum gfs_err shard_upload(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
+                          const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
+                          struct meta_row **ret);
+enum gfs_err shard_completed(struct meta_service *meta,
+                             const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
+                             struct meta_row **ret);
+enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct meta_usage *ret);
+
+/* ---- shard_list.c ---- */
+enum gfs_err shard_list_objects(struct meta_service *meta, const struct meta_list_query *query,
+                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
+enum gfs_err shard_list_uploads(struct meta_service *meta, const struct meta_list_query *query,
+                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
+enum gfs_err shard_list_parts(struct meta_service *meta,
+                              const uint8_t upload_id[META_UPLOAD_ID_LEN], uint32_t after,
+                              uint32_t max, meta_visit_fn visit, void *arg,
+                              bool *ret_is_truncated);
+
+/* ---- shard_apply.c ---- */
+void *shard_apply_main(void *arg);
+void shard_checkpoint_when_due(struct shard *shard);
+
+/* ---- shard_replay.c ---- */
+/* Opening: applies what the log holds behind the database; what there is no space for is left on
+ * the list of committed edits, to be adopted when the buckets are there. */
+enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error) GFS_MUST_CHECK;
+
+/* ---- shard_sweep.c ---- */
+void *shard_sweep_main(void *arg);

@@ -1,0 +1,214 @@
+/* The sweep: deletes chunks that lost their last reference, and forgets what completed uploads
+ * became. Garbage rows only ever come behind those that are there, so a cursor in memory is enough:
+ * what it passed is deleted by a durable edit, which a restart applies before it begins anew. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/codec.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "metad/edit.h"
+#include "metad/record.h"
+#include "metad/shard_state.h"
+
+enum { ROWS_MAX = 64, EXPIRED_MAX = 512, GARBAGE_KEY_LEN = 12 };
+#define COMPLETED_KEPT_MS (7LL * 24 * 3600 * 1000)
+#define COMPLETED_CHECK_MS (3600LL * 1000)
+#define RETRY_MS 1000LL
+
+struct sweep {
+    struct shard *shard;
+    struct key cursor;       /* garbage rows below it are done */
+    int64_t completed_at_ms; /* when completed uploads are looked through again; monotonic */
+};
+
+static int64_t now_ms(void)
+{
+    return gfs_monotonic_ns() / 1000000;
+}
+
+/* Garbage rows that are due go into the proposal. *ret_wait_ms: until the next one is, or -1 when
+ * there is none. */
+static enum gfs_err collect_garbage(struct sweep *sweep, struct db *reader,
+                                    struct proposal *proposal, int64_t *ret_wait_ms)
+{
+    struct key end = {.len = 1, .bytes = {TABLE_GARBAGE}};
+    key_after_prefix(&end);
+    static const char last[GARBAGE_KEY_LEN + 1] = "\377\377\377\377\377\377\377\377\377\377\377\377";
+    enum gfs_err err = db_seek(reader, TABLE_GARBAGE, key_row(&sweep->cursor),
+                               gfs_slice_of(last, GARBAGE_KEY_LEN));
+    *ret_wait_ms = -1;
+    for (unsigned rows = 0; err == GFS_OK && rows < ROWS_MAX; rows++) {
+        struct gfs_slice key;
+        struct gfs_slice row;
+        int64_t time_ms = 0;
+        struct chunk_id ids[RECORD_GARBAGE_IDS_MAX];
+        uint32_t count = 0;
+        err = db_next(reader, TABLE_GARBAGE, &key, &row);
+        if (err == GFS_OK) {
+            err = record_decode_garbage(row, &time_ms, ids, &count);
+        }
+        if (err != GFS_OK || key.len != GARBAGE_KEY_LEN) {
+            break;
+        }
+        int64_t wait_ms = time_ms + sweep->shard->options.gc_grace_ms - gfs_wall_ms();
+        if (wait_ms > 0) {
+            *ret_wait_ms = wait_ms;
+            break;
+        }
+        *ret_wait_ms = 0;
+        const uint8_t *n = (const uint8_t *)key.ptr + sizeof(uint64_t);
+        edit_garbage_done(&proposal->edit, gfs_codec_load_u64_be(key.ptr),
+                          (uint32_t)n[0] << 24 | (uint32_t)n[1] << 16 | (uint32_t)n[2] << 8 | n[3]);
+        for (uint32_t i = 0; i < count; i++) {
+            gfs_codec_put_u64(&proposal->chunk_ids, ids[i].hi);
+            gfs_codec_put_u64(&proposal->chunk_ids, ids[i].lo);
+        }
+        memcpy(sweep->cursor.bytes + 1, key.ptr, key.len);
+        sweep->cursor.len = key.len + 1;
+        key_after(&sweep->cursor);
+    }
+    db_reset(reader, TABLE_GARBAGE);
+    return err == GFS_END ? GFS_OK : err;
+}
+
+static enum gfs_err collect_expired(struct db *reader, struct proposal *proposal)
+{
+    static const char first[1] = "";
+    static const char last[META_UPLOAD_ID_LEN + 2] =
+        "\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377";
+    enum gfs_err err = db_seek(reader, TABLE_COMPLETED, gfs_slice_of(first, 0),
+                               gfs_slice_of(last, META_UPLOAD_ID_LEN + 1));
+    int64_t limit_ms = gfs_wall_ms() - COMPLETED_KEPT_MS;
+    unsigned count = 0;
+    while (err == GFS_OK && count < EXPIRED_MAX) {
+        struct gfs_slice key;
+        struct gfs_slice row;
+        err = db_next(reader, TABLE_COMPLETED, &key, &row);
+        if (err == GFS_OK && record_mtime_ms(row) < limit_ms) {
+            edit_delete(&proposal->edit, TABLE_COMPLETED, key);
+            count++;
+        } else if (err == GFS_CORRUPT) {
+            err = GFS_OK; /* passed over: nobody is answered from it */
+        }
+    }
+    db_reset(reader, TABLE_COMPLETED);
+    return err == GFS_END ? GFS_OK : err;
+}
+
+/* Proposes and waits for the decision. *ret_is_done: it is committed, or there was nothing. */
+static void commit(struct shard *shard, struct proposal *proposal, bool *ret_is_done)
+{
+    enum gfs_err err = edit_finish(&proposal->edit);
+    GFS_ASSERT(err == GFS_OK); /* bounded by ROWS_MAX and EXPIRED_MAX */
+    *ret_is_done = true;
+    if (proposal->edit.len == EDIT_HEAD_LEN) {
+        proposal_free(proposal);
+        return;
+    }
+    uint64_t chunk_count = proposal->chunk_ids.len / sizeof(struct chunk_id);
+    if (chunk_count != 0) {
+        proposal->delete_record = (struct chunk_record){
+            .kind = CHUNK_RECORD_DELETE, .payload = gfs_buf_slice(&proposal->chunk_ids)};
+    }
+    proposal->group.may_use_reserve = true;
+    (void)pthread_mutex_lock(&shard->lock);
+    if (shard_refusal_locked(shard, true) != GFS_OK) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        proposal_free(proposal);
+        *ret_is_done = false;
+        return;
+    }
+    shard->is_sweep_refused = false;
+    proposal_submit_locked(proposal);
+    uint64_t lsn = shard->next_lsn - 1;
+    shard->decided_waiters++;
+    while (shard->committed_lsn < lsn) {
+        (void)pthread_cond_wait(&shard->decided, &shard->lock);
+    }
+    shard->decided_waiters--;
+    *ret_is_done = !shard->is_sweep_refused;
+    shard->counters.chunks_deleted += *ret_is_done ? chunk_count : 0;
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+/* One batch. Answers how long to wait for the next, in ms; -1: until something is freed. */
+static int64_t sweep_garbage(struct sweep *sweep)
+{
+    struct shard *shard = sweep->shard;
+    struct key before = sweep->cursor;
+    struct db *reader = NULL;
+    if (readers_get(shard->readers, &reader) != GFS_OK) {
+        return RETRY_MS;
+    }
+    struct proposal *proposal = proposal_new(shard, NULL);
+    edit_begin(&proposal->edit);
+    int64_t wait_ms = -1;
+    enum gfs_err err = collect_garbage(sweep, reader, proposal, &wait_ms);
+    readers_put(shard->readers, reader);
+    bool is_done = false;
+    if (err == GFS_OK) {
+        commit(shard, proposal, &is_done);
+    } else {
+        gfs_log(GFS_LOG_ERROR, "msg=\"garbage list cannot be read\" err=%s", gfs_err_name(err));
+        proposal_free(proposal);
+    }
+    if (!is_done) {
+        sweep->cursor = before;
+        return RETRY_MS;
+    }
+    return wait_ms;
+}
+
+static void sweep_completed(struct sweep *sweep)
+{
+    struct shard *shard = sweep->shard;
+    struct db *reader = NULL;
+    if (readers_get(shard->readers, &reader) != GFS_OK) {
+        return;
+    }
+    struct proposal *proposal = proposal_new(shard, NULL);
+    edit_begin(&proposal->edit);
+    enum gfs_err err = collect_expired(reader, proposal);
+    readers_put(shard->readers, reader);
+    bool is_done = false;
+    if (err == GFS_OK) {
+        commit(shard, proposal, &is_done); /* if not, the next look finds them again */
+    } else {
+        proposal_free(proposal);
+    }
+}
+
+static void wait_locked(struct shard *shard, int64_t ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nsec = until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(ms / 1000 + nsec / 1000000000);
+    until.tv_nsec = (long)(nsec % 1000000000);
+    (void)pthread_cond_timedwait(&shard->sweep_wake, &shard->lock, &until);
+}
+
+void *shard_sweep_main(void *arg)
+{
+    struct sweep sweep = {.shard = arg, .cursor = {.len = 1, .bytes = {TABLE_GARBAGE}}};
+    struct shard *shard = sweep.shard;
+    (void)pthread_mutex_lock(&shard->lock);
+    while (!shard->is_sweep_stopping) {
+        uint64_t freed = shard->counters.chunks_freed;
+        (void)pthread_mutex_unlock(&shard->lock);
+        int64_t wait_ms = sweep_garbage(&sweep);
+        if (now_ms() >= sweep.completed_at_ms) {
+            sweep_completed(&sweep);
+            sweep.completed_at_ms = now_ms() + COMPLETED_CHECK_MS;
+        }
+        (void)pthread_mutex_lock(&shard->lock);
+        bool is_news = wait_ms < 0 && shard->counters.chunks_freed != freed;
+        if (wait_ms != 0 && !is_news && !shard->is_sweep_stopping) {
+            wait_locked(shard, wait_ms < 0 ? COMPLETED_CHECK_MS : wait_ms);
+        }
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return NULL;
+}
