@@ -47,11 +47,14 @@ def cpu_seconds(pid):
 
 
 def memory_kib(pid):
-    """{"rss": ..., "anon": ...} of one process."""
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-        text = status.read()
-    return {"rss": int(re.search(r"VmRSS:\s+(\d+)", text)[1]),
-            "anon": int(re.search(r"RssAnon:\s+(\d+)", text)[1])}
+    """{"rss": ..., "pss": ..., "anon": ...} of a process and its children together."""
+    sums = {"rss": 0, "pss": 0, "anon": 0}
+    for one in process_tree(pid):
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii", errors="replace") as rollup:
+            text = rollup.read()
+        for field, name in (("Rss", "rss"), ("Pss", "pss"), ("Anonymous", "anon")):
+            sums[name] += int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1])
+    return sums
 
 
 class Peer:
@@ -110,14 +113,28 @@ class Peer:
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
+    def memory_kib(self):
+        return memory_kib(self.process.pid)
+
+    def load_args(self):
+        """What the load generator must be told to talk to this server."""
+        return []
+
+    def load_env(self):
+        return dict(os.environ)
+
+    def flushes(self):
+        """Flushes to stable storage so far, where the server counts them."""
+        return None
+
 
 class Goodfs(Peer):
     """`goodfs server` on a directory. Signed requests only."""
 
-    def __init__(self, binary, home, args=()):
-        super().__init__("goodfs", home)
+    def __init__(self, binary, home, args=(), name="goodfs"):
+        super().__init__(name, home)
         self.binary, self.args = binary, list(args)
-        self.data = os.path.join(home, "data")
+        self.data = os.path.join(home, name)
         os.makedirs(self.data)
         self.admin_port = free_port()
         self.keys = {"GOODFS_ROOT_ACCESS_KEY": "AK" + secrets.token_hex(8).upper(),
@@ -143,6 +160,12 @@ class Goodfs(Peer):
             if match:
                 sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
         return sums
+
+    def load_env(self):
+        return {**os.environ, **self.keys}
+
+    def flushes(self):
+        return self.metrics()["goodfs_flushes_total"]
 
     def create_bucket(self, name):
         status, body = self.signed("PUT", "/" + name)
@@ -238,3 +261,9 @@ class Nginx(Peer):
             ready.write("ready\n")
         self.spawn([self.binary(), "-c", self.conf, "-p", self.home])
         return self.await_answer(self.port, "/ready")
+
+    def load_args(self):
+        return ["--anonymous", "--expect", "200,201,204"]
+
+    def create_bucket(self, name):
+        os.mkdir(os.path.join(self.root, name))
