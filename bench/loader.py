@@ -52,6 +52,8 @@ def load_command(knobs, peer, **options):
 def run_load(knobs, peer, **options):
     """The result of one run, with the server's CPU time and flushes for each request. The CPU time
     includes work that the server put off until after the last answer."""
+    if options["op"] == "put":
+        peer.before_write()
     settle([peer])
     flushes, cpu, (busy, total) = peer.flushes(), peer.cpu_seconds(), machine_times()
     ran = subprocess.run(load_command(knobs, peer, **options), env=peer.load_env(),

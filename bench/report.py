@@ -64,9 +64,8 @@ def memory_lines(memory, scale):
     lines = []
     for peer, idle in memory["idle"].items():
         each = memory["connection"][peer]
-        lines.append(f"memory of {peer}: idle {mib(idle)}; a connection {each['rss_kib']:.1f} KiB "
-                     f"({each['from_start_rss_kib']:.1f} KiB counted from the start); after all "
-                     f"cells {mib(memory['worked'][peer])}")
+        lines.append(f"memory of {peer}: idle {mib(idle)}; a connection {each['rss']:.1f} KiB; "
+                     f"after all cells {mib(memory['worked'][peer])}")
     lines.append(f"memory of goodfs on {scale['keys']:,} keys: filled "
                  f"{mib(scale['memory_filled_kib'])}; started again "
                  f"{mib(scale['memory_restarted_kib'])}")

@@ -20,7 +20,7 @@ import report
 import scale
 import targets
 from knobs import BenchError, KIB
-from peers import Goodfs, Nginx, PeerDied
+from peers import Goodfs, Nginx, PeerDied, spread_folders
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Deleted data is kept for a minute by default; what the bench deletes must not fill the disk.
@@ -79,7 +79,9 @@ def measure_throughput(knobs, home):
 def measure_connections(knobs, home):
     """Memory of a connection, by servers that have done nothing else."""
     server = Goodfs(knobs.program("goodfs/goodfs"), home, SERVER_ARGS, name="goodfs-connections")
-    nginx = Nginx(tempfile.mkdtemp(dir=home), os.cpu_count())
+    nginx_home = os.path.join(home, "nginx-connections")
+    os.mkdir(nginx_home)
+    nginx = Nginx(nginx_home, os.cpu_count())
     small = {"bucket": cells.BUCKET, "size": 4 * KIB, "keys": 100}
     memory = {}
     with running(server), running(nginx):
@@ -134,6 +136,7 @@ def main():
         os.makedirs(knobs.home, exist_ok=True)
         knobs_module.check_disk(knobs)
         home = tempfile.mkdtemp(prefix="bench-data.", dir=knobs.home)
+        spread_folders(home)
         try:
             return 1 if conclude(knobs, measure(knobs, home)) else 0
         finally:

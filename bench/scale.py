@@ -29,16 +29,10 @@ def held_memory(knobs, peer, connections, **options):
 
 
 def connection_memory(knobs, peer, **options):
-    """KiB of a connection: a thousand of them against one. The first thousand warms the server up,
-    so that what stays is what connections need."""
-    held_memory(knobs, peer, knobs.idle_connections, **options)
+    """KiB that a connection adds to a server that has answered on one before."""
     one = held_memory(knobs, peer, 1, **options)
     many = held_memory(knobs, peer, knobs.idle_connections, **options)
-    first = peer.idle_memory["rss"]
-    spread = knobs.idle_connections - 1
-    return {"rss_kib": (many["rss"] - one["rss"]) / spread,
-            "pss_kib": (many["pss"] - one["pss"]) / spread,
-            "from_start_rss_kib": (many["rss"] - first) / knobs.idle_connections}
+    return {kind: (many[kind] - one[kind]) / (knobs.idle_connections - 1) for kind in one}
 
 
 def fill(knobs, server):

@@ -90,7 +90,7 @@ def of_memory(memory):
     return [
         Target("resident memory idle", memory["idle"]["goodfs"]["rss"] / 1024, IDLE_KIB_MAX / 1024,
                is_ceiling=True, unit=" MiB"),
-        Target("resident memory of a connection", memory["connection"]["goodfs"]["rss_kib"],
+        Target("resident memory of a connection", memory["connection"]["goodfs"]["rss"],
                CONNECTION_KIB_MAX, is_ceiling=True, unit=" KiB"),
     ]
 
