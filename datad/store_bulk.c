@@ -285,23 +285,60 @@ static void stop_waiting_locked(struct store_bulk_pool *pool, struct chunk_bulk 
     }
 }
 
+/* Room for a writer that was told to wait: the freed buffer is put into its hands. */
+static struct chunk_bulk *hand_over_locked(struct store_bulk_pool *pool, struct chunk_bulk *bulk,
+                                           struct bulk_buffer *buffer)
+{
+    if (bulk->is_waiting && bulk->in_flight < STORE_BULK_BUFFERS_EACH && !bulk->is_freed) {
+        stop_waiting_locked(pool, bulk); /* its own buffer first */
+    } else {
+        bulk = pool->waiting;
+        if (bulk == NULL) {
+            put_buffer_locked(pool, buffer);
+            return NULL;
+        }
+        stop_waiting_locked(pool, bulk);
+    }
+    buffer->used = 0;
+    buffer->bulk = bulk;
+    bulk->buffer = buffer;
+    bulk->references++;
+    return bulk;
+}
+
+static void call_writable(struct chunk_bulk *bulk)
+{
+    (void)pthread_mutex_lock(&bulk->lock);
+    if (!bulk->is_freed && bulk->writable != NULL) {
+        bulk->writable(bulk->arg);
+    }
+    (void)pthread_mutex_unlock(&bulk->lock);
+    release(bulk);
+}
+
+/* --- the end of a writer --- */
+
 void store_bulk_free(struct chunk_bulk *bulk)
 {
     if (bulk == NULL) {
         return;
     }
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
+    struct chunk_bulk *woken = NULL;
     (void)pthread_mutex_lock(&bulk->lock);
     (void)pthread_mutex_lock(&pool->lock);
     GFS_ASSERT(!bulk->is_freed);
     bulk->is_freed = true;
     stop_waiting_locked(pool, bulk);
     if (bulk->buffer != NULL) {
-        put_buffer_locked(pool, GFS_TAKE(bulk->buffer));
+        woken = hand_over_locked(pool, bulk, GFS_TAKE(bulk->buffer));
     }
     (void)pthread_mutex_unlock(&pool->lock);
     (void)pthread_mutex_unlock(&bulk->lock);
     release(bulk);
+    if (woken != NULL) {
+        call_writable(woken);
+    }
 }
 
 /* --- appending --- */
@@ -485,37 +522,6 @@ void bulk_made_live(struct chunk_bulk *bulk)
 }
 
 /* --- the store's thread --- */
-
-/* Room for a writer that was told to wait: the freed buffer is put into its hands. */
-static struct chunk_bulk *hand_over_locked(struct store_bulk_pool *pool, struct chunk_bulk *bulk,
-                                           struct bulk_buffer *buffer)
-{
-    if (bulk->is_waiting && bulk->in_flight < STORE_BULK_BUFFERS_EACH && !bulk->is_freed) {
-        stop_waiting_locked(pool, bulk); /* its own buffer first */
-    } else {
-        bulk = pool->waiting;
-        if (bulk == NULL) {
-            put_buffer_locked(pool, buffer);
-            return NULL;
-        }
-        stop_waiting_locked(pool, bulk);
-    }
-    buffer->used = 0;
-    buffer->bulk = bulk;
-    bulk->buffer = buffer;
-    bulk->references++;
-    return bulk;
-}
-
-static void call_writable(struct chunk_bulk *bulk)
-{
-    (void)pthread_mutex_lock(&bulk->lock);
-    if (!bulk->is_freed && bulk->writable != NULL) {
-        bulk->writable(bulk->arg);
-    }
-    (void)pthread_mutex_unlock(&bulk->lock);
-    release(bulk);
-}
 
 static void write_done(struct chunk_bulk *bulk, struct bulk_buffer *buffer, enum gfs_err err)
 {

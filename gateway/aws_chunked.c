@@ -240,9 +240,10 @@ static enum s3_err read_trailer(struct aws_chunked *chunked, struct gfs_slice li
         return refuse(chunked, S3_InvalidRequest,
                       "A trailer is not the one that x-amz-trailer names.");
     }
-    if (value.len != 0) {
-        memcpy(chunked->value, value.ptr, value.len);
+    if (value.len == 0) {
+        return refuse(chunked, S3_InvalidRequest, "The value of the trailer is missing.");
     }
+    memcpy(chunked->value, value.ptr, value.len);
     chunked->value_len = value.len;
     chunked->has_value = true;
     return S3_OK;

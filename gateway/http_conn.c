@@ -453,7 +453,8 @@ enum MHD_Result http_conn_call(void *cls, struct MHD_Connection *mhd, const char
     case HTTP_PHASE_END:
         return reply_or_wait(x);
     case HTTP_PHASE_LINGER:
-        if (*upload_len == 0) {
+        x->lingered += *upload_len;
+        if (*upload_len == 0 || x->lingered > HTTP_LINGER_BYTES_MAX) {
             return MHD_NO; /* all read: the close is a clean one */
         }
         *upload_len = 0;

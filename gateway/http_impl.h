@@ -25,6 +25,7 @@ enum {
     HTTP_DRAIN_MAX = 64 * 1024,
     /* A refused sender is listened to this long, so that it reads the reply and not a reset. */
     HTTP_LINGER_S = 5,
+    HTTP_LINGER_BYTES_MAX = 32 * 1024 * 1024, /* and no further than this */
     /* A client that closed its sending side while its exchange is suspended: half-closed or gone? */
     HTTP_HALF_CLOSED_S = 10,
     HTTP_CUT_BYTES_MAX = 64 * 1024,         /* a reply sent before the body's end */
@@ -78,6 +79,7 @@ struct http_exchange {
     struct gfs_slice target;
     const char *target_at; /* where the library holds it */
     uint64_t body_taken;   /* bytes the handler took */
+    uint64_t lingered;     /* bytes read away since the reply */
     uint64_t begin_turn;   /* of the loop */
     /* the reply */
     struct MHD_Response *response;
@@ -107,6 +109,7 @@ struct http_conn {
     uint64_t window_received;   /* bytes at its start */
     int64_t suspended_ns;       /* since when seen suspended; 0 = not */
     int64_t linger_ns;          /* since when seen lingering */
+    bool is_end_seen;           /* by the last sweep: the sender is gone and nothing is unread */
 };
 
 struct http_loop {

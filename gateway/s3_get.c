@@ -63,6 +63,21 @@ static struct gfs_slice override_of(const struct s3_request *r, struct gfs_slice
     return (struct gfs_slice){0};
 }
 
+/* A line break in an override would begin a header of the requester's choice. */
+static bool are_overrides_sendable(const struct s3_request *r)
+{
+    for (size_t i = 0; i < GFS_COUNT(overrides) && r->param_count > 0; i++) {
+        struct gfs_slice value = s3_param_value(r, overrides[i][0]);
+        for (size_t at = 0; at < value.len; at++) {
+            unsigned char c = (unsigned char)value.ptr[at];
+            if ((c < ' ' && c != '\t') || c == 0x7f) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Stored headers, unless overridden; then the overrides themselves. */
 static void add_stored_headers(struct s3_request *r, const struct meta_object *object)
 {
@@ -453,6 +468,10 @@ static void get_start(struct s3_request *r)
     r->op_state = get;
     const char *message = NULL;
     enum s3_err err = s3_version_check(r, &message);
+    if (err == S3_OK && !are_overrides_sendable(r)) {
+        err = S3_InvalidArgument;
+        message = "A response header override holds a control character.";
+    }
     if (err != S3_OK) {
         s3_fail(r, err, message == NULL ? NULL : "%s", message);
         return;

@@ -44,7 +44,7 @@ class Server:
         self.process = None
         self.logs = []
         if tls:
-            self._make_certificate()
+            self.make_certificate()
 
     # ---- life cycle ----
     def start(self):
@@ -55,8 +55,10 @@ class Server:
                    "--admin-listen", "127.0.0.1:0"]
         if self.tls:
             command += ["--tls-cert", self.cert, "--tls-key", self.key]
-        env = dict(os.environ, GOODFS_ROOT_ACCESS_KEY=self.access_key,
-                   GOODFS_ROOT_SECRET_KEY=self.secret_key, **self.env)
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith("GOODFS_")}  # the suites' knobs are no settings
+        env.update(self.env, GOODFS_ROOT_ACCESS_KEY=self.access_key,
+                   GOODFS_ROOT_SECRET_KEY=self.secret_key)
         with open(log, "wb") as out:
             self.process = subprocess.Popen(command + self.args, stdout=out, stderr=out, env=env,
                                             stdin=subprocess.DEVNULL)
@@ -157,12 +159,18 @@ class Server:
                     pass
         return total
 
+    def other_ports(self, host):
+        """Ports of the addresses that args added."""
+        return [int(port) for port in re.findall(
+            rf"^goodfs: listening on https?://{re.escape(host)}:(\d+)$", self.log(), re.M)]
+
     @staticmethod
     def _read(path):
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def _make_certificate(self):
+    def make_certificate(self):
+        """A new one in the files of the last."""
         self.cert = os.path.join(self.home, "cert.pem")
         self.key = os.path.join(self.home, "key.pem")
         subprocess.run(

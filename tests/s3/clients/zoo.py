@@ -187,6 +187,7 @@ class Rclone(Client):
                         RCLONE_CONFIG_G_ENDPOINT=server.endpoint)
         if server.tls:
             self.env["RCLONE_CA_CERT"] = server.cert
+            del self.env["AWS_CA_BUNDLE"]  # 1.60 cannot be given both
 
     def cmd(self, *arguments):
         return self.run(self.program, *arguments)
@@ -220,14 +221,15 @@ class Rclone(Client):
 
 
 class CurlSigned(Client):
-    """curl --aws-sigv4."""
+    """curl --aws-sigv4; S3 wants x-amz-content-sha256, which 7.88 does not send of itself."""
 
     name, program = "curl-sigv4", "curl"
 
     def request(self, method, path, *options):
         if self.server.tls:
             options += ("--cacert", self.server.cert)
-        return self.run(self.program, "-sSf", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
+        return self.run(self.program, "-gsSf", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
+                        "-H", f"x-amz-content-sha256: {sigv4.UNSIGNED}",
                         "--user", f"{self.server.access_key}:{self.server.secret_key}",
                         *options, self.server.endpoint + path)
 
@@ -235,8 +237,7 @@ class CurlSigned(Client):
         self.request("PUT", f"/{bucket}")
 
     def put(self, bucket, key, path):
-        self.request("PUT", f"/{bucket}/{key}", "-T", path, "-H",
-                     f"x-amz-content-sha256: {sigv4.UNSIGNED}")
+        self.request("PUT", f"/{bucket}/{key}", "-T", path)
 
     def get(self, bucket, key, path):
         self.request("GET", f"/{bucket}/{key}", "-o", path)

@@ -81,6 +81,46 @@ Test(store, large_chunk_is_live_only_with_its_place)
     rig_fini(&rig);
 }
 
+static void count_call(void *arg)
+{
+    (*(int *)arg)++;
+}
+
+Test(store, the_buffer_of_an_abandoned_writer_goes_to_the_one_that_waits)
+{
+    enum { WRITERS = 200, LEN = 1 << 20 };
+    struct rig rig;
+    rig_init(&rig);
+    struct chunk_bulk *holding[WRITERS];
+    struct chunk_bulk *waiting = NULL;
+    int calls = 0;
+    size_t count = 0;
+    while (waiting == NULL && count < WRITERS) {
+        struct chunk_bulk_options options = {.id = id_of(200 + count),
+                                             .owner = gfs_slice_str("bucket/big"),
+                                             .len_max = LEN,
+                                             .writable = count_call,
+                                             .arg = &calls};
+        struct chunk_bulk *bulk = NULL;
+        cr_assert_eq(rig.chunks->ops->bulk_begin(rig.chunks, &options, &bulk), GFS_OK);
+        if (rig.chunks->ops->bulk_append(bulk, "x", 1) == 1) {
+            holding[count++] = bulk;
+        } else {
+            waiting = bulk;
+        }
+    }
+    cr_assert_not_null(waiting, "the number of buffers is limited");
+    cr_expect_eq(calls, 0);
+    rig.chunks->ops->bulk_free(holding[--count]);
+    cr_expect_eq(calls, 1);
+    cr_expect_eq(rig.chunks->ops->bulk_append(waiting, "x", 1), 1);
+    rig.chunks->ops->bulk_free(waiting);
+    while (count > 0) {
+        rig.chunks->ops->bulk_free(holding[--count]);
+    }
+    rig_fini(&rig);
+}
+
 static uint64_t allocated(const struct rig *rig, const char *name)
 {
     char path[128];
