@@ -42,6 +42,7 @@ struct store_stats {
     uint64_t chunks, index_bytes;            /* levels */
     uint64_t log_segments, log_bytes, log_live_bytes;
     uint64_t bulk_files, bulk_live_bytes, bulk_writers;
+    uint64_t bulk_kept_bytes;                /* in nobody's name at open, kept: see store_open */
     uint64_t space_total, space_free;        /* bytes of the file system */
     uint64_t compactions, compacted_bytes, segments_recycled, checkpoints;
     uint64_t bytes_punched;
@@ -53,7 +54,9 @@ struct store_stats {
 /* Opens or creates. GFS_BUSY: another process holds it; GFS_UNSUPPORTED: a newer format;
  * GFS_CONFLICT: another cluster; GFS_INVALID: options; GFS_CORRUPT, GFS_IO, GFS_NO_SPACE. error
  * names the file. Damage in the log does not fail the open: what can be read is served, the rest is
- * counted in damaged_places, and replay_edits answers GFS_CORRUPT when it may hide an edit. */
+ * counted in damaged_places, and replay_edits answers GFS_CORRUPT when it may hide an edit. Bytes of
+ * large chunks that no record names are given back, except when records may be missing: after
+ * damage, or when they are more than crashes can leave. */
 enum gfs_err store_open(const struct store_options *options, struct store **ret,
                         struct gfs_error *error) GFS_MUST_CHECK;
 

@@ -83,6 +83,8 @@ static void write_store(struct gfs_buf *out, struct store *store)
            stats.space_free);
     metric(out, "goodfs_damaged_places", "gauge", "damage found in the log at start",
            stats.damaged_places);
+    metric(out, "goodfs_bulk_kept_bytes", "gauge", "bytes in nobody's name that are kept",
+           stats.bulk_kept_bytes);
     metric(out, "goodfs_disk_failed", "gauge", "1 after a write or flush error",
            stats.has_failed ? 1 : 0);
 }

@@ -152,7 +152,7 @@ static enum gfs_err check_format(struct db *db, struct gfs_error *error)
         format = DB_FORMAT;
     }
     if (err != GFS_OK) {
-        return gfs_fail(error, err, "database: %s", db_fault(db));
+        return gfs_fail(error, err, "database: format: %s: %s", gfs_err_text(err), db_fault(db));
     }
     if (format != DB_FORMAT) {
         return gfs_fail(error, GFS_UNSUPPORTED, "database has format %u, this program knows %d",
@@ -377,7 +377,8 @@ enum gfs_err db_next(struct db *db, enum table table, struct gfs_slice *ret_key,
     }
     if (code != SQLITE_ROW) {
         (void)sqlite3_reset(stmt);
-        return to_err(code);
+        enum gfs_err fault = to_err(code);
+        return fault == GFS_CORRUPT ? GFS_IO : fault; /* not one row: a page, the scan is over */
     }
     struct gfs_slice key = column(stmt, 0);
     struct gfs_slice value = column(stmt, 1);

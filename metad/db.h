@@ -47,7 +47,8 @@ enum gfs_err db_delete_range(struct db *db, enum table table, struct gfs_slice f
 /* One ordered scan a table and connection: from <= key < to. Slices live until the next call. */
 enum gfs_err db_seek(struct db *db, enum table table, struct gfs_slice from,
                      struct gfs_slice to) GFS_MUST_CHECK;
-/* END after the last. CORRUPT: this row is damaged (the call after it goes on behind it). IO. */
+/* END after the last. CORRUPT: this row is damaged (the call after it goes on behind it). IO, and
+ * everything else: the scan is over (the call after it would begin it anew). */
 enum gfs_err db_next(struct db *db, enum table table, struct gfs_slice *ret_key,
                      struct gfs_slice *ret_value) GFS_MUST_CHECK;
 void db_reset(struct db *db, enum table table); /* ends the scan */

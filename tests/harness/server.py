@@ -44,7 +44,7 @@ class Server:
         self.process = None
         self.logs = []
         if tls:
-            self._make_certificate()
+            self.make_certificate()
 
     # ---- life cycle ----
     def start(self):
@@ -159,12 +159,18 @@ class Server:
                     pass
         return total
 
+    def other_ports(self, host):
+        """Ports of the addresses that args added."""
+        return [int(port) for port in re.findall(
+            rf"^goodfs: listening on https?://{re.escape(host)}:(\d+)$", self.log(), re.M)]
+
     @staticmethod
     def _read(path):
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def _make_certificate(self):
+    def make_certificate(self):
+        """A new one in the files of the last."""
         self.cert = os.path.join(self.home, "cert.pem")
         self.key = os.path.join(self.home, "key.pem")
         subprocess.run(

@@ -3,7 +3,9 @@ import filecmp
 import os
 import random
 import shutil
+import subprocess
 import tempfile
+import time
 import unittest
 
 import zoo
@@ -57,7 +59,7 @@ class Trees(unittest.TestCase):
         return {item["Key"]: (item["ETag"], item["LastModified"])
                 for page in pages for item in page.get("Contents", [])}
 
-    def check(self, kind, count, second_is_silent=True):
+    def check(self, kind, count, second_is_silent=True, is_killed=False):
         if kind.missing():
             self.skipTest(kind.missing())
         client = kind(self.server, tempfile.mkdtemp(dir=self.home))
@@ -70,12 +72,16 @@ class Trees(unittest.TestCase):
         self.assertEqual(self.stored(bucket), first)
         if second_is_silent:
             self.assertEqual(again, "")
-        self.server.restart()
+        if is_killed:
+            self.server.kill()
+            self.server.start()
+        else:
+            self.server.restart()
         self.assertEqual(self.stored(bucket), first)
         return client, bucket
 
     def test_rclone_sync(self):
-        client, bucket = self.check(zoo.Rclone, FILES)
+        client, bucket = self.check(zoo.Rclone, FILES, is_killed=True)
         back = os.path.join(self.home, "back-rclone")
         client.sync(client.tree_target(bucket), back)
         self.assertTrue(same_trees(self.tree(FILES), back))
@@ -97,3 +103,23 @@ class Trees(unittest.TestCase):
     def test_s3cmd_sync(self):
         count = min(FILES, 300)
         self.check(zoo.S3cmd, count, second_is_silent=False)
+
+    def test_rclone_sync_goes_on_after_the_server_was_killed_in_the_middle(self):
+        if zoo.Rclone.missing():
+            self.skipTest(zoo.Rclone.missing())
+        count = min(FILES, 3000)
+        tree, client = self.tree(count), zoo.Rclone(self.server, tempfile.mkdtemp(dir=self.home))
+        self.s3.create_bucket(Bucket="killed")
+        with subprocess.Popen(["rclone", "sync", tree, client.tree_target("killed")],
+                              env=client.env, cwd=client.home, stdin=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as rclone:
+            while rclone.poll() is None and len(self.stored("killed")) < count // 10:
+                time.sleep(0.01)
+            self.server.kill()
+            self.server.start()
+            rclone.wait()  # it tries again by itself, as often as it likes
+        client.sync(tree, client.tree_target("killed"))
+        self.assertEqual(len(self.stored("killed")), count)
+        back = os.path.join(self.home, "back-killed")
+        client.sync(client.tree_target("killed"), back)
+        self.assertTrue(same_trees(tree, back))

@@ -228,7 +228,7 @@ class CurlSigned(Client):
     def request(self, method, path, *options):
         if self.server.tls:
             options += ("--cacert", self.server.cert)
-        return self.run(self.program, "-sSf", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
+        return self.run(self.program, "-gsSf", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
                         "-H", f"x-amz-content-sha256: {sigv4.UNSIGNED}",
                         "--user", f"{self.server.access_key}:{self.server.secret_key}",
                         *options, self.server.endpoint + path)
