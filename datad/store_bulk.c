@@ -10,31 +10,10 @@
  * bulk_free in any state; while writes or a flush are under way the store's thread ends it. Memory:
  * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. */
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "datad/store_bulk_pool.h"
 #include "datad/store_state.h"
 #include "libgoodfs/crc.h"
-
-struct bulk_buffer {
-    struct bulk_buffer *next; /* free list */
-    struct gfs_io_op op;
-    struct chunk_bulk *bulk;
-    char *bytes;
-    size_t used;
-};
-
-/* Guarded by lock. */
-struct store_bulk_pool {
-    pthread_mutex_t lock;
-    struct bulk_buffer *free;
-    size_t buffer_count, free_count;
-    size_t writer_count;
-    struct chunk_bulk *waiting, **waiting_tail; /* for a buffer */
-    struct gfs_io_op *queued, **queued_tail;    /* for the store's thread */
-    struct chunk_bulk *ready;                   /* every write done, for the store's thread */
-    size_t busy_count;                          /* operations and flushes under way */
-    uint64_t turn;                              /* store's thread */
-};
 
 struct chunk_bulk {
     struct store *store;
@@ -50,107 +29,26 @@ struct chunk_bulk {
 
     pthread_mutex_t lock; /* recursive; held while a callback runs, so that free waits for it */
     /* One appending thread at a time. */
-    uint32_t len;            /* bytes appended */
-    uint32_t written;        /* bytes handed to the ring */
-    uint32_t crc;            /* of the current block */
+    uint32_t len;     /* bytes appended */
+    uint32_t written; /* bytes handed to the ring */
+    uint32_t crc;     /* of the current block */
     struct bulk_buffer *buffer;
-    char *trailer;           /* pages; the table grows in place */
+    char *trailer; /* pages; the table grows in place */
     size_t trailer_size;
     struct gfs_io_op trailer_op;
 
     /* Guarded by the pool's lock. */
     unsigned in_flight;
-    unsigned references;     /* the user's, and of a callback that runs */
+    unsigned references; /* the user's, and of a callback that runs */
     enum gfs_err err;
     bool is_waiting, is_finishing, is_flushing, is_done, is_freed;
     bool is_live;
     chunk_finished_fn finished;
 };
 
-struct store_bulk_pool *bulk_pool_new(void)
-{
-    struct store_bulk_pool *pool = gfs_alloc(sizeof *pool);
-    (void)pthread_mutex_init(&pool->lock, NULL);
-    pool->waiting_tail = &pool->waiting;
-    pool->queued_tail = &pool->queued;
-    return pool;
-}
-
-static void free_buffer(struct bulk_buffer *buffer)
-{
-    (void)munmap(buffer->bytes, STORE_BULK_BUFFER_SIZE);
-    free(buffer);
-}
-
-void bulk_pool_free(struct store_bulk_pool *pool)
-{
-    if (pool == NULL) {
-        return;
-    }
-    GFS_ASSERT(pool->writer_count == 0);
-    GFS_ASSERT(pool->busy_count == 0);
-    while (pool->free != NULL) {
-        struct bulk_buffer *buffer = pool->free;
-        pool->free = buffer->next;
-        free_buffer(buffer);
-    }
-    (void)pthread_mutex_destroy(&pool->lock);
-    free(pool);
-}
-
 static struct store *store_of(struct chunk_store *chunks)
 {
     return GFS_CONTAINER_OF(chunks, struct store, base);
-}
-
-/* --- buffers --- */
-
-static struct bulk_buffer *take_buffer_locked(struct store_bulk_pool *pool)
-{
-    struct bulk_buffer *buffer = pool->free;
-    if (buffer != NULL) {
-        pool->free = buffer->next;
-        pool->free_count--;
-        return buffer;
-    }
-    if (pool->buffer_count == STORE_BULK_BUFFERS_MAX) {
-        return NULL;
-    }
-    /* mapped, not allocated: given back at once when the store is idle */
-    void *bytes = mmap(NULL, STORE_BULK_BUFFER_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bytes == MAP_FAILED) {
-        return NULL;
-    }
-    buffer = gfs_alloc(sizeof *buffer);
-    buffer->bytes = bytes;
-    pool->buffer_count++;
-    return buffer;
-}
-
-static void put_buffer_locked(struct store_bulk_pool *pool, struct bulk_buffer *buffer)
-{
-    buffer->bulk = NULL;
-    buffer->used = 0;
-    if (pool->writer_count == 0 && pool->free_count >= STORE_BULK_BUFFERS_IDLE) {
-        pool->buffer_count--;
-        free_buffer(buffer);
-        return;
-    }
-    buffer->next = pool->free;
-    pool->free = buffer;
-    pool->free_count++;
-}
-
-static void shrink_locked(struct store_bulk_pool *pool)
-{
-    while (pool->writer_count == 0 && pool->free_count > STORE_BULK_BUFFERS_IDLE) {
-        struct bulk_buffer *buffer = pool->free;
-        pool->free = buffer->next;
-        pool->free_count--;
-        pool->buffer_count--;
-        free_buffer(buffer);
-    }
 }
 
 /* --- life of a writer --- */
@@ -180,7 +78,7 @@ static void remove_writer(struct store_bulk_pool *pool)
 {
     (void)pthread_mutex_lock(&pool->lock);
     pool->writer_count--;
-    shrink_locked(pool);
+    bulk_pool_shrink_locked(pool);
     (void)pthread_mutex_unlock(&pool->lock);
 }
 
@@ -294,7 +192,7 @@ static struct chunk_bulk *hand_over_locked(struct store_bulk_pool *pool, struct 
     } else {
         bulk = pool->waiting;
         if (bulk == NULL) {
-            put_buffer_locked(pool, buffer);
+            bulk_pool_put_locked(pool, buffer);
             return NULL;
         }
         stop_waiting_locked(pool, bulk);
@@ -392,7 +290,7 @@ static bool get_buffer(struct chunk_bulk *bulk)
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
     (void)pthread_mutex_lock(&pool->lock);
     if (bulk->buffer == NULL && bulk->in_flight < STORE_BULK_BUFFERS_EACH) {
-        bulk->buffer = take_buffer_locked(pool);
+        bulk->buffer = bulk_pool_take_locked(pool);
         if (bulk->buffer == NULL && !bulk->is_waiting) {
             bulk->next_waiting = NULL;
             *pool->waiting_tail = bulk;
@@ -477,13 +375,13 @@ void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished)
     if (bulk->buffer != NULL) {
         write_buffer(bulk);
     }
-    bulk->trailer_op = (struct gfs_io_op){
-        .kind = GFS_IO_WRITE,
-        .file = bulk->file->file,
-        .ptr = bulk->trailer,
-        .len = trailer_len,
-        .offset = (uint64_t)bulk->page * SEGMENT_PAGE + segment_align_page(bulk->len),
-        .done = trailer_done};
+    bulk->trailer_op = (struct gfs_io_op){.kind = GFS_IO_WRITE,
+                                          .file = bulk->file->file,
+                                          .ptr = bulk->trailer,
+                                          .len = trailer_len,
+                                          .offset = (uint64_t)bulk->page * SEGMENT_PAGE +
+                                                    segment_align_page(bulk->len),
+                                          .done = trailer_done};
     (void)pthread_mutex_lock(&pool->lock);
     if (!has_room) {
         queue_op_locked(pool, bulk, &bulk->trailer_op);

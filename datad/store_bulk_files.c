@@ -4,7 +4,8 @@
  * again, and a file without any extent left is removed. Space is allocated for the whole extent
  * when a writer begins, so a full disk shows there and not in the middle. Pages that no live chunk
  * covers when the store is opened were written by somebody whose PLACE record never became durable,
- * or were about to be punched: both are holes from then on. */
+ * or were about to be punched: both are holes from then on. Unless the log is damaged, or there is
+ * more of it than crashes leave: then records may be missing, and absence proves nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -139,26 +140,86 @@ static void sweep_file(struct store *store, struct bulk_file *file,
     }
 }
 
-static enum gfs_err adopt_file(struct store *store, struct bulk_file *file,
-                               const struct chunk_entry *entries, size_t count)
+static void adopt_file(struct store *store, struct bulk_file *file,
+                       const struct chunk_entry *entries, size_t count)
 {
-    struct gfs_file_info info;
-    enum gfs_err err = file->file->io->ops->file_info(file->file, &info);
-    if (err != GFS_OK) {
-        return err;
-    }
     for (size_t i = 0; i < count; i++) {
         file->live_bytes += (uint64_t)bulk_page_count(&entries[i]) * SEGMENT_PAGE;
     }
     file->extents = (uint32_t)count;
-    file->end_page = (uint32_t)(segment_align_page(info.size) / SEGMENT_PAGE);
     file->is_closed = count == 0 || file->number != store->bulk_number_last;
-    if (count == 0) {
+}
+
+static void sweep_adopted(struct store *store, struct bulk_file *file,
+                          const struct chunk_entry *entries, const struct gfs_file_info *info)
+{
+    if (file->extents == 0) {
         /* an item for the whole file ends its last extent, which removes it */
         file->extents = 1;
         bulk_punch_locked(store, file, 0, file->end_page, true);
-    } else if (info.allocated > file->live_bytes + SEGMENT_PAGE) {
-        sweep_file(store, file, entries, count, info.size);
+    } else if (info->allocated > file->live_bytes + SEGMENT_PAGE) {
+        sweep_file(store, file, entries, file->extents, info->size);
+    }
+}
+
+/* The run of a file's entries in the sorted list. */
+static const struct chunk_entry *run_of(const struct place_list *list, uint32_t number,
+                                        size_t *ret_count)
+{
+    size_t first = 0;
+    size_t high = list->count;
+    while (first < high) {
+        size_t middle = first + (high - first) / 2;
+        if (list->entries[middle].file < (CHUNK_INDEX_BULK | number)) {
+            first = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    size_t end = first;
+    while (end < list->count && list->entries[end].file == (CHUNK_INDEX_BULK | number)) {
+        end++;
+    }
+    *ret_count = end - first;
+    return list->entries + first;
+}
+
+static bool may_sweep(const struct store *store, uint64_t allocated, uint64_t unclaimed)
+{
+    return store->damage_count == 0 &&
+           (unclaimed <= STORE_UNCLAIMED_MAX || unclaimed <= allocated / 4);
+}
+
+/* Looks at every file; *ret_allocated and *ret_unclaimed are bytes of all of them. */
+static enum gfs_err adopt_files(struct store *store, const struct place_list *list,
+                                uint64_t *ret_allocated, uint64_t *ret_unclaimed)
+{
+    for (struct bulk_file *file = store->bulk_files; file != NULL; file = file->next) {
+        struct gfs_file_info info;
+        enum gfs_err err = file->file->io->ops->file_info(file->file, &info);
+        if (err != GFS_OK) {
+            return err;
+        }
+        size_t count;
+        const struct chunk_entry *entries = run_of(list, file->number, &count);
+        adopt_file(store, file, entries, count);
+        file->end_page = (uint32_t)(segment_align_page(info.size) / SEGMENT_PAGE);
+        *ret_allocated += info.allocated;
+        *ret_unclaimed += info.allocated - GFS_MIN(info.allocated, file->live_bytes);
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err sweep_files(struct store *store, const struct place_list *list)
+{
+    for (struct bulk_file *file = store->bulk_files; file != NULL; file = file->next) {
+        struct gfs_file_info info;
+        enum gfs_err err = file->file->io->ops->file_info(file->file, &info);
+        if (err != GFS_OK) {
+            return err;
+        }
+        size_t count;
+        sweep_adopted(store, file, run_of(list, file->number, &count), &info);
     }
     return GFS_OK;
 }
@@ -170,23 +231,16 @@ enum gfs_err bulk_files_open(struct store *store, struct gfs_error *error)
         return gfs_fail(error, err, "bulk: %s", gfs_err_text(err));
     }
     struct place_list list = list_places(store);
-    for (struct bulk_file *file = store->bulk_files; file != NULL && err == GFS_OK;
-         file = file->next) {
-        size_t first = 0; /* files are few and lists sorted: find this one's run */
-        size_t high = list.count;
-        while (first < high) {
-            size_t middle = first + (high - first) / 2;
-            if (list.entries[middle].file < (CHUNK_INDEX_BULK | file->number)) {
-                first = middle + 1;
-            } else {
-                high = middle;
-            }
+    uint64_t allocated = 0;
+    uint64_t unclaimed = 0;
+    err = adopt_files(store, &list, &allocated, &unclaimed);
+    if (err == GFS_OK && may_sweep(store, allocated, unclaimed)) {
+        err = sweep_files(store, &list);
+    } else if (err == GFS_OK) {
+        store->stats.bulk_kept_bytes = unclaimed;
+        for (struct bulk_file *file = store->bulk_files; file != NULL; file = file->next) {
+            file->extents++; /* never ends: what nobody claims may be wanted by a lost record */
         }
-        size_t end = first;
-        while (end < list.count && list.entries[end].file == (CHUNK_INDEX_BULK | file->number)) {
-            end++;
-        }
-        err = adopt_file(store, file, list.entries + first, end - first);
     }
     /* Numbers of lost files are not given out again: their chunks would find other bytes. */
     if (list.count > 0) {
@@ -261,9 +315,8 @@ enum gfs_err bulk_extent_allocate(struct store *store, uint32_t page_count,
             return err;
         }
     }
-    enum gfs_err err =
-        file->file->io->ops->allocate(file->file, (uint64_t)page * SEGMENT_PAGE,
-                                      (uint64_t)page_count * SEGMENT_PAGE);
+    enum gfs_err err = file->file->io->ops->allocate(file->file, (uint64_t)page * SEGMENT_PAGE,
+                                                     (uint64_t)page_count * SEGMENT_PAGE);
     if (err != GFS_OK) {
         (void)pthread_mutex_lock(&store->lock);
         bulk_punch_locked(store, file, page, page_count, true);

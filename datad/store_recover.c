@@ -12,8 +12,7 @@
 
 void log_damage_add(struct store *store, uint32_t seq, uint32_t offset)
 {
-    store->damage =
-        gfs_realloc(store->damage, (store->damage_count + 1) * sizeof *store->damage);
+    store->damage = gfs_realloc(store->damage, (store->damage_count + 1) * sizeof *store->damage);
     store->damage[store->damage_count++] = (struct log_damage){.seq = seq, .offset = offset};
     store->stats.damaged_places = store->damage_count;
 }
@@ -54,25 +53,23 @@ static enum gfs_err split_spares(struct store *store, struct segment_scan *last)
         count -= is_used ? 0 : 1;
     }
     size_t first_spare = count;
-    for (size_t i = first_spare; i < store->segment_count; i++) {
-        struct log_segment *segment = store->segments[i];
-        bool is_kept = store->spare_count < STORE_SPARES &&
-                       segment->header.size == store->options.segment_size;
-        if (is_kept) {
-            store->spares[store->spare_count++] = segment;
-        } else {
-            char path[STORE_PATH_MAX];
-            segment_path(path, "log", segment->seq, "seg");
-            log_segment_free(segment);
-            enum gfs_err err = store->io->ops->remove(store->io, path);
-            if (err != GFS_OK) {
-                return err;
-            }
-        }
-    }
+    size_t end = store->segment_count;
     store->segment_count = first_spare;
+    enum gfs_err err = GFS_OK;
+    for (size_t i = first_spare; i < end; i++) {
+        struct log_segment *segment = store->segments[i];
+        if (err == GFS_OK && store->spare_count < STORE_SPARES &&
+            segment->header.size == store->options.segment_size) {
+            store->spares[store->spare_count++] = segment;
+            continue;
+        }
+        char path[STORE_PATH_MAX];
+        segment_path(path, "log", segment->seq, "seg");
+        log_segment_free(segment);
+        err = err == GFS_OK ? store->io->ops->remove(store->io, path) : err;
+    }
     last->segment = first_spare == 0 ? NULL : store->segments[first_spare - 1];
-    return GFS_OK;
+    return err;
 }
 
 /* Applies the log from a position on; `last` is left where the last segment's scan ended. */

@@ -230,6 +230,12 @@ static void add_spare(struct store *store, struct log_segment *segment)
     (void)pthread_mutex_unlock(&store->lock);
 }
 
+/* After a failed flush nobody knows which names the disk holds: that is no lack of space. */
+static enum gfs_err sync_names(struct store *store)
+{
+    return store->io->ops->sync_dir(store->io, "log") == GFS_OK ? GFS_OK : GFS_IO;
+}
+
 /* The file has its temporary name and all its blocks. */
 static enum gfs_err make_spare(struct store *store, struct log_segment *segment,
                                const char *temporary)
@@ -245,7 +251,7 @@ static enum gfs_err make_spare(struct store *store, struct log_segment *segment,
         err = store->io->ops->rename(store->io, temporary, path);
     }
     if (err == GFS_OK) {
-        err = store->io->ops->sync_dir(store->io, "log");
+        err = sync_names(store);
     }
     if (err == GFS_OK) {
         segment->end = SEGMENT_PAGE;
@@ -284,13 +290,13 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
     (void)pthread_mutex_lock(&store->lock);
     GFS_ASSERT(segment->is_drained);
     GFS_ASSERT(segment->pins == 0);
-    bool is_reused = store->spare_count < STORE_SPARES &&
-                     segment->header.size == store->options.segment_size;
+    bool is_reused =
+        store->spare_count < STORE_SPARES && segment->header.size == store->options.segment_size;
     (void)pthread_mutex_unlock(&store->lock);
-    enum gfs_err err = is_reused ? ops->rename(store->io, path, temporary)
-                                 : ops->remove(store->io, path);
+    enum gfs_err err =
+        is_reused ? ops->rename(store->io, path, temporary) : ops->remove(store->io, path);
     if (err == GFS_OK) {
-        err = ops->sync_dir(store->io, "log");
+        err = sync_names(store);
     }
     if (err != GFS_OK) {
         return err; /* the disk fails; the segment stays in the table */

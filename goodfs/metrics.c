@@ -24,11 +24,10 @@ static void write_op(void *arg, const struct gateway_op_stats *op)
                        op->requests);
         break;
     case 1:
-        gfs_buf_printf(totals->out,
-                       "%s{op=\"%s\",class=\"4xx\"} %" PRIu64
-                       "\n%s{op=\"%s\",class=\"5xx\"} %" PRIu64 "\n",
-                       totals->name, op->name, op->errors_4xx, totals->name, op->name,
-                       op->errors_5xx);
+        gfs_buf_printf(
+            totals->out,
+            "%s{op=\"%s\",class=\"4xx\"} %" PRIu64 "\n%s{op=\"%s\",class=\"5xx\"} %" PRIu64 "\n",
+            totals->name, op->name, op->errors_4xx, totals->name, op->name, op->errors_5xx);
         break;
     default:
         gfs_buf_printf(totals->out, "%s{op=\"%s\"} %.6f\n", totals->name, op->name,
@@ -83,6 +82,8 @@ static void write_store(struct gfs_buf *out, struct store *store)
            stats.space_free);
     metric(out, "goodfs_damaged_places", "gauge", "damage found in the log at start",
            stats.damaged_places);
+    metric(out, "goodfs_bulk_kept_bytes", "gauge", "bytes in nobody's name that are kept",
+           stats.bulk_kept_bytes);
     metric(out, "goodfs_disk_failed", "gauge", "1 after a write or flush error",
            stats.has_failed ? 1 : 0);
 }
@@ -94,8 +95,7 @@ static void write_shard(struct gfs_buf *out, struct shard *shard)
     metric(out, "goodfs_meta_committed_lsn", "gauge", "last committed edit", stats.committed_lsn);
     metric(out, "goodfs_meta_applied_lsn", "gauge", "last edit applied to the database",
            stats.applied_lsn);
-    metric(out, "goodfs_meta_overlay_bytes", "gauge", "edits not yet applied",
-           stats.overlay_bytes);
+    metric(out, "goodfs_meta_overlay_bytes", "gauge", "edits not yet applied", stats.overlay_bytes);
     metric(out, "goodfs_meta_cache_bytes", "gauge", "row cache", stats.cache_bytes);
 }
 

@@ -1,6 +1,7 @@
 /* The contract of libgoodfs/chunk_store.h, on a real directory. */
 #include "tests/unit/datad/store_rig.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static struct chunk_id id_of(uint64_t number)
@@ -151,6 +152,46 @@ Test(store, space_of_abandoned_and_deleted_large_chunks_comes_back)
     store_settle(rig.store);
     cr_expect_leq(allocated(&rig, file), before - (1 << 20));
     cr_expect_eq(rig_check(&rig, id_of(2), 1 << 20), GFS_OK);
+    rig_fini(&rig);
+}
+
+static void flip(const struct rig *rig, const char *name, off_t offset)
+{
+    char path[128];
+    char byte;
+    (void)snprintf(path, sizeof path, "%s/%s", rig->dir, name);
+    GFS_CLOSE int fd = open(path, O_RDWR);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(pread(fd, &byte, 1, offset), 1);
+    byte = (char)(byte ^ 4);
+    cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
+}
+
+Test(store, large_chunks_whose_records_may_be_lost_to_damage_are_kept)
+{
+    struct rig rig;
+    rig_init(&rig);
+    const char *file = "bulk/000000000001.seg";
+    cr_expect_eq(rig_put_bulk(&rig, id_of(1), 1 << 20), GFS_OK);
+    for (uint64_t i = 2; i < 6; i++) {
+        cr_expect_eq(rig_put(&rig, id_of(i), 100), GFS_OK);
+    }
+    uint64_t before = allocated(&rig, file);
+    rig_close(&rig);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/index.ckpt", rig.dir);
+    cr_expect_eq(unlink(path), 0);
+    flip(&rig, "log/000000000001.seg", 4096 + 80); /* the batch with the PLACE record */
+    rig_open(&rig);
+    store_settle(rig.store);
+    struct store_stats stats;
+    store_stats(rig.store, &stats);
+    cr_expect_gt(stats.damaged_places, 0);
+    cr_expect_gt(stats.bulk_kept_bytes, 0);
+    cr_expect_eq(allocated(&rig, file), before);
+    for (uint64_t i = 2; i < 6; i++) {
+        cr_expect_eq(rig_check(&rig, id_of(i), 100), GFS_OK);
+    }
     rig_fini(&rig);
 }
 

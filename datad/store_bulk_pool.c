@@ -1,0 +1,83 @@
+#include "datad/store_bulk_pool.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct store_bulk_pool *bulk_pool_new(void)
+{
+    struct store_bulk_pool *pool = gfs_alloc(sizeof *pool);
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    pool->waiting_tail = &pool->waiting;
+    pool->queued_tail = &pool->queued;
+    return pool;
+}
+
+static void free_buffer(struct bulk_buffer *buffer)
+{
+    (void)munmap(buffer->bytes, STORE_BULK_BUFFER_SIZE);
+    free(buffer);
+}
+
+void bulk_pool_free(struct store_bulk_pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    GFS_ASSERT(pool->writer_count == 0);
+    GFS_ASSERT(pool->busy_count == 0);
+    while (pool->free != NULL) {
+        struct bulk_buffer *buffer = pool->free;
+        pool->free = buffer->next;
+        free_buffer(buffer);
+    }
+    (void)pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool)
+{
+    struct bulk_buffer *buffer = pool->free;
+    if (buffer != NULL) {
+        pool->free = buffer->next;
+        pool->free_count--;
+        return buffer;
+    }
+    if (pool->buffer_count == STORE_BULK_BUFFERS_MAX) {
+        return NULL;
+    }
+    /* mapped, not allocated: given back at once when the store is idle */
+    void *bytes = mmap(NULL, STORE_BULK_BUFFER_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED) {
+        return NULL;
+    }
+    buffer = gfs_alloc(sizeof *buffer);
+    buffer->bytes = bytes;
+    pool->buffer_count++;
+    return buffer;
+}
+
+void bulk_pool_put_locked(struct store_bulk_pool *pool, struct bulk_buffer *buffer)
+{
+    buffer->bulk = NULL;
+    buffer->used = 0;
+    if (pool->writer_count == 0 && pool->free_count >= STORE_BULK_BUFFERS_IDLE) {
+        pool->buffer_count--;
+        free_buffer(buffer);
+        return;
+    }
+    buffer->next = pool->free;
+    pool->free = buffer;
+    pool->free_count++;
+}
+
+void bulk_pool_shrink_locked(struct store_bulk_pool *pool)
+{
+    while (pool->writer_count == 0 && pool->free_count > STORE_BULK_BUFFERS_IDLE) {
+        struct bulk_buffer *buffer = pool->free;
+        pool->free = buffer->next;
+        pool->free_count--;
+        pool->buffer_count--;
+        free_buffer(buffer);
+    }
+}

@@ -1,0 +1,83 @@
+/* A store on a simulated disk, a seeded load on it, and the judge of what is there afterwards.
+ *
+ * Every group of the load carries one EDIT record, so its LSN tells whether it is durable. The
+ * judge knows all groups in the order they were submitted, and how each was answered. */
+#pragma once
+
+#include "datad/store.h"
+#include "tests/sim/io_sim.h"
+
+enum {
+    WORLD_GROUPS_MAX = 400,
+    WORLD_CHUNKS_MAX = 800,
+    WORLD_SEGMENT_SIZE = 256 << 10,
+    WORLD_BULK_SIZE = 4 << 20,
+    WORLD_CAPACITY = 48 << 20,
+    WORLD_RESERVE = 1 << 20,
+};
+
+struct world_chunk {
+    struct chunk_id id;
+    uint32_t len;
+    bool is_bulk;
+    uint32_t born;    /* index of the group that makes it live */
+    uint32_t deleted; /* index of the group that deletes it, UINT32_MAX = none */
+};
+
+struct world_group {
+    struct chunk_group group;
+    struct world *world;
+    struct chunk_record records[8];
+    struct chunk_id ids[4];
+    char *payloads[4];
+    struct chunk_bulk *bulk;
+    char edit[32];
+    uint64_t lsn;
+    uint32_t index;
+    bool is_answered;
+    bool is_seen; /* its edit was replayed by the last audit */
+    enum gfs_err err;
+};
+
+struct world {
+    struct gfs_io_sim *disk;
+    struct store *store;
+    struct chunk_store *chunks;
+    uint64_t random;
+    uint64_t trimmed_lsn;
+    uint32_t group_count, chunk_count, answered_count;
+    uint32_t replayed_count; /* of the last audit */
+    struct world_group *groups[WORLD_GROUPS_MAX];
+    struct world_chunk chunk[WORLD_CHUNKS_MAX];
+};
+
+/* Ends the process with a message naming the seed when it does not hold. */
+#define WORLD_CHECK(world, condition, ...)                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            world_broken((world), __FILE__, __LINE__, #condition, __VA_ARGS__);                    \
+        }                                                                                          \
+    } while (0)
+void world_broken(const struct world *world, const char *file, int line, const char *condition,
+                  const char *format, ...) GFS_PRINTF(5, 6) __attribute__((noreturn));
+/* Shown when something is broken: what leads there again. */
+void world_name(const char *format, ...) GFS_PRINTF(1, 2);
+
+struct world *world_new(uint64_t seed);
+void world_free(struct world *world);
+/* The store is opened on the disk as it is. */
+enum gfs_err world_open(struct world *world, struct gfs_error *error);
+void world_close(struct world *world);
+uint64_t world_draw(struct world *world, uint64_t limit);
+
+/* Submits up to `count` groups of all kinds; stops early when the store has failed. */
+void world_load(struct world *world, uint32_t count);
+/* Everything submitted is answered. */
+void world_settle(struct world *world);
+/* The store, just opened, holds every acknowledged group, of each other group all or nothing, no
+ * group behind a missing one, right bytes, and nothing else. */
+void world_audit(struct world *world);
+/* GFS_OK: the chunk is there with its own bytes; other bytes are broken. */
+enum gfs_err world_read(struct world *world, const struct world_chunk *chunk);
+/* Deletes everything and checks that its space comes back. */
+void world_empty(struct world *world);
