@@ -23,6 +23,15 @@ enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
     return is_there ? GFS_OK : GFS_NOT_FOUND;
 }
 
+bool shard_has_bucket(struct shard *shard, uint64_t bucket_id)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct bucket *bucket = bucket_map_by_id(shard->buckets, bucket_id);
+    bool is_there = bucket != NULL && bucket_is_visible(bucket);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return is_there;
+}
+
 enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
                            struct gfs_slice after, uint32_t max, struct meta_bucket *ret,
                            uint32_t *ret_count, bool *ret_is_truncated)

@@ -10,6 +10,7 @@
 #include "metad/overlay.h"
 #include "metad/readers.h"
 #include "metad/shard.h"
+#include "metad/shard_ops.h"
 
 enum { PROPOSAL_INLINE_ENTRIES = 4 };
 
@@ -95,15 +96,9 @@ static inline bool shard_is_passing(enum gfs_err fault)
 /* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 
-/* ---- shard_submit.c ---- */
-enum gfs_err shard_submit(struct meta_service *meta, struct meta_op *op, unsigned flags);
-
 /* ---- shard_bucket.c ---- */
-enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
-                          struct meta_bucket *ret);
-enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
-                           struct gfs_slice after, uint32_t max, struct meta_bucket *ret,
-                           uint32_t *ret_count, bool *ret_is_truncated);
+/* It is visible. Any thread, without the lock. */
+bool shard_has_bucket(struct shard *shard, uint64_t bucket_id);
 /* The whole operation, answer included. May be answered AGAIN with META_NOWAIT. */
 enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
@@ -123,25 +118,6 @@ enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned
  * `applied_lsn` was read under the lock. */
 enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
                                  struct meta_row **ret);
-enum gfs_err shard_object(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
-                          unsigned flags, struct meta_row **ret);
-enum gfs_err shard_upload(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
-                          const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
-                          struct meta_row **ret);
-enum gfs_err shard_completed(struct meta_service *meta,
-                             const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
-                             struct meta_row **ret);
-enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct meta_usage *ret);
-
-/* ---- shard_list.c ---- */
-enum gfs_err shard_list_objects(struct meta_service *meta, const struct meta_list_query *query,
-                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
-enum gfs_err shard_list_uploads(struct meta_service *meta, const struct meta_list_query *query,
-                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
-enum gfs_err shard_list_parts(struct meta_service *meta,
-                              const uint8_t upload_id[META_UPLOAD_ID_LEN], uint32_t after,
-                              uint32_t max, meta_visit_fn visit, void *arg,
-                              bool *ret_is_truncated);
 
 /* ---- shard_apply.c ---- */
 void *shard_apply_main(void *arg);

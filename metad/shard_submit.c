@@ -22,7 +22,7 @@ struct collected {
 /* What a judgement sees. */
 struct view {
     struct shard *shard;
-    bool is_collecting;      /* not under the lock: may read SQLite, notes what it finds */
+    bool is_collecting; /* not under the lock: may read SQLite, notes what it finds */
     bool has_collected;
     uint64_t applied_lsn;    /* when collecting began */
     struct collected *items; /* in the order the judgement asks */
@@ -160,8 +160,8 @@ static enum gfs_err judge_share(struct view *view, const struct meta_share *shar
     if (err != GFS_OK) {
         return err;
     }
-    bool is_same = view->current != NULL &&
-                   record_mod_lsn(meta_row_bytes(view->current)) == share->mod_lsn;
+    bool is_same =
+        view->current != NULL && record_mod_lsn(meta_row_bytes(view->current)) == share->mod_lsn;
     return is_same ? GFS_OK : GFS_CONFLICT;
 }
 
@@ -300,8 +300,7 @@ static void complete_upload(struct gfs_buf *out, const struct meta_op *op, struc
 {
     key_object(key, op->bucket_id, op->key);
     put_object(out, op, key);
-    uint16_t *numbers GFS_FREE =
-        gfs_alloc_array(GFS_MAX(op->used_part_count, 1U), sizeof *numbers);
+    uint16_t *numbers GFS_FREE = gfs_alloc_array(GFS_MAX(op->used_part_count, 1U), sizeof *numbers);
     for (uint32_t i = 0; i < op->used_part_count; i++) {
         numbers[i] = (uint16_t)op->used_parts[i].number;
     }
@@ -378,8 +377,8 @@ static bool is_valid(const struct meta_op *op)
     }
     for (uint32_t i = 0; is_ok && i < op->used_part_count; i++) {
         uint32_t number = op->used_parts[i].number;
-        is_ok = number <= GFS_PART_NUMBER_MAX &&
-                number > (i == 0 ? 0 : op->used_parts[i - 1].number);
+        is_ok =
+            number <= GFS_PART_NUMBER_MAX && number > (i == 0 ? 0 : op->used_parts[i - 1].number);
     }
     if (op->kind != META_OBJECT_DELETE) {
         is_ok = is_ok && op->key.len > 0;
@@ -408,9 +407,9 @@ static enum gfs_err judge_locked(struct view *view, struct proposal *proposal)
 }
 
 /* One try. AGAIN: rows must be collected (first, or anew), or awaited_lsn must be decided: what is
- * accepted cannot be taken back when an edit it rests on is refused, so it comes after the decision,
- * while refusals only wait for it. END: taken care of, the proposal is no longer the caller's;
- * anything else is the answer. */
+ * accepted cannot be taken back when an edit it rests on is refused, so it comes after the
+ * decision, while refusals only wait for it. END: taken care of, the proposal is no longer the
+ * caller's; anything else is the answer. */
 static enum gfs_err try_propose(struct view *view, struct proposal *proposal)
 {
     struct shard *shard = view->shard;

@@ -47,7 +47,8 @@ static enum gfs_err collect_garbage(struct sweep *sweep, struct db *reader,
 {
     struct key end = {.len = 1, .bytes = {TABLE_GARBAGE}};
     key_after_prefix(&end);
-    static const char last[GARBAGE_KEY_LEN + 1] = "\377\377\377\377\377\377\377\377\377\377\377\377";
+    static const char last[GARBAGE_KEY_LEN + 1] =
+        "\377\377\377\377\377\377\377\377\377\377\377\377";
     enum gfs_err err = db_seek(reader, TABLE_GARBAGE, key_row(&sweep->cursor),
                                gfs_slice_of(last, GARBAGE_KEY_LEN));
     *ret_wait_ms = -1;

@@ -143,10 +143,10 @@ void job_fill(struct job *job, uint32_t chunk_count, uint8_t tag)
     cr_assert_leq(chunk_count, (uint32_t)JOB_CHUNKS_MAX);
     for (uint32_t i = 0; i < chunk_count; i++) {
         job->chunks[i] = (struct meta_chunk_ref){.id = chunk_id_new(), .len = 10};
-        job->records[i] = (struct chunk_record){
-            .next = i + 1 < chunk_count ? &job->records[i + 1] : NULL,
-            .kind = CHUNK_RECORD_DATA,
-            .id = job->chunks[i].id};
+        job->records[i] =
+            (struct chunk_record){.next = i + 1 < chunk_count ? &job->records[i + 1] : NULL,
+                                  .kind = CHUNK_RECORD_DATA,
+                                  .id = job->chunks[i].id};
     }
     job->op.data = chunk_count == 0 ? NULL : job->records;
     job->object = (struct meta_object){.size = 10ULL * chunk_count,
@@ -330,8 +330,7 @@ void job_complete(struct job *job, uint64_t bucket_id, const char *key, uint8_t 
 
 void job_use_part(struct job *job, uint32_t number, uint64_t mod_lsn, struct chunk_id chunk)
 {
-    job->used[job->op.used_part_count++] =
-        (struct meta_part){.number = number, .mod_lsn = mod_lsn};
+    job->used[job->op.used_part_count++] = (struct meta_part){.number = number, .mod_lsn = mod_lsn};
     job->chunks[job->object.chunk_count++] = (struct meta_chunk_ref){.id = chunk, .len = 10};
     job->object.size += 10;
 }
@@ -341,8 +340,7 @@ void job_use_part(struct job *job, uint32_t number, uint64_t mod_lsn, struct chu
 enum gfs_err rig_get(struct rig *rig, uint64_t bucket_id, const char *key, struct job *ret)
 {
     struct meta_row *row = NULL;
-    enum gfs_err err =
-        rig->meta->ops->object(rig->meta, bucket_id, gfs_slice_str(key), 0, &row);
+    enum gfs_err err = rig->meta->ops->object(rig->meta, bucket_id, gfs_slice_str(key), 0, &row);
     if (err != GFS_OK) {
         return err;
     }

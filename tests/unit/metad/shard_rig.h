@@ -8,7 +8,7 @@
 #include "tests/unit/metad/log_double.h"
 #include "tests/unit/metad/temp_dir.h"
 
-enum { JOB_CHUNKS_MAX = 8, JOB_DELETES_MAX = 16, JOB_PARTS_MAX = 8, RIG_TEXT_SIZE = 65536 };
+enum { JOB_CHUNKS_MAX = 16, JOB_DELETES_MAX = 16, JOB_PARTS_MAX = 8, RIG_TEXT_SIZE = 65536 };
 
 struct rig {
     char dir[TEMP_DIR_SIZE];

@@ -20,7 +20,8 @@ static const char *list(struct rig *rig, const char *prefix, const char *after, 
     uint32_t count = 0;
     bool is_truncated = false;
     cr_assert_eq(rig->meta->ops->buckets(rig->meta, gfs_slice_str(prefix), gfs_slice_str(after),
-                                         max, found, &count, &is_truncated), GFS_OK);
+                                         max, found, &count, &is_truncated),
+                 GFS_OK);
     int len = 0;
     text[0] = 0;
     for (uint32_t i = 0; i < count; i++) {

@@ -2,7 +2,8 @@
 #include "libgoodfs/mem.h"
 #include "tests/unit/metad/shard_rig.h"
 
-static const char *const keys[] = {"a", "a/", "a/b", "a/b/c", "a/c", "ab", "b/1", "b/2", "c", "c//d"};
+static const char *const keys[] = {"a",  "a/",  "a/b", "a/b/c", "a/c",
+                                   "ab", "b/1", "b/2", "c",     "c//d"};
 
 struct list_rig {
     struct rig rig;
@@ -79,8 +80,10 @@ Test(shard_list, page_behind_a_common_prefix_passes_everything_under_it)
 {
     struct list_rig rig;
     init(&rig);
-    struct meta_list_query query = {.bucket_id = rig.bucket, .delimiter = gfs_slice_str("/"),
-                                    .after = gfs_slice_str("a/"), .after_is_prefix = true,
+    struct meta_list_query query = {.bucket_id = rig.bucket,
+                                    .delimiter = gfs_slice_str("/"),
+                                    .after = gfs_slice_str("a/"),
+                                    .after_is_prefix = true,
                                     .max = 2};
     cr_expect_str_eq(rig_list(&rig.rig, &query, false, rig.text), "ab b/*+");
     query.after = gfs_slice_str("b/");
@@ -102,8 +105,9 @@ Test(shard_list, visitor_stops_the_listing)
     struct meta_list_query query = {.bucket_id = rig.bucket, .max = 99};
     uint32_t count = 0;
     bool is_truncated = false;
-    cr_expect_eq(rig.rig.meta->ops->list_objects(rig.rig.meta, &query, stop_at_third, &count,
-                                                 &is_truncated), GFS_CANCELLED);
+    cr_expect_eq(
+        rig.rig.meta->ops->list_objects(rig.rig.meta, &query, stop_at_third, &count, &is_truncated),
+        GFS_CANCELLED);
     cr_expect_eq(count, 3u);
     rig_fini(&rig.rig);
 }
@@ -186,8 +190,8 @@ Test(shard_list, uploads_by_key_and_upload_id)
     query.after_upload[0] = 3;
     query.max = 1;
     cr_expect_str_eq(rig_list(&rig.rig, &query, true, rig.text), "k/2+");
-    query = (struct meta_list_query){.bucket_id = rig.bucket, .prefix = gfs_slice_str("k/1"),
-                                     .max = 1};
+    query =
+        (struct meta_list_query){.bucket_id = rig.bucket, .prefix = gfs_slice_str("k/1"), .max = 1};
     cr_expect_str_eq(rig_list(&rig.rig, &query, true, rig.text), "k/1+");
     rig_fini(&rig.rig);
 }
@@ -229,7 +233,8 @@ Test(shard_list, parts_by_number)
         uint64_t digits = 0;
         bool is_truncated = true;
         cr_expect_eq(rig.rig.meta->ops->list_parts(rig.rig.meta, id, cases[i].after, cases[i].max,
-                                                   add_number, &digits, &is_truncated), GFS_OK);
+                                                   add_number, &digits, &is_truncated),
+                     GFS_OK);
         cr_expect_eq(digits, cases[i].digits, "%zu", i);
         cr_expect_eq(is_truncated, cases[i].is_truncated, "%zu", i);
     }

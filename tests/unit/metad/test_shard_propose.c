@@ -27,8 +27,9 @@ Test(shard_propose, refused_edit_leaves_nothing)
         cr_assert_eq(rig_submit(&rig, &jobs[i], META_NOWAIT), GFS_OK);
     }
     cr_expect_eq(rig_tag(&rig, bucket, "old"), 1, "nothing undecided is seen");
-    cr_expect_str_eq(rig_list(&rig, &(struct meta_list_query){.bucket_id = bucket, .max = 10}, false,
-                              text), "old");
+    cr_expect_str_eq(
+        rig_list(&rig, &(struct meta_list_query){.bucket_id = bucket, .max = 10}, false, text),
+        "old");
     cr_assert_eq(log_double_decide(rig.log, 2, GFS_NO_SPACE), 2u);
     cr_assert_eq(log_double_decide(rig.log, 1, GFS_OK), 1u);
     log_double_set_auto(rig.log, true);
@@ -36,8 +37,9 @@ Test(shard_propose, refused_edit_leaves_nothing)
     cr_expect_eq(job_wait(&jobs[1]), GFS_NO_SPACE);
     cr_expect_eq(job_wait(&jobs[2]), GFS_OK);
     for (int round = 0; round < 2; round++) {
-        cr_expect_str_eq(rig_list(&rig, &(struct meta_list_query){.bucket_id = bucket, .max = 10},
-                                  false, text), "last old");
+        cr_expect_str_eq(
+            rig_list(&rig, &(struct meta_list_query){.bucket_id = bucket, .max = 10}, false, text),
+            "last old");
         cr_expect_eq(rig_tag(&rig, bucket, "old"), 1);
         cr_expect_eq(rig_put(&rig, bucket, "old", 1, 1, NULL), GFS_OK);
         rig_crash(&rig);
@@ -206,8 +208,10 @@ Test(shard_propose, nobody_is_called_after_the_shard_was_closed)
     uint64_t bucket = rig_bucket(&rig, "bucket");
     for (int i = 0; i < 20; i++) {
         struct meta_object object = {0};
-        struct slow slow = {.op = {.kind = META_OBJECT_PUT, .bucket_id = bucket,
-                                   .key = GFS_SLICE_LITERAL("a"), .object = &object,
+        struct slow slow = {.op = {.kind = META_OBJECT_PUT,
+                                   .bucket_id = bucket,
+                                   .key = GFS_SLICE_LITERAL("a"),
+                                   .object = &object,
                                    .done = slow_done}};
         cr_assert_eq(rig.meta->ops->submit(rig.meta, &slow.op, META_NOWAIT), GFS_OK);
         rig_close(&rig);

@@ -83,10 +83,12 @@ Test(shard_read, keys_are_bytes_and_too_long_ones_are_not_there)
     struct meta_row *row = NULL;
     cr_expect_eq(rig.meta->ops->object(rig.meta, bucket, gfs_slice_of(key, sizeof key), 0, &row),
                  GFS_NOT_FOUND);
-    cr_expect_eq(rig.meta->ops->object(rig.meta, bucket, gfs_slice_of(key, sizeof key - 2), 0, &row),
-                 GFS_NOT_FOUND);
-    cr_expect_eq(rig.meta->ops->object(rig.meta, bucket, gfs_slice_of(key, sizeof key - 1), 0, &row),
-                 GFS_OK);
+    cr_expect_eq(
+        rig.meta->ops->object(rig.meta, bucket, gfs_slice_of(key, sizeof key - 2), 0, &row),
+        GFS_NOT_FOUND);
+    cr_expect_eq(
+        rig.meta->ops->object(rig.meta, bucket, gfs_slice_of(key, sizeof key - 1), 0, &row),
+        GFS_OK);
     meta_row_unref(row);
     rig_fini(&rig);
 }

@@ -27,7 +27,8 @@ static void fini(struct two *two)
     rig_fini(&two->rig);
 }
 
-/* The first put of "a" is proposed and not decided; the second one demands that nothing is there. */
+/* The first put of "a" is proposed and not decided; the second one demands that nothing is there.
+ */
 static void begin_race(struct two *two)
 {
     init(two);
@@ -124,7 +125,8 @@ Test(shard_submit, each_condition_is_judged_in_memory_and_from_the_database)
         {{.has_if_match_size = true, .if_match_size = 20}, GFS_OK, GFS_NOT_FOUND},
         {{.has_if_match_size = true, .if_match_size = 21}, GFS_PRECONDITION, GFS_NOT_FOUND},
         {{.has_if_match_mtime = true, .if_match_mtime_s = mtime_s}, GFS_OK, GFS_NOT_FOUND},
-        {{.has_if_match_mtime = true, .if_match_mtime_s = mtime_s + 1}, GFS_PRECONDITION,
+        {{.has_if_match_mtime = true, .if_match_mtime_s = mtime_s + 1},
+         GFS_PRECONDITION,
          GFS_NOT_FOUND},
     };
     for (int round = 0; round < 2; round++) {
@@ -287,7 +289,8 @@ Test(shard_submit, multipart_upload_from_creation_to_repeated_completion)
         cr_expect(gfs_slice_eq_str(completed.key, "big"));
         meta_row_unref(row);
         cr_expect_eq(rig->meta->ops->upload(rig->meta, two.bucket, gfs_slice_str("big"),
-                                            job->op.upload_id, 0, &row), GFS_NOT_FOUND);
+                                            job->op.upload_id, 0, &row),
+                     GFS_NOT_FOUND);
         job_complete(&two.second, two.bucket, "big", 1);
         job_use_part(&two.second, 1, lsns[0], chunks[0]);
         cr_expect_eq(rig_run(rig, &two.second), GFS_NOT_FOUND);
@@ -332,8 +335,8 @@ Test(shard_submit, copy_of_a_row_that_changed_meanwhile_conflicts)
         put_job(&two, &two.first, "to", 1);
         two.first.op.data = NULL;
         two.first.object = source.object;
-        two.first.op.share = (struct meta_share){true, two.bucket, gfs_slice_str("from"),
-                                                 source.object.mod_lsn};
+        two.first.op.share =
+            (struct meta_share){true, two.bucket, gfs_slice_str("from"), source.object.mod_lsn};
         if (round == 1) {
             (void)rig_put(&two.rig, two.bucket, "from", 1, 1, NULL);
         }
