@@ -47,11 +47,20 @@ def cpu_seconds(pid):
 
 
 def memory_kib(pid):
-    """{"rss": ..., "anon": ...} of one process."""
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
-        text = status.read()
-    return {"rss": int(re.search(r"VmRSS:\s+(\d+)", text)[1]),
-            "anon": int(re.search(r"RssAnon:\s+(\d+)", text)[1])}
+    """{"rss": ..., "pss": ..., "anon": ...} of a process and its children together."""
+    sums = {"rss": 0, "pss": 0, "anon": 0}
+    for one in process_tree(pid):
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii", errors="replace") as rollup:
+            text = rollup.read()
+        for field, name in (("Rss", "rss"), ("Pss", "pss"), ("Anonymous", "anon")):
+            sums[name] += int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1])
+    return sums
+
+
+def spread_folders(home):
+    """Has ext4 place each folder in home in a block group of its own, as below the root of a file
+    system. Other file systems have no such flag, and no need of it."""
+    subprocess.run(["chattr", "+T", home], capture_output=True, check=False)
 
 
 class Peer:
@@ -110,14 +119,31 @@ class Peer:
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
+    def memory_kib(self):
+        return memory_kib(self.process.pid)
+
+    def load_args(self):
+        """What the load generator must be told to talk to this server."""
+        return []
+
+    def load_env(self):
+        return dict(os.environ)
+
+    def flushes(self):
+        """Flushes to stable storage so far, where the server counts them."""
+        return None
+
+    def before_write(self):
+        """Called before each run that makes new objects."""
+
 
 class Goodfs(Peer):
     """`goodfs server` on a directory. Signed requests only."""
 
-    def __init__(self, binary, home, args=()):
-        super().__init__("goodfs", home)
+    def __init__(self, binary, home, args=(), name="goodfs"):
+        super().__init__(name, home)
         self.binary, self.args = binary, list(args)
-        self.data = os.path.join(home, "data")
+        self.data = os.path.join(home, name)
         os.makedirs(self.data)
         self.admin_port = free_port()
         self.keys = {"GOODFS_ROOT_ACCESS_KEY": "AK" + secrets.token_hex(8).upper(),
@@ -143,6 +169,12 @@ class Goodfs(Peer):
             if match:
                 sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
         return sums
+
+    def load_env(self):
+        return {**os.environ, **self.keys}
+
+    def flushes(self):
+        return self.metrics()["goodfs_flushes_total"]
 
     def create_bucket(self, name):
         status, body = self.signed("PUT", "/" + name)
@@ -217,6 +249,7 @@ class Nginx(Peer):
         super().__init__("nginx", home)
         self.root = os.path.join(home, "nginx-root")
         os.makedirs(self.root)
+        self.uploads = os.path.join(home, "nginx-body")
         self.conf = os.path.join(home, "nginx.conf")
         self.workers = workers
 
@@ -238,3 +271,20 @@ class Nginx(Peer):
             ready.write("ready\n")
         self.spawn([self.binary(), "-c", self.conf, "-p", self.home])
         return self.await_answer(self.port, "/ready")
+
+    def load_args(self):
+        return ["--anonymous", "--expect", "200,201,204"]
+
+    def create_bucket(self, name):
+        os.mkdir(os.path.join(self.root, name))
+
+    def before_write(self):
+        """ext4 does not use inodes again for minutes after they were freed, but looks at each of
+        them for every new file: a folder near which many files were deleted is twenty times as
+        slow. So uploads begin in a new folder each time; ext4 places it by a hash of its first
+        name, see spread_folders.
+        """
+        fresh = os.path.join(self.home, secrets.token_hex(8))
+        os.mkdir(fresh)
+        os.rename(self.uploads, f"{self.uploads}.{secrets.token_hex(8)}")
+        os.rename(fresh, self.uploads)

@@ -152,18 +152,6 @@ static void note_applied_locked(struct shard *shard, const struct apply_result *
     }
 }
 
-static struct waiting_answer *take_held_locked(struct shard *shard)
-{
-    bool is_over = overlay_size(shard->overlay) > shard->options.overlay_bytes_max;
-    if (is_over && shard->apply_fault == GFS_OK) {
-        return NULL;
-    }
-    struct waiting_answer *held = shard->held;
-    shard->held = NULL;
-    shard->held_tail = &shard->held;
-    return held;
-}
-
 /* Called and returns with the lock. */
 static enum gfs_err apply_turn_locked(struct shard *shard)
 {
@@ -180,7 +168,7 @@ static enum gfs_err apply_turn_locked(struct shard *shard)
         shard->apply_fault = err;
         put_batch_back_locked(shard, &batch);
     }
-    struct waiting_answer *answers = take_held_locked(shard);
+    struct waiting_answer *answers = shard_take_held_locked(shard);
     (void)pthread_mutex_unlock(&shard->lock);
     shard_give_answers(answers);
     (void)pthread_mutex_lock(&shard->lock);
@@ -198,8 +186,9 @@ static bool checkpoint(struct shard *shard, bool is_truncate)
                 gfs_err_name(err));
         return false;
     }
-    if (is_complete) {
-        shard->log->ops->trim_edits(shard->log, lsn);
+    if (is_complete && lsn != 0) {
+        /* The last one stays: opening finds it again and so knows that log and database fit. */
+        shard->log->ops->trim_edits(shard->log, lsn - 1);
     }
     return is_complete;
 }
@@ -224,18 +213,18 @@ static void idle_checkpoint(struct shard *shard)
     }
 }
 
-/* SQLite cannot go on. Without space it is tried again; everything else is left as it is: the log
- * has all edits, and a restart applies them. */
+/* SQLite cannot go on. What may pass is tried again; everything else is left as it is: the log has
+ * all edits, and a restart applies them. */
 static bool wait_after_fault_locked(struct shard *shard, enum gfs_err err)
 {
-    if (err == GFS_NO_SPACE && !shard->is_apply_stopping) {
-        wait_locked(shard, RETRY_NS);
-        return true;
+    bool is_stopping = shard->is_apply_stopping;
+    int64_t until = gfs_monotonic_ns() + RETRY_NS;
+    int64_t left = RETRY_NS;
+    while (!shard->is_apply_stopping && left > 0) { /* new edits wake as well */
+        wait_locked(shard, left);
+        left = shard_is_passing(err) ? until - gfs_monotonic_ns() : RETRY_NS;
     }
-    while (!shard->is_apply_stopping) {
-        (void)pthread_cond_wait(&shard->apply_wake, &shard->lock);
-    }
-    return false;
+    return shard_is_passing(err) && !is_stopping;
 }
 
 void *shard_apply_main(void *arg)

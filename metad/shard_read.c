@@ -88,6 +88,15 @@ enum gfs_err shard_completed(struct meta_service *meta,
     return shard_read_row(shard_of(meta), &row_key, flags, ret);
 }
 
+static bool has_bucket(struct shard *shard, uint64_t bucket_id)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct bucket *bucket = bucket_map_by_id(shard->buckets, bucket_id);
+    bool is_there = bucket != NULL && bucket_is_visible(bucket);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return is_there;
+}
+
 enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct meta_usage *ret)
 {
     struct shard *shard = shard_of(meta);
@@ -106,5 +115,9 @@ enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct m
         err = apply_decode_usage(gfs_buf_slice(&value), ret);
     }
     gfs_buf_fini(&value);
+    if (err == GFS_NOT_FOUND && has_bucket(shard, bucket_id)) { /* so new, it is not applied yet */
+        *ret = (struct meta_usage){0};
+        return GFS_OK;
+    }
     return err;
 }
