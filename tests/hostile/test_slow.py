@@ -135,6 +135,18 @@ class Slow(unittest.TestCase):
         for sock in socks:
             sock.close()
 
+    def test_stalled_uploads_do_not_stop_another_one(self):
+        head, _ = self.raw.build("PUT", "/slow/stalled", length=8 << 20, payload=sigv4.UNSIGNED)
+        socks = [self.server.connect() for _ in range(100)]
+        for sock in socks:
+            sock.sendall(head + b"x" * 1000)
+        self.assert_good_clients_are_served()
+        start = time.monotonic()
+        self.s3.put_object(Bucket="slow", Key="k", Body=b"y" * (4 << 20))
+        self.assertLess(time.monotonic() - start, 5)
+        for sock in socks:
+            sock.close()
+
     def test_readers_that_do_not_read_do_not_stop_others(self):
         get, _ = self.raw.build("GET", "/slow/k")
         rss = self.server.rss_kib()
