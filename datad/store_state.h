@@ -25,9 +25,10 @@ enum {
     STORE_BATCH_LEN_MAX = 12 << 20,    /* one group alone: an edit of 4 MiB, a DELETE of 4 MiB */
     STORE_JOB_LEN_MAX = 1 << 20,       /* copies of one compaction step */
     STORE_BULK_BUFFER_SIZE = 512 << 10,
-    STORE_BULK_BUFFERS_MAX = 64, /* 32 MiB */
-    STORE_BULK_BUFFERS_IDLE = 2, /* kept when no bulk is open */
-    STORE_BULK_BUFFERS_EACH = 8, /* of one writer */
+    STORE_BULK_BUFFERS_MAX = 512,   /* 256 MiB, when as many slow writers fill one each */
+    STORE_BULK_BUFFERS_SHARED = 64, /* 32 MiB: over it only a writer's first */
+    STORE_BULK_BUFFERS_IDLE = 2,    /* kept when no bulk is open */
+    STORE_BULK_BUFFERS_EACH = 8,    /* of one writer */
     STORE_BULK_WRITERS_MAX = 4096,
     STORE_SPARES = 2,
     STORE_PATH_MAX = 40,

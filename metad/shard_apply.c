@@ -95,7 +95,8 @@ static void drop_locked(struct shard *shard, struct proposal *proposal)
     for (uint32_t i = 0; i < proposal->entry_count; i++) {
         struct overlay_entry *entry = proposal->entries[i];
         struct gfs_slice full = overlay_key(entry);
-        struct meta_row *row = overlay_at(entry, proposal->lsn)->row;
+        GFS_ASSERT(overlay_oldest(entry)->lsn == proposal->lsn); /* dropped in order */
+        struct meta_row *row = overlay_oldest(entry)->row;
         if (row == NULL) {
             cache_remove(shard->cache, full, overlay_hash(entry));
         } else if (key_table(full) != TABLE_COMPLETED) { /* written once, hardly ever read */
