@@ -48,8 +48,8 @@ struct shard_stats {
 };
 
 /* Opens or creates, and applies what the log holds behind the database. CORRUPT: the log or the
- * database is damaged, or they do not belong together (one is lost, or an old copy); UNSUPPORTED: a newer format;
- * IO, NO_SPACE. error says what and where. */
+ * database is damaged, or they do not belong together (one is lost, or an old copy);
+ * UNSUPPORTED: a newer format; IO, NO_SPACE. error says what and where. */
 enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
                         struct gfs_error *error) GFS_MUST_CHECK;
 
