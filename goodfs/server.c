@@ -40,7 +40,7 @@ static const struct gfs_setting table[] = {
     {"header-timeout-seconds", GFS_CONFIG_UINT, "20", "a request's headers have come", 1, 86400},
     {"body-rate-min", GFS_CONFIG_UINT, "1024", "bytes a second of a body; 0 = any", 0, 1U << 30},
     {"ingest-memory-max", GFS_CONFIG_BYTES, "256MiB", "small bodies under way", 1 << 20, 0},
-    {"meta-cache-bytes", GFS_CONFIG_BYTES, "32MiB", "row cache", 0, 0},
+    {"meta-cache-bytes", GFS_CONFIG_BYTES, "16MiB", "row cache", 0, 0},
     {"gc-grace-seconds", GFS_CONFIG_UINT, "60", "deleted data stays for reads", 0, 86400 * 30},
     {"log-level", GFS_CONFIG_TEXT, "info", "error, warn, info or debug", 0, 0},
 };

@@ -1,5 +1,6 @@
 /* The apply thread: committed edits into SQLite, checkpoints, and what waits for them. It lets
  * edits wait for company, since a batch sorted by key costs a page a few rows, not a page a row. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -208,6 +209,7 @@ static void idle_checkpoint(struct shard *shard)
 {
     if (checkpoint(shard, true)) {
         db_shrink(shard->db);
+        (void)malloc_trim(0); /* nothing is written: what the last load needed goes back */
         (void)pthread_mutex_lock(&shard->lock);
         shard->counters.checkpoints++;
         (void)pthread_mutex_unlock(&shard->lock);
