@@ -182,8 +182,9 @@ uint64_t chunk_index_hash(const struct chunk_index *index)
         for (size_t slot = 0; slot < shard->slot_count; slot++) {
             const struct chunk_entry *entry = &shard->slots[slot];
             if (!is_empty(entry)) {
-                hash += mix(mix(entry->hi, entry->lo) ^ ((uint64_t)entry->file << 32 | entry->where),
-                            (uint64_t)entry->len << 32 | entry->extra);
+                hash +=
+                    mix(mix(entry->hi, entry->lo) ^ ((uint64_t)entry->file << 32 | entry->where),
+                        (uint64_t)entry->len << 32 | entry->extra);
             }
         }
     }

@@ -29,7 +29,7 @@ struct chunk_index *chunk_index_new(void);
 void chunk_index_free(struct chunk_index *index);
 void chunk_index_clear(struct chunk_index *index);
 
-/* Room for `count` entries without growing. Only on an empty index. */
+/* Room for about `count` entries, so that little has to grow. Only on an empty index. */
 void chunk_index_reserve(struct chunk_index *index, uint64_t count);
 
 /* NULL = not there. Valid until the next put or erase; the id must not be changed through it. */

@@ -86,8 +86,8 @@ static enum gfs_err create(struct store *store, struct identity *identity, struc
     char text[IDENTITY_SIZE_MAX];
     int len = snprintf(text, sizeof text, "format=%s\ncluster=%s\nnode=%s\ndisk=%s\n",
                        identity->format, identity->cluster, identity->node, identity->disk);
-    enum gfs_err err = gfs_io_replace(store->io, ".", "identity.tmp", "identity",
-                                      gfs_slice_of(text, (size_t)len));
+    enum gfs_err err =
+        gfs_io_replace(store->io, ".", "identity.tmp", "identity", gfs_slice_of(text, (size_t)len));
     return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "identity: %s", gfs_err_text(err));
 }
 

@@ -70,7 +70,8 @@ enum gfs_err segment_batch_parse(const void *bytes, size_t room,
 
 enum gfs_err segment_batch_verify(const void *bytes, const struct batch_header *header)
 {
-    uint32_t crc = gfs_crc32c(0, (const char *)bytes + sizeof *header, header->used - sizeof *header);
+    uint32_t crc =
+        gfs_crc32c(0, (const char *)bytes + sizeof *header, header->used - sizeof *header);
     return crc == header->body_crc ? GFS_OK : GFS_CORRUPT;
 }
 
@@ -140,8 +141,7 @@ static bool is_sane_head(const struct record_header *head)
     if (head->kind == CHUNK_RECORD_PLACE) {
         return head->payload_len == sizeof(struct place_entry);
     }
-    return head->kind != CHUNK_RECORD_DELETE ||
-           head->payload_len % sizeof(struct tombstone) == 0;
+    return head->kind != CHUNK_RECORD_DELETE || head->payload_len % sizeof(struct tombstone) == 0;
 }
 
 enum gfs_err segment_head_parse(const void *bytes, size_t len, struct segment_record *ret)
@@ -166,8 +166,8 @@ enum gfs_err segment_head_parse(const void *bytes, size_t len, struct segment_re
     *ret = (struct segment_record){
         .head = head,
         .table = ptr + sizeof head,
-        .owner = gfs_slice_of(ptr + sizeof head + head.block_count * sizeof(uint32_t),
-                              head.owner_len),
+        .owner =
+            gfs_slice_of(ptr + sizeof head + head.block_count * sizeof(uint32_t), head.owner_len),
         .size = segment_record_size(head.payload_len, head.owner_len),
     };
     return GFS_OK;
@@ -189,9 +189,9 @@ enum gfs_err segment_record_next(const void *bytes, size_t used, size_t *offset,
     if (record.head.kind == SEGMENT_RECORD_BULK || record.size > used - *offset) {
         return GFS_CORRUPT;
     }
-    record.payload = gfs_slice_of(
-        ptr + segment_head_len(record.head.payload_len, record.head.owner_len),
-        record.head.payload_len);
+    record.payload =
+        gfs_slice_of(ptr + segment_head_len(record.head.payload_len, record.head.owner_len),
+                     record.head.payload_len);
     record.offset = *offset;
     *offset += record.size;
     *ret = record;
@@ -205,7 +205,8 @@ enum gfs_err segment_blocks_verify(const char *table, uint32_t first_block, cons
     for (size_t offset = 0; offset < len; offset += GFS_BLOCK_SIZE) {
         uint32_t expected;
         memcpy(&expected, table + (size_t)first_block * sizeof expected, sizeof expected);
-        if (gfs_crc32c(0, ptr + offset, GFS_MIN(len - offset, (size_t)GFS_BLOCK_SIZE)) != expected) {
+        if (gfs_crc32c(0, ptr + offset, GFS_MIN(len - offset, (size_t)GFS_BLOCK_SIZE)) !=
+            expected) {
             return GFS_CORRUPT;
         }
         first_block++;

@@ -18,8 +18,8 @@ enum {
     SEGMENT_HEADER_MAGIC = 0x53474647, /* "GFGS" */
     SEGMENT_BATCH_MAGIC = 0x42474647,  /* "GFGB" */
     SEGMENT_RECORD_MAGIC = 0x52474647, /* "GFGR" */
-    SEGMENT_RECORD_BULK = 5,           /* kind of a bulk chunk's trailer; continues chunk_record_kind */
-    SEGMENT_BATCH_SEAL = 1,            /* flag: the last batch of its segment */
+    SEGMENT_RECORD_BULK = 5, /* kind of a bulk chunk's trailer; continues chunk_record_kind */
+    SEGMENT_BATCH_SEAL = 1,  /* flag: the last batch of its segment */
     SEGMENT_EDIT_BLOCKS_MAX = CHUNK_EDIT_LEN_MAX / GFS_BLOCK_SIZE,
     SEGMENT_BULK_BLOCKS_MAX = GFS_CHUNK_SIZE_MAX / GFS_BLOCK_SIZE,
 };
@@ -29,12 +29,12 @@ struct segment_header {
     uint32_t magic;
     uint16_t version;
     uint16_t reserved;
-    uint64_t seq;     /* rises with every use of a file; names it */
+    uint64_t seq; /* rises with every use of a file; names it */
     uint64_t salt;
     uint8_t disk[16]; /* of the identity file */
     uint64_t size;    /* bytes of the file */
     uint32_t reserved2;
-    uint32_t crc;     /* CRC32C of the fields above */
+    uint32_t crc; /* CRC32C of the fields above */
 };
 _Static_assert(sizeof(struct segment_header) == 56, "on disk");
 
@@ -47,10 +47,10 @@ struct batch_header {
     uint64_t batch_seq; /* rises by one over the whole log */
     uint64_t lsn_first; /* of the EDIT records inside, 0 = none */
     uint64_t lsn_last;
-    uint32_t len;       /* bytes with header and padding, whole pages */
-    uint32_t used;      /* bytes with header, without padding */
-    uint32_t body_crc;  /* CRC32C of bytes [sizeof header, used) */
-    uint32_t crc;       /* CRC32C of the fields above */
+    uint32_t len;      /* bytes with header and padding, whole pages */
+    uint32_t used;     /* bytes with header, without padding */
+    uint32_t body_crc; /* CRC32C of bytes [sizeof header, used) */
+    uint32_t crc;      /* CRC32C of the fields above */
 };
 _Static_assert(sizeof(struct batch_header) == 64, "on disk");
 
@@ -71,9 +71,9 @@ _Static_assert(sizeof(struct record_header) == 48, "on disk");
 
 /* Payload of a PLACE record. */
 struct place_entry {
-    uint32_t file;   /* number of the bulk file */
-    uint32_t page;   /* where the chunk begins in it */
-    uint32_t len;    /* bytes of the chunk; its trailer begins at the next page boundary */
+    uint32_t file; /* number of the bulk file */
+    uint32_t page; /* where the chunk begins in it */
+    uint32_t len;  /* bytes of the chunk; its trailer begins at the next page boundary */
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct place_entry) == 16, "on disk");

@@ -22,40 +22,40 @@ struct store;
 
 /* Plain data. Zero = the default. */
 struct store_options {
-    const char *dir;     /* made when missing; its parent must exist */
-    const char *cluster; /* text id this disk must belong to; NULL = any, drawn on a new disk */
-    const char *node;    /* written on a new disk, NULL = "local" */
-    struct gfs_io *io;   /* NULL = gfs_io_posix_open(dir); taken over, closed with the store */
-    uint32_t segment_size;       /* bytes of a new log segment; 64 MiB */
-    uint64_t bulk_size;          /* bytes a bulk file spans; 4 GiB */
-    uint64_t checkpoint_bytes;   /* log bytes between index checkpoints; 256 MiB */
-    uint64_t reserve_bytes;      /* kept free for deletes; min(5 % of the disk, 1 GiB) */
-    uint64_t compact_rate;       /* bytes a second compaction may read; 64 MiB */
-    bool is_manual;              /* no threads: the caller drives everything by store_poll */
-    bool is_buffered;            /* log writes through the page cache: first reads are hits */
+    const char *dir;       /* made when missing; its parent must exist */
+    const char *cluster;   /* text id this disk must belong to; NULL = any, drawn on a new disk */
+    const char *node;      /* written on a new disk, NULL = "local" */
+    struct gfs_io *io;     /* NULL = gfs_io_posix_open(dir); taken over, closed with the store */
+    uint32_t segment_size; /* bytes of a new log segment; 64 MiB */
+    uint64_t bulk_size;    /* bytes a bulk file spans; 4 GiB */
+    uint64_t checkpoint_bytes; /* log bytes between index checkpoints; 256 MiB */
+    uint64_t reserve_bytes;    /* kept free for deletes; min(5 % of the disk, 1 GiB) */
+    uint64_t compact_rate;     /* bytes a second compaction may read; 64 MiB */
+    bool is_manual;            /* no threads: the caller drives everything by store_poll */
+    bool is_buffered;          /* log writes through the page cache: first reads are hits */
 };
 
 /* Plain data. Counters since open unless a level is meant. */
 struct store_stats {
     uint64_t flushes, batches, groups, records, bytes_written;
-    uint64_t groups_refused;                 /* no space */
-    uint64_t chunks, index_bytes;            /* levels */
+    uint64_t groups_refused;      /* no space */
+    uint64_t chunks, index_bytes; /* levels */
     uint64_t log_segments, log_bytes, log_live_bytes;
     uint64_t bulk_files, bulk_live_bytes, bulk_writers;
-    uint64_t bulk_kept_bytes;                /* in nobody's name at open, kept: see store_open */
-    uint64_t space_total, space_free;        /* bytes of the file system */
+    uint64_t bulk_kept_bytes;         /* in nobody's name at open, kept: see store_open */
+    uint64_t space_total, space_free; /* bytes of the file system */
     uint64_t compactions, compacted_bytes, segments_recycled, checkpoints;
     uint64_t bytes_punched;
-    uint64_t damaged_places;                 /* found at open: see store_open */
-    uint64_t replayed_batches;               /* at open */
+    uint64_t damaged_places;   /* found at open: see store_open */
+    uint64_t replayed_batches; /* at open */
     bool has_failed, is_full;
 };
 
 /* Opens or creates. GFS_BUSY: another process holds it; GFS_UNSUPPORTED: a newer format;
  * GFS_CONFLICT: another cluster; GFS_INVALID: options; GFS_CORRUPT, GFS_IO, GFS_NO_SPACE. error
  * names the file. Damage in the log does not fail the open: what can be read is served, the rest is
- * counted in damaged_places, and replay_edits answers GFS_CORRUPT when it may hide an edit. Bytes of
- * large chunks that no record names are given back, except when records may be missing: after
+ * counted in damaged_places, and replay_edits answers GFS_CORRUPT when it may hide an edit. Bytes
+ * of large chunks that no record names are given back, except when records may be missing: after
  * damage, or when they are more than crashes can leave. */
 enum gfs_err store_open(const struct store_options *options, struct store **ret,
                         struct gfs_error *error) GFS_MUST_CHECK;

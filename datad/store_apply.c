@@ -4,7 +4,8 @@
  * the same state. Records are applied in log order and the last one about an id wins:
  *  - DATA and PLACE set the id's place. When one was there, it is a copy made by compaction: the
  *    older segment then holds a stale record (has_stale).
- *  - DELETE removes it. Its tombstone is live as long as the segment with the dead record exists. */
+ *  - DELETE removes it. Its tombstone is live as long as the segment with the dead record exists.
+ */
 #include <stdlib.h>
 
 #include "datad/store_state.h"

@@ -8,7 +8,9 @@
  *   begin -> APPENDING --finish--> FINISHING -> (writes done) -> FLUSHING -> DONE --PLACE--> live
  *
  * bulk_free in any state; while writes or a flush are under way the store's thread ends it. Memory:
- * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. */
+ * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. A writer
+ * with nothing under way may go beyond STORE_BULK_BUFFERS_SHARED: slow senders, who keep a buffer
+ * for as long as they fill it, do not stop the others. */
 #include <stdlib.h>
 
 #include "datad/store_bulk_pool.h"
@@ -29,17 +31,17 @@ struct chunk_bulk {
 
     pthread_mutex_t lock; /* recursive; held while a callback runs, so that free waits for it */
     /* One appending thread at a time. */
-    uint32_t len;            /* bytes appended */
-    uint32_t written;        /* bytes handed to the ring */
-    uint32_t crc;            /* of the current block */
+    uint32_t len;     /* bytes appended */
+    uint32_t written; /* bytes handed to the ring */
+    uint32_t crc;     /* of the current block */
     struct bulk_buffer *buffer;
-    char *trailer;           /* pages; the table grows in place */
+    char *trailer; /* pages; the table grows in place */
     size_t trailer_size;
     struct gfs_io_op trailer_op;
 
     /* Guarded by the pool's lock. */
     unsigned in_flight;
-    unsigned references;     /* the user's, and of a callback that runs */
+    unsigned references; /* the user's, and of a callback that runs */
     enum gfs_err err;
     bool is_waiting, is_finishing, is_flushing, is_done, is_freed;
     bool is_live;
@@ -290,7 +292,8 @@ static bool get_buffer(struct chunk_bulk *bulk)
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
     (void)pthread_mutex_lock(&pool->lock);
     if (bulk->buffer == NULL && bulk->in_flight < STORE_BULK_BUFFERS_EACH) {
-        bulk->buffer = bulk_pool_take_locked(pool);
+        bulk->buffer = bulk_pool_take_locked(
+            pool, bulk->in_flight == 0 ? STORE_BULK_BUFFERS_MAX : STORE_BULK_BUFFERS_SHARED);
         if (bulk->buffer == NULL && !bulk->is_waiting) {
             bulk->next_waiting = NULL;
             *pool->waiting_tail = bulk;
@@ -375,13 +378,13 @@ void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished)
     if (bulk->buffer != NULL) {
         write_buffer(bulk);
     }
-    bulk->trailer_op = (struct gfs_io_op){
-        .kind = GFS_IO_WRITE,
-        .file = bulk->file->file,
-        .ptr = bulk->trailer,
-        .len = trailer_len,
-        .offset = (uint64_t)bulk->page * SEGMENT_PAGE + segment_align_page(bulk->len),
-        .done = trailer_done};
+    bulk->trailer_op = (struct gfs_io_op){.kind = GFS_IO_WRITE,
+                                          .file = bulk->file->file,
+                                          .ptr = bulk->trailer,
+                                          .len = trailer_len,
+                                          .offset = (uint64_t)bulk->page * SEGMENT_PAGE +
+                                                    segment_align_page(bulk->len),
+                                          .done = trailer_done};
     (void)pthread_mutex_lock(&pool->lock);
     if (!has_room) {
         queue_op_locked(pool, bulk, &bulk->trailer_op);

@@ -315,9 +315,8 @@ enum gfs_err bulk_extent_allocate(struct store *store, uint32_t page_count,
             return err;
         }
     }
-    enum gfs_err err =
-        file->file->io->ops->allocate(file->file, (uint64_t)page * SEGMENT_PAGE,
-                                      (uint64_t)page_count * SEGMENT_PAGE);
+    enum gfs_err err = file->file->io->ops->allocate(file->file, (uint64_t)page * SEGMENT_PAGE,
+                                                     (uint64_t)page_count * SEGMENT_PAGE);
     if (err != GFS_OK) {
         (void)pthread_mutex_lock(&store->lock);
         bulk_punch_locked(store, file, page, page_count, true);

@@ -34,16 +34,16 @@ void bulk_pool_free(struct store_bulk_pool *pool)
     free(pool);
 }
 
-struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool)
+struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool, size_t used_max)
 {
+    if (pool->buffer_count - pool->free_count >= used_max) {
+        return NULL;
+    }
     struct bulk_buffer *buffer = pool->free;
     if (buffer != NULL) {
         pool->free = buffer->next;
         pool->free_count--;
         return buffer;
-    }
-    if (pool->buffer_count == STORE_BULK_BUFFERS_MAX) {
-        return NULL;
     }
     /* mapped, not allocated: given back at once when the store is idle */
     void *bytes = mmap(NULL, STORE_BULK_BUFFER_SIZE, PROT_READ | PROT_WRITE,
@@ -61,7 +61,8 @@ void bulk_pool_put_locked(struct store_bulk_pool *pool, struct bulk_buffer *buff
 {
     buffer->bulk = NULL;
     buffer->used = 0;
-    if (pool->writer_count == 0 && pool->free_count >= STORE_BULK_BUFFERS_IDLE) {
+    size_t kept = pool->writer_count == 0 ? STORE_BULK_BUFFERS_IDLE : STORE_BULK_BUFFERS_SHARED;
+    if (pool->free_count >= kept) {
         pool->buffer_count--;
         free_buffer(buffer);
         return;

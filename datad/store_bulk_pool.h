@@ -27,8 +27,8 @@ struct store_bulk_pool {
     uint64_t turn;                              /* store's thread */
 };
 
-/* With the pool's lock. NULL: all are in use, or memory is short. */
-struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool);
+/* With the pool's lock. NULL: used_max are in use, or memory is short. */
+struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool, size_t used_max);
 void bulk_pool_put_locked(struct store_bulk_pool *pool, struct bulk_buffer *buffer);
 /* Gives memory back when nobody writes. */
 void bulk_pool_shrink_locked(struct store_bulk_pool *pool);

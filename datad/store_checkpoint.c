@@ -117,8 +117,7 @@ static enum gfs_err write_segments(struct store *store, struct writer *writer)
         };
         add_bytes(writer, &saved, sizeof saved);
         if (segment->target_count != 0) {
-            add_bytes(writer, segment->targets,
-                      segment->target_count * sizeof *segment->targets);
+            add_bytes(writer, segment->targets, segment->target_count * sizeof *segment->targets);
         }
         writer->header.segment_count++;
     }

@@ -6,8 +6,8 @@
 struct edit_replay {
     struct store *store;
     uint64_t after;
-    uint64_t last;     /* highest lsn visited or skipped */
-    bool has_hole;     /* something unreadable lies between `last` and the next edit */
+    uint64_t last; /* highest lsn visited or skipped */
+    bool has_hole; /* something unreadable lies between `last` and the next edit */
     uint32_t hole_seq, hole_offset;
     enum gfs_err (*visit)(void *arg, uint64_t lsn, struct gfs_slice edit);
     void *arg;
@@ -32,7 +32,8 @@ static void note_hole(struct edit_replay *replay, uint32_t seq, uint32_t offset)
 }
 
 /* Edits come in order, so the first one behind a hole tells what the hole can have held: nothing
- * that is wanted when it is itself the first wanted one, nothing at all when it continues `last`. */
+ * that is wanted when it is itself the first wanted one, nothing at all when it continues `last`.
+ */
 static enum gfs_err close_hole(struct edit_replay *replay, uint64_t lsn)
 {
     if (replay->has_hole && lsn > replay->after + 1 && lsn != replay->last + 1) {
@@ -124,11 +125,8 @@ enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
                                 void *arg, struct gfs_error *error)
 {
     struct store *store = GFS_CONTAINER_OF(chunks, struct store, base);
-    struct edit_replay replay = {.store = store,
-                                 .after = after,
-                                 .visit = visit,
-                                 .arg = arg,
-                                 .error = error};
+    struct edit_replay replay = {
+        .store = store, .after = after, .visit = visit, .arg = arg, .error = error};
     enum gfs_err err = GFS_OK;
     uint32_t seq = 0;
     for (size_t i = 0; i < store->segment_count && err == GFS_OK; i++) {

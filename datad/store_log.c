@@ -1,8 +1,8 @@
 /* The head of the log: groups in, batches out.
  *
  * The store's thread takes what was submitted, copies whole groups into the arena, seals the batch
- * and writes it durably in one operation; what arrives meanwhile is the next batch. No timers: idle,
- * a group pays one write; under load a batch grows to what one write takes.
+ * and writes it durably in one operation; what arrives meanwhile is the next batch. No timers:
+ * idle, a group pays one write; under load a batch grows to what one write takes.
  *
  *   IDLE --groups--> WRITING --done--> apply to the index, answer in order --> IDLE
  *   IDLE --no room in the segment, a spare is there--> SEALING --done--> next segment --> IDLE
@@ -154,7 +154,7 @@ static size_t write_delete(struct store *store, char *to, const struct chunk_rec
         const struct chunk_entry *entry = chunk_index_find(store->index, id.hi, id.lo);
         struct tombstone tombstone = {.id_hi = id.hi, .id_lo = id.lo};
         /* Not live: nothing to kill, or its record is in this very batch. */
-        tombstone.segment_seq = entry == NULL                            ? store->head->seq
+        tombstone.segment_seq = entry == NULL                           ? store->head->seq
                                 : (entry->file & CHUNK_INDEX_BULK) != 0 ? entry->extra
                                                                         : entry->file;
         memcpy(payload + i * sizeof tombstone, &tombstone, sizeof tombstone);

@@ -231,8 +231,8 @@ static enum gfs_err load_bulk_table(struct bulk_extent *extent, const struct chu
     size_t len = segment_trailer_size(pin->len, CHUNK_OWNER_LEN_MAX);
     GFS_FREE char *trailer = gfs_alloc_aligned(SEGMENT_PAGE, len);
     struct iovec iov = {.iov_base = trailer, .iov_len = len};
-    enum gfs_err err = read_exact(extent->file->file, &iov, 1,
-                                  pin->offset + segment_align_page(pin->len), flags);
+    enum gfs_err err =
+        read_exact(extent->file->file, &iov, 1, pin->offset + segment_align_page(pin->len), flags);
     struct segment_record record;
     if (err == GFS_OK) {
         err = check_head(trailer, len, SEGMENT_RECORD_BULK, pin, &record);

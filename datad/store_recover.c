@@ -12,8 +12,7 @@
 
 void log_damage_add(struct store *store, uint32_t seq, uint32_t offset)
 {
-    store->damage =
-        gfs_realloc(store->damage, (store->damage_count + 1) * sizeof *store->damage);
+    store->damage = gfs_realloc(store->damage, (store->damage_count + 1) * sizeof *store->damage);
     store->damage[store->damage_count++] = (struct log_damage){.seq = seq, .offset = offset};
     store->stats.damaged_places = store->damage_count;
 }

@@ -16,7 +16,7 @@ struct window {
     struct gfs_file *file;
     size_t file_size; /* bytes of the segment that can hold batches */
     char *bytes;
-    size_t size;      /* of storage */
+    size_t size; /* of storage */
     size_t offset, len;
 };
 
@@ -107,8 +107,8 @@ static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *w
     return GFS_OK;
 }
 
-static enum gfs_err scan_one(struct segment_scan *scan, struct window *window,
-                             batch_visit_fn visit, void *arg)
+static enum gfs_err scan_one(struct segment_scan *scan, struct window *window, batch_visit_fn visit,
+                             void *arg)
 {
     if (scan->offset + SEGMENT_PAGE > window->file_size) {
         return GFS_END;

@@ -290,11 +290,11 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
     (void)pthread_mutex_lock(&store->lock);
     GFS_ASSERT(segment->is_drained);
     GFS_ASSERT(segment->pins == 0);
-    bool is_reused = store->spare_count < STORE_SPARES &&
-                     segment->header.size == store->options.segment_size;
+    bool is_reused =
+        store->spare_count < STORE_SPARES && segment->header.size == store->options.segment_size;
     (void)pthread_mutex_unlock(&store->lock);
-    enum gfs_err err = is_reused ? ops->rename(store->io, path, temporary)
-                                 : ops->remove(store->io, path);
+    enum gfs_err err =
+        is_reused ? ops->rename(store->io, path, temporary) : ops->remove(store->io, path);
     if (err == GFS_OK) {
         err = sync_names(store);
     }

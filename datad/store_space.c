@@ -39,8 +39,7 @@ static uint64_t reserve_locked(const struct store *store)
 bool store_is_low_locked(struct store *store, uint64_t wanted)
 {
     refresh_locked(store);
-    bool is_low = store->is_out_of_spares ||
-                  store->space.free < reserve_locked(store) + wanted;
+    bool is_low = store->is_out_of_spares || store->space.free < reserve_locked(store) + wanted;
     store->stats.is_full = is_low;
     return is_low;
 }

@@ -15,18 +15,20 @@
 #include "libgoodfs/io.h"
 #include "libgoodfs/mem.h"
 
-#define STORE_UNCLAIMED_MAX (8ULL << 30) /* bytes of unfinished large chunks that a crash leaves */
+#define STORE_UNCLAIMED_MAX (8ULL << 30) /* bytes of unfinished large chunks that a crash leaves   \
+                                          */
 
 enum {
     STORE_SEGMENT_SIZE = 64 << 20,
-    STORE_SEGMENT_SIZE_MIN = 64 << 10,   /* for tests */
-    STORE_BATCH_LEN_TARGET = 4 << 20,    /* a batch takes no more groups past this */
-    STORE_BATCH_LEN_MAX = 12 << 20,      /* one group alone: an edit of 4 MiB, a DELETE of 4 MiB */
-    STORE_JOB_LEN_MAX = 1 << 20,         /* copies of one compaction step */
+    STORE_SEGMENT_SIZE_MIN = 64 << 10, /* for tests */
+    STORE_BATCH_LEN_TARGET = 4 << 20,  /* a batch takes no more groups past this */
+    STORE_BATCH_LEN_MAX = 12 << 20,    /* one group alone: an edit of 4 MiB, a DELETE of 4 MiB */
+    STORE_JOB_LEN_MAX = 1 << 20,       /* copies of one compaction step */
     STORE_BULK_BUFFER_SIZE = 512 << 10,
-    STORE_BULK_BUFFERS_MAX = 64,         /* 32 MiB */
-    STORE_BULK_BUFFERS_IDLE = 2,         /* kept when no bulk is open */
-    STORE_BULK_BUFFERS_EACH = 8,         /* of one writer */
+    STORE_BULK_BUFFERS_MAX = 512,   /* 256 MiB, when as many slow writers fill one each */
+    STORE_BULK_BUFFERS_SHARED = 64, /* 32 MiB: over it only a writer's first */
+    STORE_BULK_BUFFERS_IDLE = 2,    /* kept when no bulk is open */
+    STORE_BULK_BUFFERS_EACH = 8,    /* of one writer */
     STORE_BULK_WRITERS_MAX = 4096,
     STORE_SPARES = 2,
     STORE_PATH_MAX = 40,
@@ -45,15 +47,15 @@ struct log_segment {
     struct segment_header header;
     struct gfs_file *file;
     uint32_t seq;
-    uint32_t end;       /* offset behind the last durable batch */
-    uint64_t first_batch; /* sequence number of its first batch */
-    uint64_t live;      /* bytes of live DATA and PLACE records and needed tombstones */
+    uint32_t end;              /* offset behind the last durable batch */
+    uint64_t first_batch;      /* sequence number of its first batch */
+    uint64_t live;             /* bytes of live DATA and PLACE records and needed tombstones */
     uint64_t lsn_min, lsn_max; /* of its EDIT records, 0 = none */
     uint32_t pins;
     bool is_sealed;
-    bool has_stale;     /* holds records whose copy elsewhere is the live one */
-    bool is_drained;    /* everything needed was copied; waits to be recycled */
-    bool is_damaged;    /* kept for repair, never compacted */
+    bool has_stale;  /* holds records whose copy elsewhere is the live one */
+    bool is_drained; /* everything needed was copied; waits to be recycled */
+    bool is_damaged; /* kept for repair, never compacted */
     struct tombstone_target *targets;
     uint32_t target_count, target_size;
 };
@@ -101,7 +103,7 @@ struct log_damage {
 struct compact_job {
     bool is_started; /* in a batch */
     struct log_segment *from;
-    char *bytes;      /* whole records, back to back */
+    char *bytes; /* whole records, back to back */
     size_t len;
     uint32_t *places; /* of each record in `from`, 0 = tombstones */
     size_t count;
@@ -124,16 +126,16 @@ struct store {
     size_t segment_count, segment_size;
     struct log_segment *spares[STORE_SPARES + 1]; /* oldest first */
     size_t spare_count;
-    uint32_t seq_last;             /* highest ever given out */
-    bool is_out_of_spares;         /* preparing one failed for want of space */
-    struct bulk_file *bulk_files;  /* newest first */
+    uint32_t seq_last;            /* highest ever given out */
+    bool is_out_of_spares;        /* preparing one failed for want of space */
+    struct bulk_file *bulk_files; /* newest first */
     uint32_t bulk_number_last;
     struct bulk_extent *extents[STORE_EXTENT_BUCKETS];
     struct punch_item *punches;
-    struct compact_job *job;       /* waits for or is in a batch */
+    struct compact_job *job; /* waits for or is in a batch */
     uint64_t lsn_trimmed;
-    uint64_t lsn_last;             /* of durable EDIT records */
-    uint32_t checkpoint_seq;       /* segments before it are covered by index.ckpt on disk */
+    uint64_t lsn_last;       /* of durable EDIT records */
+    uint32_t checkpoint_seq; /* segments before it are covered by index.ckpt on disk */
     uint64_t bytes_since_checkpoint;
     uint64_t batch_seq_durable;
     struct store_stats stats;
@@ -158,7 +160,7 @@ struct store {
     struct compact_job *batch_job;
     struct gfs_io_op log_op;
     bool is_writing;
-    uint64_t batch_seq;               /* of the next batch */
+    uint64_t batch_seq; /* of the next batch */
 
     /* Large chunks (store_bulk.c). */
     struct store_bulk_pool *bulk_pool;
@@ -169,9 +171,9 @@ struct store {
 
     pthread_t log_thread, background_thread;
     bool has_threads;
-    pthread_cond_t background_cond;  /* with lock: something to do, or stopping */
-    pthread_cond_t job_cond;         /* with lock: the compaction job is done */
-    bool has_background_work;        /* guarded by lock */
+    pthread_cond_t background_cond; /* with lock: something to do, or stopping */
+    pthread_cond_t job_cond;        /* with lock: the compaction job is done */
+    bool has_background_work;       /* guarded by lock */
 };
 
 /* store_segments.c: files of the log. */
@@ -195,10 +197,10 @@ uint32_t bulk_page_count(const struct chunk_entry *entry);
 
 /* store_log.c */
 void store_submit(struct chunk_store *chunks, struct chunk_group *group);
-bool store_log_step(struct store *store);      /* store's thread: one turn; true = did something */
-void store_log_trim(struct store *store);      /* nothing in flight; gives idle memory back */
-void store_log_stop(struct store *store);      /* answers everything waiting GFS_STOPPED */
-void store_fail(struct store *store);          /* the disk is gone for writing */
+bool store_log_step(struct store *store); /* store's thread: one turn; true = did something */
+void store_log_trim(struct store *store); /* nothing in flight; gives idle memory back */
+void store_log_stop(struct store *store); /* answers everything waiting GFS_STOPPED */
+void store_fail(struct store *store);     /* the disk is gone for writing */
 void store_wake_background_locked(struct store *store);
 
 /* store_scan.c: the batches of a segment, as they are on disk. */
@@ -210,11 +212,11 @@ typedef enum gfs_err (*batch_visit_fn)(void *arg, struct log_segment *segment, u
 /* Plain data. */
 struct segment_scan {
     struct log_segment *segment;
-    uint32_t offset;       /* in: where to begin; out: behind the last batch */
-    uint64_t next_seq;     /* in and out: of the next batch */
-    uint64_t durable_seq;  /* batches up to it were durable: a hole below it is damage, not a tear */
-    bool is_sealed;        /* out */
-    bool is_tail_damaged;  /* out: nothing may be appended behind the end */
+    uint32_t offset;      /* in: where to begin; out: behind the last batch */
+    uint64_t next_seq;    /* in and out: of the next batch */
+    uint64_t durable_seq; /* batches up to it were durable: a hole below it is damage, not a tear */
+    bool is_sealed;       /* out */
+    bool is_tail_damaged; /* out: nothing may be appended behind the end */
 };
 enum gfs_err log_segment_scan(struct store *store, struct segment_scan *scan, batch_visit_fn visit,
                               void *arg) GFS_MUST_CHECK;
@@ -251,10 +253,10 @@ bool bulk_punch_step(struct store *store); /* background */
 /* store_bulk.c */
 struct store_bulk_pool *bulk_pool_new(void);
 void bulk_pool_free(struct store_bulk_pool *pool);
-bool bulk_step(struct store *store);             /* store's thread */
+bool bulk_step(struct store *store); /* store's thread */
 bool bulk_is_idle(struct store *store);
 size_t bulk_writer_count(struct store *store);
-void bulk_made_live(struct chunk_bulk *bulk);    /* its PLACE record is durable */
+void bulk_made_live(struct chunk_bulk *bulk); /* its PLACE record is durable */
 /* What the PLACE record of a finished bulk says. */
 void bulk_place(const struct chunk_bulk *bulk, struct chunk_id *ret_id, struct place_entry *ret);
 enum gfs_err store_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
@@ -283,7 +285,8 @@ bool checkpoint_is_due_locked(struct store *store);
 /* store_compact.c */
 bool compact_step(struct store *store); /* background; true = did something */
 bool recycle_step(struct store *store); /* background */
-bool log_tombstone_is_needed_locked(struct store *store, uint32_t seq, const struct log_segment *in);
+bool log_tombstone_is_needed_locked(struct store *store, uint32_t seq,
+                                    const struct log_segment *in);
 
 /* store_background.c */
 bool store_background_step(struct store *store);

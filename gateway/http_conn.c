@@ -131,6 +131,17 @@ void http_conn_notify(void *cls, struct MHD_Connection *mhd, void **context,
     }
 }
 
+/* Ends the query, in the library's buffer, before its first byte: the library would make a list of
+ * its parameters that nobody reads, and with thousands of them run out of the connection's memory
+ * and fall silent until the client is timed out. */
+static void hide_query(const char *uri)
+{
+    char *mark = strchr((char *)(uintptr_t)uri, '?');
+    if (mark != NULL && mark[1] != '\0') {
+        mark[1] = '\0';
+    }
+}
+
 void *http_conn_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     (void)cls;
@@ -143,6 +154,9 @@ void *http_conn_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     /* From here on the library cuts the target at '?' and '&' and unescapes it, all in place. */
     x->target = gfs_arena_copy(&x->arena, gfs_slice_str(uri));
     x->target_at = uri;
+    if (conn->loop->server->is_raw_visible) {
+        hide_query(uri);
+    }
     return x;
 }
 

@@ -13,6 +13,8 @@ struct admin_options {
 };
 
 struct admin;
+/* Listens on the addresses of the options, in a server of its own. IO, INVALID; error says which
+ * address and why. */
 enum gfs_err admin_start(const struct admin_options *options, struct admin **ret,
                          struct gfs_error *error) GFS_MUST_CHECK;
 void admin_stop(struct admin *admin); /* NULL allowed */

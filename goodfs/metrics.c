@@ -24,11 +24,10 @@ static void write_op(void *arg, const struct gateway_op_stats *op)
                        op->requests);
         break;
     case 1:
-        gfs_buf_printf(totals->out,
-                       "%s{op=\"%s\",class=\"4xx\"} %" PRIu64
-                       "\n%s{op=\"%s\",class=\"5xx\"} %" PRIu64 "\n",
-                       totals->name, op->name, op->errors_4xx, totals->name, op->name,
-                       op->errors_5xx);
+        gfs_buf_printf(
+            totals->out,
+            "%s{op=\"%s\",class=\"4xx\"} %" PRIu64 "\n%s{op=\"%s\",class=\"5xx\"} %" PRIu64 "\n",
+            totals->name, op->name, op->errors_4xx, totals->name, op->name, op->errors_5xx);
         break;
     default:
         gfs_buf_printf(totals->out, "%s{op=\"%s\"} %.6f\n", totals->name, op->name,
@@ -96,8 +95,7 @@ static void write_shard(struct gfs_buf *out, struct shard *shard)
     metric(out, "goodfs_meta_committed_lsn", "gauge", "last committed edit", stats.committed_lsn);
     metric(out, "goodfs_meta_applied_lsn", "gauge", "last edit applied to the database",
            stats.applied_lsn);
-    metric(out, "goodfs_meta_overlay_bytes", "gauge", "edits not yet applied",
-           stats.overlay_bytes);
+    metric(out, "goodfs_meta_overlay_bytes", "gauge", "edits not yet applied", stats.overlay_bytes);
     metric(out, "goodfs_meta_cache_bytes", "gauge", "row cache", stats.cache_bytes);
 }
 

@@ -40,7 +40,7 @@ static const struct gfs_setting table[] = {
     {"header-timeout-seconds", GFS_CONFIG_UINT, "20", "a request's headers have come", 1, 86400},
     {"body-rate-min", GFS_CONFIG_UINT, "1024", "bytes a second of a body; 0 = any", 0, 1U << 30},
     {"ingest-memory-max", GFS_CONFIG_BYTES, "256MiB", "small bodies under way", 1 << 20, 0},
-    {"meta-cache-bytes", GFS_CONFIG_BYTES, "32MiB", "row cache", 0, 0},
+    {"meta-cache-bytes", GFS_CONFIG_BYTES, "16MiB", "row cache", 0, 0},
     {"gc-grace-seconds", GFS_CONFIG_UINT, "60", "deleted data stays for reads", 0, 86400 * 30},
     {"log-level", GFS_CONFIG_TEXT, "info", "error, warn, info or debug", 0, 0},
 };
@@ -119,8 +119,8 @@ static enum gfs_err check_metadata(struct server *server, struct gfs_error *erro
 
 static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
 {
-    struct store_options store_options = {
-        .dir = server->dir, .cluster = gfs_config_text(server->config, "cluster")};
+    struct store_options store_options = {.dir = server->dir,
+                                          .cluster = gfs_config_text(server->config, "cluster")};
     enum gfs_err err = store_open(&store_options, &server->store, error);
     if (err != GFS_OK) {
         return err;
@@ -222,8 +222,7 @@ static void announce(struct server *server)
     }
     listen = gfs_config_list(server->config, "admin-listen");
     for (uint32_t i = 0; server->admin != NULL && listen[i] != NULL; i++) {
-        announce_one("admin on", "http", listen[i],
-                     http_server_port(admin_http(server->admin), i));
+        announce_one("admin on", "http", listen[i], http_server_port(admin_http(server->admin), i));
     }
     if (server->credentials.is_generated) {
         printf("goodfs: root keys were made and are in %s/root-credentials\n", server->dir);

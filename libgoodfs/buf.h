@@ -25,7 +25,8 @@ void gfs_buf_add_str(struct gfs_buf *buf, const char *text);
 void gfs_buf_add_char(struct gfs_buf *buf, char byte);
 void gfs_buf_printf(struct gfs_buf *buf, const char *format, ...) GFS_PRINTF(2, 3);
 
-/* Room for len more bytes, to be filled by the caller, who then adds to buf->len; NULL when full. */
+/* Room for len more bytes, to be filled by the caller, who then adds to buf->len; NULL when full.
+ */
 char *gfs_buf_reserve(struct gfs_buf *buf, size_t len);
 
 /* Moves the storage out (to be released with free()), leaving the buffer empty. */

@@ -31,18 +31,18 @@ enum chunk_record_kind {
 
 enum { CHUNK_EDIT_LEN_MAX = 4 * 1024 * 1024, CHUNK_OWNER_LEN_MAX = 1200 };
 
-struct chunk_bulk;  /* a large chunk being written */
+struct chunk_bulk; /* a large chunk being written */
 struct chunk_group;
 
 /* Plain data, owned by the submitter; everything it points to stays valid until done. */
 struct chunk_record {
-    struct chunk_record *next;   /* in its group, NULL = last */
+    struct chunk_record *next; /* in its group, NULL = last */
     enum chunk_record_kind kind;
-    struct chunk_id id;          /* DATA */
-    struct gfs_slice owner;      /* DATA: opaque, kept in the header to rebuild names from disks */
-    struct gfs_slice payload;    /* DATA, DELETE, EDIT */
-    struct chunk_bulk *bulk;     /* PLACE; still owned by the caller, who frees it after done */
-    uint64_t lsn;                /* EDIT: strictly increasing over all submitted EDIT records */
+    struct chunk_id id;       /* DATA */
+    struct gfs_slice owner;   /* DATA: opaque, kept in the header to rebuild names from disks */
+    struct gfs_slice payload; /* DATA, DELETE, EDIT */
+    struct chunk_bulk *bulk;  /* PLACE; still owned by the caller, who frees it after done */
+    uint64_t lsn;             /* EDIT: strictly increasing over all submitted EDIT records */
 };
 
 /* Called once, on the store's thread, in submission order; must not block; may submit more. The
@@ -64,8 +64,8 @@ struct chunk_group {
 /* A live chunk held against deletion. Embedded in its user; the fields are the store's. */
 struct chunk_pin {
     struct chunk_id id;
-    uint64_t offset;      /* of the record in its file */
-    uint32_t len;         /* bytes of payload: the one field for users */
+    uint64_t offset; /* of the record in its file */
+    uint32_t len;    /* bytes of payload: the one field for users */
     uint32_t segment;
     void *state;
     void *place; /* the file it lies in */
@@ -81,8 +81,8 @@ typedef void (*chunk_finished_fn)(void *arg, enum gfs_err err);
 
 struct chunk_bulk_options {
     struct chunk_id id;
-    struct gfs_slice owner;     /* copied */
-    uint32_t len_max;           /* bytes that will be appended at the most; space is allocated now */
+    struct gfs_slice owner; /* copied */
+    uint32_t len_max;       /* bytes that will be appended at the most; space is allocated now */
     chunk_writable_fn writable; /* may be NULL when the user only uses blocking appends */
     void *arg;                  /* of writable and of finished */
 };

@@ -385,8 +385,9 @@ static enum gfs_err load(struct gfs_config *config, int arg_count, char *const *
     return err;
 }
 
-enum gfs_err gfs_config_load(const struct gfs_setting *settings, size_t setting_count, int arg_count,
-                             char *const *args, struct gfs_config **ret, struct gfs_error *error)
+enum gfs_err gfs_config_load(const struct gfs_setting *settings, size_t setting_count,
+                             int arg_count, char *const *args, struct gfs_config **ret,
+                             struct gfs_error *error)
 {
     struct gfs_config *config = gfs_alloc(sizeof *config);
     config->values = gfs_alloc_array(setting_count + 1, sizeof config->values[0]);
@@ -426,8 +427,7 @@ const char *gfs_config_text(const struct gfs_config *config, const char *name)
 uint64_t gfs_config_u64(const struct gfs_config *config, const char *name)
 {
     const struct value *value = get(config, name);
-    GFS_ASSERT(value->setting->kind == GFS_CONFIG_UINT ||
-               value->setting->kind == GFS_CONFIG_BYTES);
+    GFS_ASSERT(value->setting->kind == GFS_CONFIG_UINT || value->setting->kind == GFS_CONFIG_BYTES);
     return value->number;
 }
 

@@ -15,7 +15,8 @@
 
 enum gfs_config_kind {
     GFS_CONFIG_TEXT,
-    GFS_CONFIG_LIST,  /* flag repeated; elsewhere separated by commas, and lines of the file add up */
+    GFS_CONFIG_LIST,  /* flag repeated; elsewhere separated by commas, and lines of the file add up
+                       */
     GFS_CONFIG_UINT,  /* decimal */
     GFS_CONFIG_BYTES, /* decimal with an optional KiB, MiB, GiB, TiB (or K, M, G, T: the same) */
     GFS_CONFIG_BOOL,  /* true/false, 1/0, yes/no, on/off; the bare flag means true */
@@ -33,12 +34,12 @@ struct gfs_setting {
 struct gfs_config;
 
 /* args: what follows the command's name. `config` and `help` need not be in the table.
- * Answers with the exact flag, variable or file line in the error: GFS_INVALID for unknown flags and
- * keys, missing values, repeated single values and wrong values; GFS_NOT_FOUND or GFS_IO when the
- * file cannot be read; GFS_TOO_BIG over 1 MiB. An unknown GOODFS_ variable only warns: the
+ * Answers with the exact flag, variable or file line in the error: GFS_INVALID for unknown flags
+ * and keys, missing values, repeated single values and wrong values; GFS_NOT_FOUND or GFS_IO when
+ * the file cannot be read; GFS_TOO_BIG over 1 MiB. An unknown GOODFS_ variable only warns: the
  * environment is shared with other programs. With --help or -h nothing is checked. */
-enum gfs_err gfs_config_load(const struct gfs_setting *settings, size_t setting_count, int arg_count,
-                             char *const *args, struct gfs_config **ret,
+enum gfs_err gfs_config_load(const struct gfs_setting *settings, size_t setting_count,
+                             int arg_count, char *const *args, struct gfs_config **ret,
                              struct gfs_error *error) GFS_MUST_CHECK;
 void gfs_config_free(struct gfs_config *config); /* NULL allowed */
 

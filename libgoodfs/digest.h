@@ -23,8 +23,8 @@ void gfs_digest_fini(struct gfs_digest *digest, uint8_t *ret);
 size_t gfs_digest_len(enum gfs_digest_algo algo);
 
 void gfs_md5(struct gfs_slice bytes, uint8_t ret[GFS_MD5_LEN]);
-/* MD5 by hand, for md5_lanes: blocks of 64 bytes into a bare state; and the end of a stream of which
- * `len` bytes (a multiple of 64) are in the state. */
+/* MD5 by hand, for md5_lanes: blocks of 64 bytes into a bare state; and the end of a stream of
+ * which `len` bytes (a multiple of 64) are in the state. */
 void gfs_md5_blocks(uint32_t state[4], const void *ptr, size_t block_count);
 void gfs_md5_finish(const uint32_t state[4], uint64_t len, const void *tail, size_t tail_len,
                     uint8_t ret[GFS_MD5_LEN]);

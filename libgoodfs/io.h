@@ -69,6 +69,7 @@ struct gfs_file {
 struct gfs_io_ops {
     void (*close)(struct gfs_io *io); /* every file closed, nothing in flight */
 
+    /* GFS_NOT_FOUND, GFS_NO_SPACE, GFS_IO. The caller closes *ret. */
     enum gfs_err (*file_open)(struct gfs_io *io, const char *path, unsigned flags,
                               struct gfs_file **ret);
     void (*file_close)(struct gfs_file *file); /* NULL allowed */
@@ -84,7 +85,9 @@ struct gfs_io_ops {
     /* Gives whole pages inside back; they read as zeros; the size stays. */
     enum gfs_err (*punch)(struct gfs_file *file, uint64_t offset, uint64_t len);
 
+    /* GFS_NOT_FOUND, GFS_IO. Durable after sync_dir, as all changes of names. */
     enum gfs_err (*remove)(struct gfs_io *io, const char *path);
+    /* In place of what is called `to`, at once. GFS_NOT_FOUND, GFS_NO_SPACE, GFS_IO. */
     enum gfs_err (*rename)(struct gfs_io *io, const char *from, const char *to);
     enum gfs_err (*make_dir)(struct gfs_io *io, const char *path); /* GFS_EXISTS */
     enum gfs_err (*sync_dir)(struct gfs_io *io, const char *path); /* "." = the root */

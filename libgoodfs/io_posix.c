@@ -21,7 +21,7 @@
 #include "libgoodfs/ring.h"
 
 enum {
-    RING_DEPTH = 256,  /* bulk buffers in flight, flushes and the log's write together stay below */
+    RING_DEPTH = 256, /* bulk buffers in flight, flushes and the log's write together stay below */
     DIRECT_ALIGN = 4096,
     WRITE_LEN_MAX = 1 << 30, /* Linux moves at most 2 GiB - 4 KiB a call */
 };
@@ -30,7 +30,7 @@ struct posix_io {
     struct gfs_io base;
     int root_fd;
     int lock_fd;
-    struct gfs_ring *ring; /* NULL: operations run in wait */
+    struct gfs_ring *ring;          /* NULL: operations run in wait */
     struct gfs_io_op *first, *last; /* not on the ring yet */
     int wake_fd;                    /* without a ring */
     atomic_bool is_woken;

@@ -43,8 +43,8 @@ static inline __attribute__((always_inline)) void transpose(const uint8_t *const
     memcpy(words, plain, 16 * sizeof words[0]);
 }
 
-static inline __attribute__((always_inline)) void
-rounds(vector words[16], vector *pa, vector *pb, vector *pc, vector *pd)
+static inline __attribute__((always_inline)) void rounds(vector words[16], vector *pa, vector *pb,
+                                                         vector *pc, vector *pd)
 {
     vector a = *pa;
     vector b = *pb;
@@ -72,9 +72,9 @@ rounds(vector words[16], vector *pa, vector *pb, vector *pc, vector *pd)
     *pd += d;
 }
 
-static inline __attribute__((always_inline)) void
-blocks(uint32_t (*const *states)[4], const uint8_t *const *ptrs, uint32_t stream_count,
-       size_t block_count)
+static inline __attribute__((always_inline)) void blocks(uint32_t (*const *states)[4],
+                                                         const uint8_t *const *ptrs,
+                                                         uint32_t stream_count, size_t block_count)
 {
     vector sum[4];
     uint32_t plain[4][GFS_MD5_LANES];
@@ -112,16 +112,17 @@ __attribute__((target("avx2"))) static void blocks_avx2(uint32_t (*const *states
     blocks(states, ptrs, stream_count, block_count);
 }
 
-__attribute__((target("avx512f,avx512vl"))) static void
-blocks_avx512(uint32_t (*const *states)[4], const uint8_t *const *ptrs, uint32_t stream_count,
-              size_t block_count)
+__attribute__((target("avx512f,avx512vl"))) static void blocks_avx512(uint32_t (*const *states)[4],
+                                                                      const uint8_t *const *ptrs,
+                                                                      uint32_t stream_count,
+                                                                      size_t block_count)
 {
     blocks(states, ptrs, stream_count, block_count);
 }
 #endif
 
 bool gfs_md5_lanes_blocks(int kind, uint32_t (*const *states)[4], const uint8_t *const *ptrs,
-                           uint32_t stream_count, size_t block_count)
+                          uint32_t stream_count, size_t block_count)
 {
     GFS_ASSERT(stream_count >= 1 && stream_count <= GFS_MD5_LANES);
 #if defined(__x86_64__)
@@ -148,8 +149,8 @@ bool gfs_md5_lanes_blocks(int kind, uint32_t (*const *states)[4], const uint8_t 
 struct gfs_md5_lane {
     struct gfs_md5_pool *pool;
     uint32_t state[4];
-    uint64_t len;   /* bytes in state */
-    uint8_t *fill;  /* being filled */
+    uint64_t len;  /* bytes in state */
+    uint8_t *fill; /* being filled */
     size_t fill_len;
     uint8_t *other; /* spare, or queued when is_queued */
     bool is_queued;
@@ -166,7 +167,9 @@ struct gfs_md5_pool *gfs_md5_pool_new(void)
     struct gfs_md5_pool *pool = gfs_alloc(sizeof *pool);
     pool->simd_min = 6;
 #if defined(__x86_64__)
-    pool->simd_min = __builtin_cpu_supports("avx512vl") ? 2 : __builtin_cpu_supports("avx2") ? 3 : 6;
+    pool->simd_min = __builtin_cpu_supports("avx512vl") ? 2
+                     : __builtin_cpu_supports("avx2")   ? 3
+                                                        : 6;
 #endif
     return pool;
 }

@@ -1,9 +1,10 @@
 /* MD5 of several streams at once, a SIMD lane each.
  *
  * MD5 cannot be made faster within one stream (each step waits for the one before), but 16 streams
- * cost one core little more than one does. A pool belongs to one thread; each stream keeps up to two
- * blocks of GFS_MD5_LANE_SIZE bytes. A full block is queued; when a stream needs its other block,
- * or ends, everything queued in the pool is hashed together. A lone stream goes at scalar speed. */
+ * cost one core little more than one does. A pool belongs to one thread; each stream keeps up to
+ * two blocks of GFS_MD5_LANE_SIZE bytes. A full block is queued; when a stream needs its other
+ * block, or ends, everything queued in the pool is hashed together. A lone stream goes at scalar
+ * speed. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,4 +29,4 @@ void gfs_md5_lane_fini(struct gfs_md5_lane *lane, uint8_t ret[16]);
  * GFS_MD5_LANES). kind: 0 portable, 1 AVX2, 2 AVX-512; -1 = the best of this processor. Answers
  * whether the kind exists here. */
 bool gfs_md5_lanes_blocks(int kind, uint32_t (*const *states)[4], const uint8_t *const *ptrs,
-                           uint32_t stream_count, size_t block_count);
+                          uint32_t stream_count, size_t block_count);

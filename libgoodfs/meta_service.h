@@ -53,12 +53,12 @@ struct meta_header {
 
 /* Plain data. One part of a completed multipart object, or one uploaded part. */
 struct meta_part {
-    uint32_t number; /* 1..10,000 */
-    uint64_t size;   /* bytes */
+    uint32_t number;  /* 1..10,000 */
+    uint64_t size;    /* bytes */
     uint64_t mod_lsn; /* uploaded parts: LSN that wrote it; 0 in completed objects */
     int64_t mtime_ms; /* Unix time */
     uint8_t etag[META_ETAG_LEN];
-    uint64_t crc64;   /* CRC64NVME of the part, always known */
+    uint64_t crc64;                /* CRC64NVME of the part, always known */
     struct meta_checksum checksum; /* what the client asked for; FULL_OBJECT type, of this part */
     uint32_t chunk_count;
     struct meta_chunk_ref *chunks; /* uploaded parts only; NULL in a completed object's parts */
@@ -67,16 +67,16 @@ struct meta_part {
 /* Plain data. An object, or an upload in progress (size, etag, parts and chunks unused). Slices and
  * arrays are borrowed. */
 struct meta_object {
-    uint64_t mod_lsn;  /* LSN of the operation that wrote it; filled by metad */
-    int64_t mtime_ms;  /* Unix time; filled by metad when the operation is proposed */
-    uint64_t size;     /* bytes */
+    uint64_t mod_lsn; /* LSN of the operation that wrote it; filled by metad */
+    int64_t mtime_ms; /* Unix time; filled by metad when the operation is proposed */
+    uint64_t size;    /* bytes */
     uint8_t etag[META_ETAG_LEN];
-    uint32_t etag_parts; /* 0: plain MD5, else the N of "md5-N" */
-    uint64_t crc64;      /* CRC64NVME of the whole object */
-    struct meta_checksum checksum; /* what is shown to clients; NONE never for new objects */
+    uint32_t etag_parts;            /* 0: plain MD5, else the N of "md5-N" */
+    uint64_t crc64;                 /* CRC64NVME of the whole object */
+    struct meta_checksum checksum;  /* what is shown to clients; NONE never for new objects */
     struct gfs_slice storage_class; /* empty = STANDARD */
-    uint32_t header_count;          /* stored system headers (content-type, cache-control, ...) and */
-    struct meta_header *headers;    /* x-amz-meta-*, in the order given */
+    uint32_t header_count;       /* stored system headers (content-type, cache-control, ...) and */
+    struct meta_header *headers; /* x-amz-meta-*, in the order given */
     uint32_t part_count;
     struct meta_part *parts; /* completed multipart: in order, without chunks */
     uint32_t chunk_count;
@@ -130,7 +130,7 @@ struct meta_condition {
     struct meta_etag {
         uint8_t md5[META_ETAG_LEN];
         uint32_t parts;
-    } *etags;
+    } * etags;
     bool has_if_match_mtime; /* x-amz-if-match-last-modified-time, whole seconds */
     int64_t if_match_mtime_s;
     bool has_if_match_size;
@@ -215,23 +215,23 @@ enum meta_flags {
 
 /* Plain data. One row of a listing; slices are valid during the callback. */
 struct meta_list_item {
-    bool is_prefix;       /* a common prefix: only key is set */
-    struct gfs_slice key; /* object key, common prefix, or upload key */
-    struct gfs_slice row; /* encoded object, upload or part */
+    bool is_prefix;                        /* a common prefix: only key is set */
+    struct gfs_slice key;                  /* object key, common prefix, or upload key */
+    struct gfs_slice row;                  /* encoded object, upload or part */
     uint8_t upload_id[META_UPLOAD_ID_LEN]; /* uploads */
 };
 
 struct meta_list_query {
     uint64_t bucket_id;
     struct gfs_slice prefix, delimiter;
-    struct gfs_slice after;      /* exclusive start: a key or a common prefix; empty = beginning */
-    bool after_is_prefix;        /* everything that starts with `after` is behind us: set it when the
-                                    last thing shown was the common prefix `after`. Without it a
-                                    listing after "a/b" by "/" shows the prefix "a/" (again) when
-                                    there are keys > "a/b" under it, as S3's start-after does */
-    bool has_after_upload;       /* uploads: exclusive start (after, after_upload); without it all */
+    struct gfs_slice after; /* exclusive start: a key or a common prefix; empty = beginning */
+    bool after_is_prefix;   /* everything that starts with `after` is behind us: set it when the
+                               last thing shown was the common prefix `after`. Without it a
+                               listing after "a/b" by "/" shows the prefix "a/" (again) when
+                               there are keys > "a/b" under it, as S3's start-after does */
+    bool has_after_upload;  /* uploads: exclusive start (after, after_upload); without it all */
     uint8_t after_upload[META_UPLOAD_ID_LEN]; /* uploads of key `after` are skipped */
-    uint32_t max;                /* items and prefixes together; 0 = none */
+    uint32_t max;                             /* items and prefixes together; 0 = none */
 };
 
 /* A visit that answers anything but GFS_OK stops the listing, which answers the same. */

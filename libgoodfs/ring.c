@@ -11,17 +11,19 @@
 
 struct gfs_ring {
     struct io_uring uring;
-    bool is_ready;        /* set up on the owner's thread: SINGLE_ISSUER binds the ring to it */
+    bool is_ready; /* set up on the owner's thread: SINGLE_ISSUER binds the ring to it */
     unsigned depth;
-    unsigned in_flight;   /* without the wake-up read */
-    int wake_fd;          /* eventfd; a read of it is always in flight */
+    unsigned in_flight; /* without the wake-up read */
+    int wake_fd;        /* eventfd; a read of it is always in flight */
     uint64_t wake_value;
     bool is_wake_armed;
     atomic_bool is_woken; /* one write to wake_fd at a time */
 };
 
-enum { RING_FLAGS = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL };
+enum {
+    RING_FLAGS = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL
+};
 
 static int init_uring(struct io_uring *uring, unsigned depth)
 {

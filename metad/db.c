@@ -8,7 +8,13 @@
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 
-enum { PAGE_SIZE = 8192, CRC_LEN = 4, BUSY_TIMEOUT_MS = 2000, WAL_SIZE_LIMIT = 16 << 20, SQL_SIZE_MAX = 160 };
+enum {
+    PAGE_SIZE = 8192,
+    CRC_LEN = 4,
+    BUSY_TIMEOUT_MS = 2000,
+    WAL_SIZE_LIMIT = 16 << 20,
+    SQL_SIZE_MAX = 160,
+};
 
 enum statement {
     STATEMENT_GET,

@@ -1,7 +1,7 @@
 /* Edit records: one operation, as the edit log keeps it. Format: schema/metadata-records.md.
  *
  * An edit is a list of changes. Its proposer fixes the LSN, the time and every outcome; applying is
- * a pure function of the state and the edit. edit_seal stamps every row with the LSN and the time. */
+ * a pure function of the state and the edit. edit_seal stamps every row with LSN and time. */
 #pragma once
 
 #include "libgoodfs/buf.h"

@@ -11,7 +11,7 @@ enum { USAGE_VERSION = 1, USAGE_LEN = 33, REF_LEN = 4, GARBAGE_ROW_LEN_MAX = 409
 struct freed {
     uint64_t lsn;
     uint32_t seq;   /* the change within its edit */
-    uint32_t index; /* the reference within its row */
+    uint32_t index; /* in order of arrival */
     int64_t time_ms;
     struct chunk_id id;
 };
@@ -120,12 +120,13 @@ enum gfs_err ledger_free_row(struct ledger *ledger, uint64_t lsn, int64_t time_m
     struct record_chunks chunks;
     enum gfs_err err = record_chunks_begin(row, &chunks);
     size_t count = ledger->freed_count;
-    for (uint32_t index = 0; err == GFS_OK; index++) {
+    while (err == GFS_OK) {
         struct meta_chunk_ref ref;
         err = record_chunks_next(&chunks, &ref);
         if (err == GFS_OK) {
             ledger->freed = grow(ledger->freed, count, &ledger->freed_size, sizeof *ledger->freed);
-            ledger->freed[count++] = (struct freed){lsn, seq, index, time_ms, ref.id};
+            ledger->freed[count] = (struct freed){lsn, seq, (uint32_t)count, time_ms, ref.id};
+            count++;
         }
     }
     if (err != GFS_END) {

@@ -27,4 +27,5 @@ void ledger_garbage_done(struct ledger *ledger, uint64_t lsn, uint32_t n);
 enum gfs_err ledger_flush(struct ledger *ledger, uint64_t *freed_count) GFS_MUST_CHECK;
 
 void ledger_encode_usage(struct gfs_buf *out, const struct meta_usage *usage);
+/* CORRUPT. */
 enum gfs_err ledger_decode_usage(struct gfs_slice value, struct meta_usage *ret) GFS_MUST_CHECK;

@@ -9,7 +9,7 @@ enum { HEIGHT_MAX = 20, SLOT_COUNT_MIN = 256, MALLOC_OVERHEAD = 16 };
 struct overlay_entry {
     struct overlay_entry *hash_next;
     uint64_t hash;
-    struct overlay_version *newest;
+    struct overlay_version *newest, *oldest;
     uint32_t key_len;
     uint32_t height;
     struct overlay_entry *next[]; /* height links, then the key */
@@ -177,6 +177,7 @@ struct overlay_entry *overlay_insert(struct overlay *overlay, struct gfs_slice f
     }
     struct overlay_version *version = gfs_alloc(sizeof *version);
     *version = (struct overlay_version){.older = newest, .lsn = lsn, .row = row};
+    *(newest != NULL ? &newest->newer : &entry->oldest) = version;
     entry->newest = version;
     overlay->version_count++;
     overlay->size += sizeof *version + MALLOC_OVERHEAD;
@@ -209,13 +210,13 @@ static void entry_free(struct overlay *overlay, struct overlay_entry *entry)
 void overlay_remove(struct overlay *overlay, struct overlay_entry *entry, uint64_t lsn,
                     struct meta_row **ret_row)
 {
-    struct overlay_version **link = &entry->newest;
-    while (*link != NULL && (*link)->lsn != lsn) {
-        link = &(*link)->older;
+    struct overlay_version *version = entry->oldest->lsn == lsn ? entry->oldest : entry->newest;
+    while (version != NULL && version->lsn != lsn) {
+        version = version->older;
     }
-    struct overlay_version *version = *link;
     GFS_ASSERT(version != NULL);
-    *link = version->older;
+    *(version->newer != NULL ? &version->newer->older : &entry->newest) = version->older;
+    *(version->older != NULL ? &version->older->newer : &entry->oldest) = version->newer;
     overlay->version_count--;
     overlay->size -= sizeof *version + MALLOC_OVERHEAD + row_size(version->row);
     *ret_row = version->row;
@@ -243,6 +244,11 @@ uint64_t overlay_hash(const struct overlay_entry *entry)
 const struct overlay_version *overlay_newest(const struct overlay_entry *entry)
 {
     return entry->newest;
+}
+
+const struct overlay_version *overlay_oldest(const struct overlay_entry *entry)
+{
+    return entry->oldest;
 }
 
 const struct overlay_version *overlay_at(const struct overlay_entry *entry, uint64_t limit)

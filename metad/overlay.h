@@ -14,7 +14,7 @@ struct overlay;
 
 /* Plain data, read-only outside. */
 struct overlay_version {
-    struct overlay_version *older;
+    struct overlay_version *older, *newer;
     uint64_t lsn;
     struct meta_row *row; /* NULL = deleted */
 };
@@ -39,11 +39,13 @@ struct overlay_entry *overlay_next(const struct overlay_entry *entry);
 struct gfs_slice overlay_key(const struct overlay_entry *entry);
 uint64_t overlay_hash(const struct overlay_entry *entry);
 const struct overlay_version *overlay_newest(const struct overlay_entry *entry);
+const struct overlay_version *overlay_oldest(const struct overlay_entry *entry);
 /* The newest with lsn <= limit, or NULL. */
 const struct overlay_version *overlay_at(const struct overlay_entry *entry, uint64_t limit);
 
 /* Takes the version of that LSN out, and the entry with its last version. The caller owns *ret_row
- * (NULL = deletion). */
+ * (NULL = deletion). The oldest and the newest are found at once: they are what is applied and what
+ * is refused. */
 void overlay_remove(struct overlay *overlay, struct overlay_entry *entry, uint64_t lsn,
                     struct meta_row **ret_row);
 

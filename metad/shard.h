@@ -12,13 +12,15 @@
  *     this order of precedence.
  *  2. SQLite holds a prefix of the committed edits, and applied_lsn in the same transaction.
  *  3. Edits are trimmed from the log only when a complete checkpoint put them into the database
- *     file; opening applies those behind applied_lsn again.
+ *     file, and never the newest applied one; opening applies those behind applied_lsn again, and
+ *     refuses a log that does not hold applied_lsn itself.
  *  4. A refused edit (no space) leaves nothing: its rows go from the overlay before its LSN counts
- *     as decided. Refusals that rest on an undecided edit are answered when that one is decided.
+ *     as decided. Refusals that rest on an undecided edit are answered when that one is decided,
+ *     and an operation whose acceptance would rest on one is judged again after its decision.
  *  5. Chunks are deleted only by an edit of the sweep, at least gc_grace_ms after the row that held
  *     their last reference went.
- * Locks: `lock` guards overlay, buckets and lists; inside it only the locks of the cache's parts are
- * taken, and the log's submit is called (which never blocks and never calls back). */
+ * Locks: `lock` guards overlay, buckets and lists; inside it only the locks of the cache's parts
+ * are taken, and the log's submit is called (which never blocks and never calls back). */
 #pragma once
 
 #include "libgoodfs/meta_service.h"
@@ -46,8 +48,8 @@ struct shard_stats {
 };
 
 /* Opens or creates, and applies what the log holds behind the database. CORRUPT: the log or the
- * database is damaged, or the database is gone while the log goes on; UNSUPPORTED: a newer format;
- * IO, NO_SPACE. error says what and where. */
+ * database is damaged, or they do not belong together (one is lost, or an old copy);
+ * UNSUPPORTED: a newer format; IO, NO_SPACE. error says what and where. */
 enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
                         struct gfs_error *error) GFS_MUST_CHECK;
 

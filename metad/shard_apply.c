@@ -1,5 +1,6 @@
 /* The apply thread: committed edits into SQLite, checkpoints, and what waits for them. It lets
  * edits wait for company, since a batch sorted by key costs a page a few rows, not a page a row. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -95,7 +96,8 @@ static void drop_locked(struct shard *shard, struct proposal *proposal)
     for (uint32_t i = 0; i < proposal->entry_count; i++) {
         struct overlay_entry *entry = proposal->entries[i];
         struct gfs_slice full = overlay_key(entry);
-        struct meta_row *row = overlay_at(entry, proposal->lsn)->row;
+        GFS_ASSERT(overlay_oldest(entry)->lsn == proposal->lsn); /* dropped in order */
+        struct meta_row *row = overlay_oldest(entry)->row;
         if (row == NULL) {
             cache_remove(shard->cache, full, overlay_hash(entry));
         } else if (key_table(full) != TABLE_COMPLETED) { /* written once, hardly ever read */
@@ -152,18 +154,6 @@ static void note_applied_locked(struct shard *shard, const struct apply_result *
     }
 }
 
-static struct waiting_answer *take_held_locked(struct shard *shard)
-{
-    bool is_over = overlay_size(shard->overlay) > shard->options.overlay_bytes_max;
-    if (is_over && shard->apply_fault == GFS_OK) {
-        return NULL;
-    }
-    struct waiting_answer *held = shard->held;
-    shard->held = NULL;
-    shard->held_tail = &shard->held;
-    return held;
-}
-
 /* Called and returns with the lock. */
 static enum gfs_err apply_turn_locked(struct shard *shard)
 {
@@ -180,7 +170,7 @@ static enum gfs_err apply_turn_locked(struct shard *shard)
         shard->apply_fault = err;
         put_batch_back_locked(shard, &batch);
     }
-    struct waiting_answer *answers = take_held_locked(shard);
+    struct waiting_answer *answers = shard_take_held_locked(shard);
     (void)pthread_mutex_unlock(&shard->lock);
     shard_give_answers(answers);
     (void)pthread_mutex_lock(&shard->lock);
@@ -198,8 +188,9 @@ static bool checkpoint(struct shard *shard, bool is_truncate)
                 gfs_err_name(err));
         return false;
     }
-    if (is_complete) {
-        shard->log->ops->trim_edits(shard->log, lsn);
+    if (is_complete && lsn != 0) {
+        /* The last one stays: opening finds it again and so knows that log and database fit. */
+        shard->log->ops->trim_edits(shard->log, lsn - 1);
     }
     return is_complete;
 }
@@ -218,24 +209,25 @@ static void idle_checkpoint(struct shard *shard)
 {
     if (checkpoint(shard, true)) {
         db_shrink(shard->db);
+        (void)malloc_trim(0); /* nothing is written: what the last load needed goes back */
         (void)pthread_mutex_lock(&shard->lock);
         shard->counters.checkpoints++;
         (void)pthread_mutex_unlock(&shard->lock);
     }
 }
 
-/* SQLite cannot go on. Without space it is tried again; everything else is left as it is: the log
- * has all edits, and a restart applies them. */
+/* SQLite cannot go on. What may pass is tried again; everything else is left as it is: the log has
+ * all edits, and a restart applies them. */
 static bool wait_after_fault_locked(struct shard *shard, enum gfs_err err)
 {
-    if (err == GFS_NO_SPACE && !shard->is_apply_stopping) {
-        wait_locked(shard, RETRY_NS);
-        return true;
+    bool is_stopping = shard->is_apply_stopping;
+    int64_t until = gfs_monotonic_ns() + RETRY_NS;
+    int64_t left = RETRY_NS;
+    while (!shard->is_apply_stopping && left > 0) { /* new edits wake as well */
+        wait_locked(shard, left);
+        left = shard_is_passing(err) ? until - gfs_monotonic_ns() : RETRY_NS;
     }
-    while (!shard->is_apply_stopping) {
-        (void)pthread_cond_wait(&shard->apply_wake, &shard->lock);
-    }
-    return false;
+    return shard_is_passing(err) && !is_stopping;
 }
 
 void *shard_apply_main(void *arg)

@@ -23,6 +23,15 @@ enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
     return is_there ? GFS_OK : GFS_NOT_FOUND;
 }
 
+bool shard_has_bucket(struct shard *shard, uint64_t bucket_id)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct bucket *bucket = bucket_map_by_id(shard->buckets, bucket_id);
+    bool is_there = bucket != NULL && bucket_is_visible(bucket);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return is_there;
+}
+
 enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
                            struct gfs_slice after, uint32_t max, struct meta_bucket *ret,
                            uint32_t *ret_count, bool *ret_is_truncated)
@@ -108,12 +117,7 @@ static enum gfs_err seal(struct shard *shard, struct meta_op *op)
     }
     if (err == GFS_OK) {
         bucket_set_state(bucket, BUCKET_SEALED);
-        uint64_t proposed_lsn = shard->next_lsn - 1;
-        shard->decided_waiters++;
-        while (shard->committed_lsn < proposed_lsn && shard->under_way != 0) {
-            (void)pthread_cond_wait(&shard->decided, &shard->lock);
-        }
-        shard->decided_waiters--;
+        shard_await_decision_locked(shard, shard->next_lsn - 1);
     }
     (void)pthread_mutex_unlock(&shard->lock);
     return err;
@@ -150,7 +154,10 @@ enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsign
     edit_bucket_drop(&proposal->edit, op->bucket_id);
     enum gfs_err err = edit_finish(&proposal->edit);
     GFS_ASSERT(err == GFS_OK);
-    err = seal(shard, op);
+    err = check_empty(shard, op->bucket_id); /* usually the answer, and no writer is disturbed */
+    if (err == GFS_OK) {
+        err = seal(shard, op);
+    }
     if (err != GFS_OK) {
         return answer(op, proposal, err);
     }

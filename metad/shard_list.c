@@ -138,8 +138,8 @@ enum gfs_err shard_list_uploads(struct meta_service *meta, const struct meta_lis
     if (!is_valid(query)) {
         return GFS_INVALID;
     }
-    if (query->max == 0) {
-        return GFS_OK;
+    if (query->max == 0 || !shard_has_bucket(shard_of(meta), query->bucket_id)) {
+        return GFS_OK; /* of a dropped bucket, uploads may still be in the database */
     }
     struct key from;
     struct key to;

@@ -161,12 +161,35 @@ static void answer_locked(struct shard *shard, struct proposal *proposal, enum g
     }
 }
 
-/* The log's answer, in LSN order, on the log's thread. */
+struct waiting_answer *shard_take_held_locked(struct shard *shard)
+{
+    bool is_over = overlay_size(shard->overlay) > shard->options.overlay_bytes_max;
+    if (is_over && shard->apply_fault == GFS_OK) {
+        return NULL;
+    }
+    struct waiting_answer *held = shard->held;
+    shard->held = NULL;
+    shard->held_tail = &shard->held;
+    return held;
+}
+
+void shard_await_decision_locked(struct shard *shard, uint64_t lsn)
+{
+    shard->decided_waiters++;
+    while (shard->committed_lsn < lsn) {
+        (void)pthread_cond_wait(&shard->decided, &shard->lock);
+    }
+    shard->decided_waiters--;
+}
+
+/* The log's answer, in LSN order, on the log's thread. The proposal counts as under way until its
+ * answers are given, so that nobody is called after the shard was closed. */
 static void decided(struct chunk_group *group, enum gfs_err err)
 {
     struct proposal *proposal = GFS_CONTAINER_OF(group, struct proposal, group);
     struct shard *shard = proposal->shard;
     struct waiting_answer *answers = NULL;
+    struct waiting_answer *held = NULL;
     bool is_committed = err == GFS_OK;
     (void)pthread_mutex_lock(&shard->lock);
     if (err == GFS_IO) {
@@ -182,19 +205,24 @@ static void decided(struct chunk_group *group, enum gfs_err err)
         shard->is_sweep_refused = true;
     }
     shard->committed_lsn = proposal->lsn;
-    shard->under_way--;
     take_parked_locked(shard, proposal->lsn, !is_committed, &answers);
     answer_locked(shard, proposal, err, &answers);
     if (is_committed) {
         commit_locked(shard, proposal);
         proposal = NULL;
+    } else {
+        held = shard_take_held_locked(shard); /* the overlay may be small enough now */
     }
+    (void)pthread_mutex_unlock(&shard->lock);
+    proposal_free(proposal);
+    shard_give_answers(held);
+    shard_give_answers(answers);
+    (void)pthread_mutex_lock(&shard->lock);
+    shard->under_way--;
     if (shard->decided_waiters != 0) {
         (void)pthread_cond_broadcast(&shard->decided);
     }
     (void)pthread_mutex_unlock(&shard->lock);
-    proposal_free(proposal);
-    shard_give_answers(answers);
 }
 
 enum gfs_err proposal_adopt(struct proposal *proposal)
@@ -257,13 +285,11 @@ enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserv
     if (shard->is_stopping) {
         return GFS_STOPPED;
     }
-    if (shard->has_failed || (shard->apply_fault != GFS_OK && shard->apply_fault != GFS_NO_SPACE)) {
+    bool is_stuck = shard->apply_fault != GFS_OK && !shard_is_passing(shard->apply_fault);
+    if (shard->has_failed || is_stuck) {
         return GFS_IO;
     }
     size_t factor = may_use_reserve ? 2 : 1;
-    if (shard->apply_fault == GFS_NO_SPACE &&
-        overlay_size(shard->overlay) > factor * shard->options.overlay_bytes_max) {
-        return GFS_NO_SPACE;
-    }
-    return GFS_OK;
+    bool is_full = overlay_size(shard->overlay) > factor * shard->options.overlay_bytes_max;
+    return is_full ? shard->apply_fault : GFS_OK;
 }

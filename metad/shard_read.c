@@ -74,14 +74,16 @@ enum gfs_err shard_upload(struct meta_service *meta, uint64_t bucket_id, struct 
     if (key.len > GFS_KEY_LEN_MAX) {
         return GFS_NOT_FOUND;
     }
+    if (!shard_has_bucket(shard_of(meta), bucket_id)) {
+        return GFS_NOT_FOUND; /* dropped: its uploads may still be in the database */
+    }
     struct key row_key;
     key_upload(&row_key, bucket_id, key, upload_id);
     return shard_read_row(shard_of(meta), &row_key, flags, ret);
 }
 
-enum gfs_err shard_completed(struct meta_service *meta,
-                             const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
-                             struct meta_row **ret)
+enum gfs_err shard_completed(struct meta_service *meta, const uint8_t upload_id[META_UPLOAD_ID_LEN],
+                             unsigned flags, struct meta_row **ret)
 {
     struct key row_key;
     key_completed(&row_key, upload_id);
@@ -106,5 +108,10 @@ enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct m
         err = apply_decode_usage(gfs_buf_slice(&value), ret);
     }
     gfs_buf_fini(&value);
+    if (err == GFS_NOT_FOUND &&
+        shard_has_bucket(shard, bucket_id)) { /* so new, it is not applied yet */
+        *ret = (struct meta_usage){0};
+        return GFS_OK;
+    }
     return err;
 }

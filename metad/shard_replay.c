@@ -14,8 +14,10 @@ struct replay {
     struct proposal *edits[REPLAY_EDITS_MAX];
     size_t count;
     size_t bytes;
-    bool is_fresh;  /* the database was just made */
-    bool is_kept;   /* there was no space: edits are kept, not applied */
+    bool is_fresh;       /* the database was just made */
+    bool is_kept;        /* there was no space: edits are kept, not applied */
+    bool is_first;       /* nothing was visited yet */
+    uint64_t known_lsn;  /* applied already: the log has it, too, and gives it first; 0 = none */
     struct proposal **kept_tail;
     struct gfs_error *error;
 };
@@ -67,15 +69,35 @@ static enum gfs_err flush_replay(struct replay *replay)
     return err;
 }
 
-static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+/* The newest applied edit is never trimmed. So a database made in the place of one that was lost,
+ * an old copy of it, and one that belongs to another log are told from the right one. */
+static enum gfs_err check_first(const struct replay *replay, uint64_t lsn)
 {
-    struct replay *replay = arg;
     if (replay->is_fresh && lsn != 1) {
         return gfs_fail(replay->error, GFS_CORRUPT,
                         "%s: the metadata database is gone, and the log begins only at edit %llu",
                         replay->shard->options.dir, (unsigned long long)lsn);
     }
-    replay->is_fresh = false;
+    if (replay->known_lsn != 0 && lsn != replay->known_lsn) {
+        return gfs_fail(replay->error, GFS_CORRUPT,
+                        "%s: the metadata database ends at edit %llu, and the log begins only at "
+                        "edit %llu: an old copy of the database?",
+                        replay->shard->options.dir, (unsigned long long)replay->known_lsn,
+                        (unsigned long long)lsn);
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    struct replay *replay = arg;
+    if (replay->is_first) {
+        replay->is_first = false;
+        enum gfs_err err = check_first(replay, lsn);
+        if (err != GFS_OK || replay->known_lsn != 0) {
+            return err;
+        }
+    }
     struct proposal *proposal = proposal_new(replay->shard, NULL);
     gfs_buf_add_slice(&proposal->edit, edit);
     replay->edits[replay->count++] = proposal;
@@ -84,8 +106,8 @@ static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
     return is_full ? flush_replay(replay) : GFS_OK;
 }
 
-/* A row of its own tells a database that belongs to this log from one made in the place of one that
- * was lost. It is written before the first edit can be. */
+/* A row of its own tells a database that was opened before, perhaps without any edit, from one just
+ * made. It is written before the first edit can be. */
 static const struct gfs_slice born_name = {"born", 4};
 
 static enum gfs_err is_born(struct shard *shard, bool *ret)
@@ -105,6 +127,27 @@ static enum gfs_err note_birth(struct shard *shard)
     return err == GFS_OK ? db_checkpoint(shard->db, true, &is_complete) : err;
 }
 
+static enum gfs_err replay_log(struct replay *replay)
+{
+    struct chunk_store *log = replay->shard->log;
+    uint64_t known_lsn = replay->known_lsn;
+    uint64_t after = known_lsn == 0 ? 0 : known_lsn - 1;
+    replay->is_first = true;
+    enum gfs_err err = log->ops->replay_edits(log, after, replay_edit, replay, replay->error);
+    if (err == GFS_CORRUPT && replay->is_first && known_lsn != 0) {
+        /* The record of an applied edit may be damaged: nothing is lost if the rest is whole. */
+        replay->is_first = false;
+        return log->ops->replay_edits(log, known_lsn, replay_edit, replay, replay->error);
+    }
+    if (err == GFS_OK && replay->is_first && known_lsn != 0) {
+        return gfs_fail(replay->error, GFS_CORRUPT,
+                        "%s: the metadata database goes up to edit %llu, and the log has none: "
+                        "data and metadata do not belong together",
+                        replay->shard->options.dir, (unsigned long long)known_lsn);
+    }
+    return err;
+}
+
 enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
 {
     bool has_birth = false;
@@ -114,11 +157,11 @@ enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
     }
     struct replay *replay = gfs_alloc(sizeof *replay);
     replay->shard = shard;
-    replay->is_fresh = !has_birth;
+    replay->known_lsn = apply_lsn(shard->apply);
+    replay->is_fresh = !has_birth && replay->known_lsn == 0;
     replay->kept_tail = &shard->committed;
     replay->error = error;
-    err = shard->log->ops->replay_edits(shard->log, apply_lsn(shard->apply), replay_edit, replay,
-                                        error);
+    err = replay_log(replay);
     enum gfs_err flush_err = flush_replay(replay);
     free(replay);
     err = err == GFS_OK ? flush_err : err;

@@ -10,6 +10,7 @@
 #include "metad/overlay.h"
 #include "metad/readers.h"
 #include "metad/shard.h"
+#include "metad/shard_ops.h"
 
 enum { PROPOSAL_INLINE_ENTRIES = 4 };
 
@@ -54,19 +55,18 @@ struct shard {
     pthread_mutex_t lock;
     pthread_cond_t apply_wake, sweep_wake, decided;
     pthread_t apply_thread, sweep_thread;
-    bool has_threads;
     struct overlay *overlay;
     struct bucket_map *buckets;
     uint64_t next_lsn;
     uint64_t committed_lsn; /* every LSN up to here is decided */
     uint64_t applied_lsn;
     int64_t last_time_ms; /* of the newest proposal: time never runs backwards */
-    uint32_t under_way;   /* proposals in the log */
+    uint32_t under_way;   /* proposals in the log, or not yet answered */
     uint32_t decided_waiters;
     struct proposal *committed, **committed_tail; /* to be applied, in LSN order */
     struct waiting_answer *parked;                /* rest on undecided edits */
     struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
-    enum gfs_err apply_fault; /* NO_SPACE: it goes on later; anything else: for good */
+    enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
     bool is_stopping;         /* no new operations */
     bool is_apply_stopping, is_sweep_stopping;
     bool has_failed;       /* the log has failed */
@@ -84,18 +84,21 @@ struct waiting_answer *shard_answer_of(struct meta_op *op, enum gfs_err err, uin
 enum gfs_err proposal_adopt(struct proposal *proposal) GFS_MUST_CHECK;
 /* Calls done of every answer. Outside the lock. */
 void shard_give_answers(struct waiting_answer *answers);
-/* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE. */
+/* Held answers, when there is no more reason to hold them; NULL = none. */
+struct waiting_answer *shard_take_held_locked(struct shard *shard);
+/* Waits, letting go of the lock, until the edit of that LSN is committed or refused. */
+void shard_await_decision_locked(struct shard *shard, uint64_t lsn);
+/* Whether SQLite may be able to go on later: NO_SPACE, or another process has it locked. */
+static inline bool shard_is_passing(enum gfs_err fault)
+{
+    return fault == GFS_NO_SPACE || fault == GFS_BUSY;
+}
+/* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 
-/* ---- shard_submit.c ---- */
-enum gfs_err shard_submit(struct meta_service *meta, struct meta_op *op, unsigned flags);
-
 /* ---- shard_bucket.c ---- */
-enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
-                          struct meta_bucket *ret);
-enum gfs_err shard_buckets(struct meta_service *meta, struct gfs_slice prefix,
-                           struct gfs_slice after, uint32_t max, struct meta_bucket *ret,
-                           uint32_t *ret_count, bool *ret_is_truncated);
+/* It is visible. Any thread, without the lock. */
+bool shard_has_bucket(struct shard *shard, uint64_t bucket_id);
 /* The whole operation, answer included. May be answered AGAIN with META_NOWAIT. */
 enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
@@ -115,25 +118,6 @@ enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned
  * `applied_lsn` was read under the lock. */
 enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
                                  struct meta_row **ret);
-enum gfs_err shard_object(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
-                          unsigned flags, struct meta_row **ret);
-enum gfs_err shard_upload(struct meta_service *meta, uint64_t bucket_id, struct gfs_slice key,
-                          const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
-                          struct meta_row **ret);
-enum gfs_err shard_completed(struct meta_service *meta,
-                             const uint8_t upload_id[META_UPLOAD_ID_LEN], unsigned flags,
-                             struct meta_row **ret);
-enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct meta_usage *ret);
-
-/* ---- shard_list.c ---- */
-enum gfs_err shard_list_objects(struct meta_service *meta, const struct meta_list_query *query,
-                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
-enum gfs_err shard_list_uploads(struct meta_service *meta, const struct meta_list_query *query,
-                                meta_visit_fn visit, void *arg, bool *ret_is_truncated);
-enum gfs_err shard_list_parts(struct meta_service *meta,
-                              const uint8_t upload_id[META_UPLOAD_ID_LEN], uint32_t after,
-                              uint32_t max, meta_visit_fn visit, void *arg,
-                              bool *ret_is_truncated);
 
 /* ---- shard_apply.c ---- */
 void *shard_apply_main(void *arg);

@@ -11,22 +11,25 @@
 #include "metad/record.h"
 #include "metad/shard_state.h"
 
-enum { COLLECT_TRIES_MAX = 1000 };
+enum { TRIES_MAX = 1000 };
 
 struct collected {
     struct meta_row *row; /* NULL = not there */
+    bool is_stored;       /* from SQLite or the row cache; else from the overlay: good for nothing
+                             once it is not there any more, it may have been refused */
 };
 
 /* What a judgement sees. */
 struct view {
     struct shard *shard;
-    bool is_collecting;      /* not under the lock: may read SQLite, notes what it finds */
+    bool is_collecting; /* not under the lock: may read SQLite, notes what it finds */
     bool has_collected;
     uint64_t applied_lsn;    /* when collecting began */
     struct collected *items; /* in the order the judgement asks */
     uint32_t count, size, index;
     struct meta_row *current; /* row given last */
     uint64_t undecided_lsn;   /* newest undecided edit that was looked at; 0 = none */
+    uint64_t awaited_lsn;     /* undecided edit that an acceptance would rest on; 0 = none */
 };
 
 static void view_rewind(struct view *view)
@@ -53,13 +56,13 @@ static void view_fini(struct view *view)
     free(view->items);
 }
 
-static void view_note(struct view *view, struct meta_row *row)
+static void view_note(struct view *view, struct meta_row *row, bool is_stored)
 {
     if (view->count == view->size) {
         view->size = view->size == 0 ? 4 : view->size * 2;
         view->items = gfs_realloc(view->items, view->size * sizeof *view->items);
     }
-    view->items[view->count++] = (struct collected){.row = row_ref(row)};
+    view->items[view->count++] = (struct collected){row_ref(row), is_stored};
 }
 
 /* Of the overlay; false when it does not know the row. */
@@ -93,7 +96,7 @@ static enum gfs_err collect_row(struct view *view, const struct key *key, uint64
         }
     }
     if (err == GFS_OK || err == GFS_NOT_FOUND) {
-        view_note(view, view->current);
+        view_note(view, view->current, !is_known);
         err = GFS_OK;
     }
     return err;
@@ -118,7 +121,7 @@ static enum gfs_err view_row(struct view *view, const struct key *key)
     if (view->current != NULL) {
         return GFS_OK;
     }
-    bool is_good = view->has_collected && index < view->count &&
+    bool is_good = view->has_collected && index < view->count && view->items[index].is_stored &&
                    view->applied_lsn == shard->applied_lsn;
     if (!is_good) {
         return GFS_AGAIN;
@@ -157,8 +160,8 @@ static enum gfs_err judge_share(struct view *view, const struct meta_share *shar
     if (err != GFS_OK) {
         return err;
     }
-    bool is_same = view->current != NULL &&
-                   record_mod_lsn(meta_row_bytes(view->current)) == share->mod_lsn;
+    bool is_same =
+        view->current != NULL && record_mod_lsn(meta_row_bytes(view->current)) == share->mod_lsn;
     return is_same ? GFS_OK : GFS_CONFLICT;
 }
 
@@ -297,8 +300,7 @@ static void complete_upload(struct gfs_buf *out, const struct meta_op *op, struc
 {
     key_object(key, op->bucket_id, op->key);
     put_object(out, op, key);
-    uint16_t *numbers GFS_FREE =
-        gfs_alloc_array(GFS_MAX(op->used_part_count, 1U), sizeof *numbers);
+    uint16_t *numbers GFS_FREE = gfs_alloc_array(GFS_MAX(op->used_part_count, 1U), sizeof *numbers);
     for (uint32_t i = 0; i < op->used_part_count; i++) {
         numbers[i] = (uint16_t)op->used_parts[i].number;
     }
@@ -375,8 +377,11 @@ static bool is_valid(const struct meta_op *op)
     }
     for (uint32_t i = 0; is_ok && i < op->used_part_count; i++) {
         uint32_t number = op->used_parts[i].number;
-        is_ok = number <= GFS_PART_NUMBER_MAX &&
-                number > (i == 0 ? 0 : op->used_parts[i - 1].number);
+        is_ok =
+            number <= GFS_PART_NUMBER_MAX && number > (i == 0 ? 0 : op->used_parts[i - 1].number);
+    }
+    if (op->kind != META_OBJECT_DELETE) {
+        is_ok = is_ok && op->key.len > 0;
     }
     if (op->kind == META_PART_PUT) {
         is_ok = is_ok && op->part->number > 0 && op->part->number <= GFS_PART_NUMBER_MAX;
@@ -401,19 +406,26 @@ static enum gfs_err judge_locked(struct view *view, struct proposal *proposal)
     return err;
 }
 
-/* One try. AGAIN: rows must be collected (first, or anew). END: taken care of, the proposal is no
- * longer the caller's; anything else is the answer. */
+/* One try. AGAIN: rows must be collected (first, or anew), or awaited_lsn must be decided: what is
+ * accepted cannot be taken back when an edit it rests on is refused, so it comes after the
+ * decision, while refusals only wait for it. END: taken care of, the proposal is no longer the
+ * caller's; anything else is the answer. */
 static enum gfs_err try_propose(struct view *view, struct proposal *proposal)
 {
     struct shard *shard = view->shard;
     struct meta_op *op = proposal->op;
+    view->awaited_lsn = 0;
     (void)pthread_mutex_lock(&shard->lock);
     enum gfs_err err = judge_locked(view, proposal);
     bool is_empty = err == GFS_OK && proposal->edit.len == EDIT_HEAD_LEN; /* nothing to delete */
-    if (err == GFS_OK && !is_empty) {
+    bool is_undecided = view->undecided_lsn > shard->committed_lsn;
+    if (err == GFS_OK && !is_empty && is_undecided) {
+        view->awaited_lsn = view->undecided_lsn;
+        err = GFS_AGAIN;
+    } else if (err == GFS_OK && !is_empty) {
         proposal_submit_locked(proposal);
         err = GFS_END;
-    } else if (err != GFS_AGAIN && view->undecided_lsn > shard->committed_lsn) {
+    } else if (err != GFS_AGAIN && is_undecided) {
         struct waiting_answer *answer = shard_answer_of(op, err, view->undecided_lsn);
         answer->next = shard->parked;
         shard->parked = answer;
@@ -439,14 +451,26 @@ static enum gfs_err collect(struct view *view, struct meta_op *op)
     return is_fault ? err : GFS_OK;
 }
 
+/* Does what the next try needs. */
+static enum gfs_err prepare(struct view *view, struct meta_op *op)
+{
+    if (view->awaited_lsn == 0) {
+        return collect(view, op);
+    }
+    (void)pthread_mutex_lock(&view->shard->lock);
+    shard_await_decision_locked(view->shard, view->awaited_lsn);
+    (void)pthread_mutex_unlock(&view->shard->lock);
+    return GFS_OK;
+}
+
 static enum gfs_err propose(struct shard *shard, struct proposal *proposal, unsigned flags)
 {
     struct view view = {.shard = shard};
     struct meta_op *op = proposal->op;
     enum gfs_err err = try_propose(&view, proposal);
     for (uint32_t i = 0; err == GFS_AGAIN && (flags & META_NOWAIT) == 0; i++) {
-        enum gfs_err collect_err = i < COLLECT_TRIES_MAX ? collect(&view, op) : GFS_BUSY;
-        err = collect_err == GFS_OK ? try_propose(&view, proposal) : collect_err;
+        enum gfs_err prepare_err = i < TRIES_MAX ? prepare(&view, op) : GFS_BUSY;
+        err = prepare_err == GFS_OK ? try_propose(&view, proposal) : prepare_err;
     }
     view_fini(&view);
     return err;

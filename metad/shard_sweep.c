@@ -12,20 +12,32 @@
 #include "metad/record.h"
 #include "metad/shard_state.h"
 
-enum { ROWS_MAX = 64, EXPIRED_MAX = 512, GARBAGE_KEY_LEN = 12 };
+/* Garbage rows and expired uploads of one edit, and uploads looked at for it. */
+enum { ROWS_MAX = 64, EXPIRED_MAX = 512, LOOKS_MAX = 16384, GARBAGE_KEY_LEN = 12 };
 #define COMPLETED_KEPT_MS (7LL * 24 * 3600 * 1000)
 #define COMPLETED_CHECK_MS (3600LL * 1000)
 #define RETRY_MS 1000LL
 
 struct sweep {
     struct shard *shard;
-    struct key cursor;       /* garbage rows below it are done */
-    int64_t completed_at_ms; /* when completed uploads are looked through again; monotonic */
+    struct key cursor;           /* garbage rows below it are done */
+    struct key completed_cursor; /* completed uploads below it were looked at in this round */
+    int64_t completed_at_ms;     /* when completed uploads are looked through again; monotonic */
 };
 
 static int64_t now_ms(void)
 {
     return gfs_monotonic_ns() / 1000000;
+}
+
+/* The full key of the row; the table is there already. */
+static void set_row_key(struct key *key, struct gfs_slice row_key)
+{
+    GFS_ASSERT(row_key.len < sizeof key->bytes);
+    if (row_key.len != 0) {
+        memcpy(key->bytes + 1, row_key.ptr, row_key.len);
+    }
+    key->len = row_key.len + 1;
 }
 
 /* Garbage rows that are due go into the proposal. *ret_wait_ms: until the next one is, or -1 when
@@ -35,11 +47,12 @@ static enum gfs_err collect_garbage(struct sweep *sweep, struct db *reader,
 {
     struct key end = {.len = 1, .bytes = {TABLE_GARBAGE}};
     key_after_prefix(&end);
-    static const char last[GARBAGE_KEY_LEN + 1] = "\377\377\377\377\377\377\377\377\377\377\377\377";
+    static const char last[GARBAGE_KEY_LEN + 1] =
+        "\377\377\377\377\377\377\377\377\377\377\377\377";
     enum gfs_err err = db_seek(reader, TABLE_GARBAGE, key_row(&sweep->cursor),
                                gfs_slice_of(last, GARBAGE_KEY_LEN));
     *ret_wait_ms = -1;
-    for (unsigned rows = 0; err == GFS_OK && rows < ROWS_MAX; rows++) {
+    for (unsigned rows = 0; (err == GFS_OK || err == GFS_CORRUPT) && rows < ROWS_MAX;) {
         struct gfs_slice key;
         struct gfs_slice row;
         int64_t time_ms = 0;
@@ -49,7 +62,10 @@ static enum gfs_err collect_garbage(struct sweep *sweep, struct db *reader,
         if (err == GFS_OK) {
             err = record_decode_garbage(row, &time_ms, ids, &count);
         }
-        if (err != GFS_OK || key.len != GARBAGE_KEY_LEN) {
+        if (err == GFS_CORRUPT || (err == GFS_OK && key.len != GARBAGE_KEY_LEN)) {
+            continue; /* passed over: its chunks are left to the search for orphans */
+        }
+        if (err != GFS_OK) {
             break;
         }
         int64_t wait_ms = time_ms + sweep->shard->options.gc_grace_ms - gfs_wall_ms();
@@ -65,35 +81,41 @@ static enum gfs_err collect_garbage(struct sweep *sweep, struct db *reader,
             gfs_codec_put_u64(&proposal->chunk_ids, ids[i].hi);
             gfs_codec_put_u64(&proposal->chunk_ids, ids[i].lo);
         }
-        memcpy(sweep->cursor.bytes + 1, key.ptr, key.len);
-        sweep->cursor.len = key.len + 1;
+        set_row_key(&sweep->cursor, key);
         key_after(&sweep->cursor);
+        rows++;
     }
     db_reset(reader, TABLE_GARBAGE);
     return err == GFS_END ? GFS_OK : err;
 }
 
-static enum gfs_err collect_expired(struct db *reader, struct proposal *proposal)
+/* One step through the completed uploads. *ret_is_end: the next one begins at the front again. */
+static enum gfs_err collect_expired(struct sweep *sweep, struct db *reader,
+                                    struct proposal *proposal, bool *ret_is_end)
 {
-    static const char first[1] = "";
     static const char last[META_UPLOAD_ID_LEN + 2] =
         "\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377";
-    enum gfs_err err = db_seek(reader, TABLE_COMPLETED, gfs_slice_of(first, 0),
+    enum gfs_err err = db_seek(reader, TABLE_COMPLETED, key_row(&sweep->completed_cursor),
                                gfs_slice_of(last, META_UPLOAD_ID_LEN + 1));
     int64_t limit_ms = gfs_wall_ms() - COMPLETED_KEPT_MS;
     unsigned count = 0;
-    while (err == GFS_OK && count < EXPIRED_MAX) {
+    for (unsigned looks = 0; err == GFS_OK && count < EXPIRED_MAX && looks < LOOKS_MAX; looks++) {
         struct gfs_slice key;
         struct gfs_slice row;
         err = db_next(reader, TABLE_COMPLETED, &key, &row);
         if (err == GFS_OK && record_mtime_ms(row) < limit_ms) {
             edit_delete(&proposal->edit, TABLE_COMPLETED, key);
             count++;
+        }
+        if (err == GFS_OK && key.len <= META_UPLOAD_ID_LEN) {
+            set_row_key(&sweep->completed_cursor, key);
+            key_after(&sweep->completed_cursor);
         } else if (err == GFS_CORRUPT) {
             err = GFS_OK; /* passed over: nobody is answered from it */
         }
     }
     db_reset(reader, TABLE_COMPLETED);
+    *ret_is_end = err != GFS_OK;
     return err == GFS_END ? GFS_OK : err;
 }
 
@@ -123,11 +145,7 @@ static void commit(struct shard *shard, struct proposal *proposal, bool *ret_is_
     shard->is_sweep_refused = false;
     proposal_submit_locked(proposal);
     uint64_t lsn = shard->next_lsn - 1;
-    shard->decided_waiters++;
-    while (shard->committed_lsn < lsn) {
-        (void)pthread_cond_wait(&shard->decided, &shard->lock);
-    }
-    shard->decided_waiters--;
+    shard_await_decision_locked(shard, lsn);
     *ret_is_done = !shard->is_sweep_refused;
     shard->counters.chunks_deleted += *ret_is_done ? chunk_count : 0;
     (void)pthread_mutex_unlock(&shard->lock);
@@ -161,22 +179,30 @@ static int64_t sweep_garbage(struct sweep *sweep)
     return wait_ms;
 }
 
+/* One step; the next is due at once unless the end was reached. */
 static void sweep_completed(struct sweep *sweep)
 {
     struct shard *shard = sweep->shard;
     struct db *reader = NULL;
+    sweep->completed_at_ms = now_ms() + COMPLETED_CHECK_MS;
     if (readers_get(shard->readers, &reader) != GFS_OK) {
         return;
     }
     struct proposal *proposal = proposal_new(shard, NULL);
     edit_begin(&proposal->edit);
-    enum gfs_err err = collect_expired(reader, proposal);
+    bool is_end = true;
+    enum gfs_err err = collect_expired(sweep, reader, proposal, &is_end);
     readers_put(shard->readers, reader);
     bool is_done = false;
     if (err == GFS_OK) {
-        commit(shard, proposal, &is_done); /* if not, the next look finds them again */
+        commit(shard, proposal, &is_done); /* if not, the next round finds them again */
     } else {
         proposal_free(proposal);
+    }
+    if (is_end || !is_done) {
+        set_row_key(&sweep->completed_cursor, (struct gfs_slice){0});
+    } else {
+        sweep->completed_at_ms = now_ms();
     }
 }
 
@@ -192,7 +218,9 @@ static void wait_locked(struct shard *shard, int64_t ms)
 
 void *shard_sweep_main(void *arg)
 {
-    struct sweep sweep = {.shard = arg, .cursor = {.len = 1, .bytes = {TABLE_GARBAGE}}};
+    struct sweep sweep = {.shard = arg,
+                          .cursor = {.len = 1, .bytes = {TABLE_GARBAGE}},
+                          .completed_cursor = {.len = 1, .bytes = {TABLE_COMPLETED}}};
     struct shard *shard = sweep.shard;
     (void)pthread_mutex_lock(&shard->lock);
     while (!shard->is_sweep_stopping) {
@@ -201,7 +229,7 @@ void *shard_sweep_main(void *arg)
         int64_t wait_ms = sweep_garbage(&sweep);
         if (now_ms() >= sweep.completed_at_ms) {
             sweep_completed(&sweep);
-            sweep.completed_at_ms = now_ms() + COMPLETED_CHECK_MS;
+            wait_ms = sweep.completed_at_ms <= now_ms() ? 0 : wait_ms;
         }
         (void)pthread_mutex_lock(&shard->lock);
         bool is_news = wait_ms < 0 && shard->counters.chunks_freed != freed;

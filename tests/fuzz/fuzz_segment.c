@@ -1,5 +1,5 @@
-/* Input: bytes of a segment, whole or in part; then the same bytes as payloads of records, which are
- * written, sealed, damaged in one place, and read again. */
+/* Input: bytes of a segment, whole or in part; then the same bytes as payloads of records, which
+ * are written, sealed, damaged in one place, and read again. */
 #include "datad/segment.h"
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 """HTTP framing: what two readers could take for different requests is refused, and the connection
-closed. Folded header lines and bare line feeds are not here: libmicrohttpd 0.9.75 undoes them
-before anyone can see them (docs/S3.md)."""
+closed."""
 import re
+import time
 
 from harness import raw, sigv4
 from hostile_case import HostileCase
@@ -94,6 +94,17 @@ class Framing(HostileCase):
                          (b"Content-Length:", b"Content Length:")):
             with self.subTest(new=new):
                 self.assert_refused(head.replace(old, new) + body + self.smuggled(), 400, 411, 403)
+
+    def test_folded_lines_and_bare_line_feeds(self):
+        head, body = self.signed()
+        length = b"Content-Length: 5\r\n"
+        for old, new in ((length, b"Content-Len: 5\r\n gth: 5\r\n"),
+                         (length, length + b" folded\r\n"), (length, length + b"\tfolded\r\n"),
+                         (length, b"Content-Length: 5\n"),
+                         (length, b"X: 1\n" + length), (length, b"X: 1\rY: 2\r\n" + length),
+                         (b"\r\n\r\n", b"\r\n\n"), (b" HTTP/1.1\r\n", b" HTTP/1.1\n")):
+            with self.subTest(new=new):
+                self.assert_refused(head.replace(old, new, 1) + body + self.smuggled(), 400)
 
     def test_header_names_with_other_than_token_characters(self):
         head, body = self.signed()
@@ -215,6 +226,9 @@ class Heads(HostileCase):
         self.assertIn(reply.status, (200, 400), repr(reply))
 
     def test_many_query_parameters(self):
-        reply = self.raw.request("GET", self.path(), "&".join(f"p{n}=1" for n in range(2000)))
-        if reply is not None:
-            self.assertIn(reply.status, (200, 400, 414, 431), repr(reply)[:300])
+        for count in (500, 2000, 100000):
+            start = time.monotonic()
+            reply = self.raw.request("GET", self.path(), "&".join(["p=1"] * count))
+            self.assertLess(time.monotonic() - start, 5)
+            if count < 100000 or reply is not None:
+                self.assertIn(reply.status, (200, 400, 414, 431), repr(reply)[:300])

@@ -1,4 +1,4 @@
-"""Black-box S3 tests: usage run.py [PART-OF-A-TEST-NAME...]; see harness/server.py for GOODFS_BIN."""
+"""Black-box S3 tests. usage: run.py [PART-OF-A-TEST-NAME...]; GOODFS_BIN: harness/server.py."""
 import os
 import sys
 

@@ -8,12 +8,12 @@
 enum { SECTOR = 512, PAGE = 4096, PATH_SIZE = 64 };
 
 struct sim_node {
-    char *now, *disk;     /* bytes as seen, and as on the platter; equally long */
-    size_t room;          /* bytes of each, whole pages */
-    uint8_t *is_marked;   /* a sector each: not flushed */
-    uint8_t *is_used;     /* a page each: takes space */
+    char *now, *disk;   /* bytes as seen, and as on the platter; equally long */
+    size_t room;        /* bytes of each, whole pages */
+    uint8_t *is_marked; /* a sector each: not flushed */
+    uint8_t *is_used;   /* a page each: takes space */
     uint64_t size, disk_size;
-    unsigned references;  /* names in both directories, and open files */
+    unsigned references; /* names in both directories, and open files */
 };
 
 struct sim_name {

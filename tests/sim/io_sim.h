@@ -2,10 +2,10 @@
  *
  * Model: a file has what processes see and what the platter holds. A write changes the former and
  * marks its 512-byte sectors; a flush copies marked sectors (a durable write only its own). Names
- * change at once for processes and become durable by sync_dir of their directory. A power loss keeps
- * a seeded subset of the marked sectors, either size, and a prefix of each directory's unsynced
- * changes; so un-flushed writes may be lost, torn and reordered. Submitted operations complete in a
- * seeded order. One thread. */
+ * change at once for processes and become durable by sync_dir of their directory. A power loss
+ * keeps a seeded subset of the marked sectors, either size, and a prefix of each directory's
+ * unsynced changes; so un-flushed writes may be lost, torn and reordered. Submitted operations
+ * complete in a seeded order. One thread. */
 #pragma once
 
 #include "libgoodfs/io.h"

@@ -1,7 +1,8 @@
 /* The store on a disk that loses power: at every change of the disk in turn, and again while it
  * recovers. What was not flushed is lost, torn and reordered by seed.
  *
- * GOODFS_SIM_SEEDS (2): loads that are run, from GOODFS_SIM_FIRST (1) on; GOODFS_SIM_GROUPS (60): groups of each. */
+ * GOODFS_SIM_SEEDS (2): loads that are run, from GOODFS_SIM_FIRST (1) on; GOODFS_SIM_GROUPS (60):
+ * groups of each. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,8 +49,7 @@ static void check_index(struct world *world)
     enum gfs_err err = io->ops->remove(io, "index.ckpt");
     WORLD_CHECK(world, err == GFS_OK || err == GFS_NOT_FOUND, "remove: %s", gfs_err_text(err));
     open_whole(world);
-    WORLD_CHECK(world, store_index_hash(world->store) == hash,
-                "the log alone gives another index");
+    WORLD_CHECK(world, store_index_hash(world->store) == hash, "the log alone gives another index");
 }
 
 /* One load until the power goes at the n-th change. Answers whether it did. */

@@ -121,8 +121,8 @@ static enum gfs_err next_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
 static void check_edits(struct world *world)
 {
     uint64_t last = world->trimmed_lsn;
-    enum gfs_err err = world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn,
-                                                        next_edit, &last, NULL);
+    enum gfs_err err =
+        world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn, next_edit, &last, NULL);
     WORLD_CHECK(world, err == GFS_OK || err == GFS_CORRUPT, "an edit is missing behind %llu: %s",
                 (unsigned long long)last, gfs_err_text(err));
 }

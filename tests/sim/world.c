@@ -190,8 +190,7 @@ static bool write_bulk(struct world *world, const struct world_chunk *chunk, int
 static void add_bulk(struct world_group *group)
 {
     struct world *world = group->world;
-    struct world_chunk *chunk =
-        add_chunk(group, (uint32_t)world_draw(world, BULK_LEN_MAX), true);
+    struct world_chunk *chunk = add_chunk(group, (uint32_t)world_draw(world, BULK_LEN_MAX), true);
     int result = -1;
     struct chunk_bulk *bulk = NULL;
     bool is_abandoned = world_draw(world, 5) == 0;
@@ -251,8 +250,8 @@ static void fill_group(struct world_group *group)
     }
     struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);
     edit->lsn = group->lsn;
-    int len = snprintf(group->edit, sizeof group->edit, "edit %llu",
-                       (unsigned long long)group->lsn);
+    int len =
+        snprintf(group->edit, sizeof group->edit, "edit %llu", (unsigned long long)group->lsn);
     edit->payload = gfs_slice_of(group->edit, (size_t)len);
 }
 
@@ -300,8 +299,7 @@ void world_settle(struct world *world)
 {
     for (int spins = 0; world->answered_count < world->group_count; spins++) {
         (void)store_poll(world->store);
-        WORLD_CHECK(world, spins < SPINS_MAX, "group %u is never answered",
-                    world->answered_count);
+        WORLD_CHECK(world, spins < SPINS_MAX, "group %u is never answered", world->answered_count);
     }
 }
 
@@ -326,8 +324,8 @@ static bool is_refused(const struct world_group *group)
     return group->err == GFS_NO_SPACE || group->err == GFS_TOO_BIG || group->err == GFS_STOPPED;
 }
 
-/* Durable groups are those replayed and those trimmed: all that were acknowledged, and of the others
- * (whose answer was a fault) only a run directly behind. */
+/* Durable groups are those replayed and those trimmed: all that were acknowledged, and of the
+ * others (whose answer was a fault) only a run directly behind. */
 static void judge_edits(struct world *world)
 {
     struct gfs_error error = {0};
@@ -335,8 +333,8 @@ static void judge_edits(struct world *world)
     for (uint32_t i = 0; i < world->group_count; i++) {
         world->groups[i]->is_seen = false;
     }
-    enum gfs_err err = world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn,
-                                                        see_edit, world, &error);
+    enum gfs_err err = world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn, see_edit,
+                                                        world, &error);
     WORLD_CHECK(world, err == GFS_OK, "replay: %s", error.text);
     bool has_gap = false;
     for (uint32_t i = 0; i < world->group_count; i++) {
@@ -435,8 +433,7 @@ static void delete_rest(struct world *world)
     group->group.may_use_reserve = true;
     world->groups[world->group_count++] = group;
     if (count != 0) {
-        add_record(group, CHUNK_RECORD_DELETE)->payload =
-            gfs_slice_of(ids, count * sizeof *ids);
+        add_record(group, CHUNK_RECORD_DELETE)->payload = gfs_slice_of(ids, count * sizeof *ids);
     }
     struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);
     edit->lsn = group->lsn;
@@ -455,8 +452,7 @@ void world_empty(struct world *world)
     store_settle(world->store);
     struct store_stats stats;
     store_stats(world->store, &stats);
-    WORLD_CHECK(world, stats.chunks == 0, "%llu chunks are left",
-                (unsigned long long)stats.chunks);
+    WORLD_CHECK(world, stats.chunks == 0, "%llu chunks are left", (unsigned long long)stats.chunks);
     WORLD_CHECK(world, stats.bulk_live_bytes == 0, "%llu bulk bytes are left",
                 (unsigned long long)stats.bulk_live_bytes);
     struct gfs_io *io = gfs_io_sim_io(world->disk);

@@ -89,7 +89,7 @@ static void count_call(void *arg)
 
 Test(store, the_buffer_of_an_abandoned_writer_goes_to_the_one_that_waits)
 {
-    enum { WRITERS = 200, LEN = 1 << 20 };
+    enum { WRITERS = 600, LEN = 8192 };
     struct rig rig;
     rig_init(&rig);
     struct chunk_bulk *holding[WRITERS];

@@ -4,8 +4,9 @@
 
 #include "libgoodfs/mem.h"
 
-static const uint64_t numbers[] = {0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, UINT32_MAX,
-                                   (uint64_t)UINT32_MAX + 1, UINT64_MAX >> 1, UINT64_MAX};
+static const uint64_t numbers[] = {
+    0,         1, 0x7F, 0x80, 0x3FFF, 0x4000, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX >> 1,
+    UINT64_MAX};
 
 static struct gfs_codec_reader reader_of(const void *ptr, size_t len)
 {

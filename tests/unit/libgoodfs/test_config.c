@@ -36,8 +36,10 @@ static const char *refusal(int count, const char *const *args)
     return error.text;
 }
 
-#define LOADED(...) loaded((int)GFS_COUNT(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__})
-#define REFUSAL(...) refusal((int)GFS_COUNT(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__})
+#define LOADED(...)                                                                                \
+    loaded((int)GFS_COUNT(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__})
+#define REFUSAL(...)                                                                               \
+    refusal((int)GFS_COUNT(((const char *[]){__VA_ARGS__})), (const char *[]){__VA_ARGS__})
 
 /* A file of that content; the caller unlinks it. */
 static const char *file_of(const char *content)
@@ -111,8 +113,7 @@ Test(config, names_the_flag_it_refuses)
                      "--connection-max (GOODFS_CONNECTION_MAX) is not a number");
     cr_assert_str_eq(REFUSAL("--connection-max=0"),
                      "--connection-max (GOODFS_CONNECTION_MAX) must be 1 to 100000");
-    cr_assert_str_eq(REFUSAL("--strict=perhaps"),
-                     "--strict (GOODFS_STRICT) is not true or false");
+    cr_assert_str_eq(REFUSAL("--strict=perhaps"), "--strict (GOODFS_STRICT) is not true or false");
 }
 
 Test(config, refuses_sizes_it_does_not_understand)

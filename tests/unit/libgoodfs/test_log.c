@@ -81,6 +81,7 @@ Test(log, cuts_a_quoted_value_at_any_size_without_half_an_escape)
         cr_assert_lt(strlen(out), size);
         cr_assert_eq(out[size], '#', "wrote past size %zu", size);
         cr_assert_eq(out[strlen(out) - 1], '"');
-        cr_assert(strstr(out, "...") != NULL || strcmp(out, "\"ab\\x0a\\\"\\x0a\\x0a\\x0axy\"") == 0);
+        cr_assert(strstr(out, "...") != NULL ||
+                  strcmp(out, "\"ab\\x0a\\\"\\x0a\\x0a\\x0axy\"") == 0);
     }
 }

@@ -25,7 +25,7 @@ Test(md5_lanes, every_kernel_agrees_with_the_scalar_code_for_any_number_of_strea
     for (int kind = 0; kind <= 2; kind++) {
         for (uint32_t count = 1; count <= GFS_MD5_LANES; count++) {
             uint32_t states[GFS_MD5_LANES][4];
-            uint32_t (*state_ptrs[GFS_MD5_LANES])[4];
+            uint32_t(*state_ptrs[GFS_MD5_LANES])[4];
             const uint8_t *ptrs[GFS_MD5_LANES];
             for (uint32_t i = 0; i < GFS_MD5_LANES; i++) {
                 for (uint32_t j = 0; j < 4; j++) {
@@ -95,9 +95,9 @@ static void check_streams(size_t count, const size_t *lens)
 
 Test(md5_lanes, streams_of_any_length_get_the_digest_of_a_single_stream)
 {
-    static const size_t lens[STREAMS] = {0,      1,      63,     64,     65,     65535,  65536,
-                                         65537,  131071, 131072, 131073, 200000, 300001, 262144,
-                                         1000,   400000, 65600,  128,    196608, 77777};
+    static const size_t lens[STREAMS] = {0,     1,      63,     64,     65,     65535,  65536,
+                                         65537, 131071, 131072, 131073, 200000, 300001, 262144,
+                                         1000,  400000, 65600,  128,    196608, 77777};
     check_streams(1, lens + 11);
     check_streams(2, lens + 6);
     check_streams(5, lens + 9);

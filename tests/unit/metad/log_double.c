@@ -179,6 +179,8 @@ static enum gfs_err replay_edits(struct chunk_store *store, uint64_t after,
     struct log_double *log = of(store);
     (void)error;
     enum gfs_err err = GFS_OK;
+    /* Opened again: what was refused last is forgotten. */
+    log->lsn_submitted = log->edit_count == 0 ? 0 : log->edits[log->edit_count - 1].lsn;
     for (size_t i = 0; i < log->edit_count && err == GFS_OK; i++) {
         const struct kept_edit *edit = &log->edits[i];
         if (edit->lsn > after) {
@@ -304,6 +306,11 @@ void log_double_refuse(struct log_double *log, unsigned period, uint64_t seed)
 size_t log_double_waiting(struct log_double *log)
 {
     GET(log, size_t, log->waiting);
+}
+
+uint64_t log_double_next_lsn(struct log_double *log)
+{
+    GET(log, uint64_t, log->first == NULL ? 0 : log->first->records->lsn);
 }
 
 void log_double_await(struct log_double *log, size_t count)

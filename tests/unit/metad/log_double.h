@@ -25,6 +25,8 @@ size_t log_double_decide(struct log_double *log, size_t count, enum gfs_err err)
 /* Automatic decisions: one group in `period` is refused with NO_SPACE; 0 = none. */
 void log_double_refuse(struct log_double *log, unsigned period, uint64_t seed);
 size_t log_double_waiting(struct log_double *log);
+/* LSN of the edit of the oldest group; 0 = none waits. */
+uint64_t log_double_next_lsn(struct log_double *log);
 /* Waits until count groups wait to be decided. */
 void log_double_await(struct log_double *log, size_t count);
 
@@ -34,6 +36,6 @@ bool log_double_is_live(struct log_double *log, struct chunk_id id);
 size_t log_double_deleted(struct log_double *log);
 size_t log_double_edits(struct log_double *log);
 uint64_t log_double_trimmed(struct log_double *log);
-/* Flips a bit of the newest edit, or loses all of them, as a broken disk does. */
+/* Flips a bit of the newest edit, or loses all of them, as a broken disk does. Nothing is open. */
 void log_double_damage(struct log_double *log);
 void log_double_lose_edits(struct log_double *log);

@@ -120,8 +120,10 @@ static void add_part(struct history *history, struct gfs_buf *edit, uint32_t u)
     uint32_t p = random_below(&history->random, PARTS);
     struct chunks *chunks = &history->parts[u][p];
     new_chunks(history, chunks);
-    struct meta_part part = {.number = p + 1, .size = 10ULL * chunks->count,
-                             .chunks = chunks->refs, .chunk_count = chunks->count};
+    struct meta_part part = {.number = p + 1,
+                             .size = 10ULL * chunks->count,
+                             .chunks = chunks->refs,
+                             .chunk_count = chunks->count};
     uint8_t id[META_UPLOAD_ID_LEN] = {0};
     gfs_codec_store_u64_be(id, history->upload_ids[u]);
     struct gfs_buf row;
@@ -256,8 +258,8 @@ static void each_row(struct db *db, row_fn visit, void *arg)
     for (unsigned table = TABLE_OBJECTS; table < TABLE_COUNT; table++) {
         struct gfs_slice key;
         struct gfs_slice row;
-        enum gfs_err err = db_seek(db, (enum table)table, gfs_slice_str(""),
-                                   gfs_slice_of(last, sizeof last));
+        enum gfs_err err =
+            db_seek(db, (enum table)table, gfs_slice_str(""), gfs_slice_of(last, sizeof last));
         cr_assert_eq(err, GFS_OK);
         while ((err = db_next(db, (enum table)table, &key, &row)) == GFS_OK) {
             visit(arg, (enum table)table, key, row);
@@ -299,8 +301,7 @@ static void count_row(void *arg, enum table table, struct gfs_slice key, struct 
         struct meta_usage *usage = &recount->noted[gfs_codec_load_u64_be(key.ptr)];
         cr_assert_eq(apply_decode_usage(row, usage), GFS_OK);
     } else if (table == TABLE_REFS) {
-        recount->noted_references[gfs_codec_load_u64_be(key.ptr + 8)] =
-            gfs_codec_load_u32(row.ptr);
+        recount->noted_references[gfs_codec_load_u64_be(key.ptr + 8)] = gfs_codec_load_u32(row.ptr);
     } else if (table == TABLE_GARBAGE) {
         struct chunk_id ids[RECORD_GARBAGE_IDS_MAX];
         int64_t time_ms;
@@ -339,8 +340,7 @@ static void check_recount(struct rig *rig, uint64_t next_chunk)
         uint32_t references = recount->references[n];
         cr_assert_eq(recount->noted_references[n], references == 0 ? 0 : references - 1,
                      "chunk %llu", (unsigned long long)n);
-        cr_assert_eq(recount->is_garbage[n], references == 0, "chunk %llu",
-                     (unsigned long long)n);
+        cr_assert_eq(recount->is_garbage[n], references == 0, "chunk %llu", (unsigned long long)n);
     }
     free(recount);
 }

@@ -74,8 +74,8 @@ Test(bucket_map, only_a_bucket_being_created_is_invisible)
     struct meta_bucket info = info_of(1, "aaa");
     struct bucket *bucket = bucket_map_add(map, &info, BUCKET_CREATING);
     cr_expect(!bucket_is_visible(bucket));
-    const enum bucket_state path[] = {BUCKET_ACTIVE, BUCKET_SEALED, BUCKET_ACTIVE, BUCKET_SEALED,
-                                      BUCKET_DROPPING, BUCKET_ACTIVE};
+    const enum bucket_state path[] = {BUCKET_ACTIVE, BUCKET_SEALED,   BUCKET_ACTIVE,
+                                      BUCKET_SEALED, BUCKET_DROPPING, BUCKET_ACTIVE};
     for (size_t i = 0; i < GFS_COUNT(path); i++) {
         bucket_set_state(bucket, path[i]);
         cr_expect(bucket_is_visible(bucket));

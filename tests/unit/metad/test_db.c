@@ -66,7 +66,8 @@ static size_t damage(const char *path, const char *mark, size_t offset)
     char *bytes = gfs_alloc(len);
     cr_assert_eq(pread(fd, bytes, len, 0), (ssize_t)len);
     size_t count = 0;
-    for (char *at = bytes; (at = memmem(at, len - (size_t)(at - bytes), mark, strlen(mark))); at++) {
+    for (char *at = bytes; (at = memmem(at, len - (size_t)(at - bytes), mark, strlen(mark)));
+         at++) {
         at[offset] ^= 4;
         cr_assert_eq(pwrite(fd, at + offset, 1, at + offset - bytes), 1);
         at[offset] ^= 4;
@@ -186,7 +187,8 @@ Test(db, flipped_bit_in_a_value_is_corrupt_and_the_next_row_is_fine)
         cr_expect_str_eq(value, "");
         struct gfs_slice key;
         struct gfs_slice row;
-        cr_assert_eq(db_seek(rig.db, TABLE_OBJECTS, gfs_slice_str("a"), gfs_slice_str("d")), GFS_OK);
+        cr_assert_eq(db_seek(rig.db, TABLE_OBJECTS, gfs_slice_str("a"), gfs_slice_str("d")),
+                     GFS_OK);
         cr_expect_eq(db_next(rig.db, TABLE_OBJECTS, &key, &row), GFS_OK);
         cr_expect_eq(db_next(rig.db, TABLE_OBJECTS, &key, &row), GFS_CORRUPT);
         cr_expect_eq(db_next(rig.db, TABLE_OBJECTS, &key, &row), GFS_OK);
@@ -274,8 +276,9 @@ Test(db, newer_format_is_refused)
     init(&rig);
     char raw[4];
     gfs_codec_store_u32(raw, DB_FORMAT + 1);
-    cr_assert_eq(db_put(rig.db, TABLE_META, GFS_SLICE_LITERAL("format"),
-                        gfs_slice_of(raw, sizeof raw)), GFS_OK);
+    cr_assert_eq(
+        db_put(rig.db, TABLE_META, GFS_SLICE_LITERAL("format"), gfs_slice_of(raw, sizeof raw)),
+        GFS_OK);
     db_close(rig.db);
     rig.db = NULL;
     struct gfs_error error = {0};

@@ -8,16 +8,20 @@
 
 /* In S3's order: bytes, the shorter first. */
 static const struct gfs_slice names[] = {
-    {"\0", 1},       {"\0\0", 2},     {"\0\0\0", 3},   {"\0\1", 2},      {"\0a", 2},
-    {"\0\377", 2},   {"\1", 1},       {"a", 1},        {"a\0", 2},       {"a\0\0", 3},
-    {"a\0\0a", 4},   {"a\0\1", 3},    {"a\0\2", 3},    {"a\0b", 3},      {"a\0\377", 3},
-    {"a\1", 2},      {"a\1\1", 3},    {"a/", 2},       {"a/b", 3},       {"ab", 2},
-    {"a\377", 2},    {"a\377\377", 3}, {"b", 1},       {"\377", 1},      {"\377\0", 2},
+    {"\0", 1},       {"\0\0", 2},         {"\0\0\0", 3}, {"\0\1", 2}, {"\0a", 2},
+    {"\0\377", 2},   {"\1", 1},           {"a", 1},      {"a\0", 2},  {"a\0\0", 3},
+    {"a\0\0a", 4},   {"a\0\1", 3},        {"a\0\2", 3},  {"a\0b", 3}, {"a\0\377", 3},
+    {"a\1", 2},      {"a\1\1", 3},        {"a/", 2},     {"a/b", 3},  {"ab", 2},
+    {"a\377", 2},    {"a\377\377", 3},    {"b", 1},      {"\377", 1}, {"\377\0", 2},
     {"\377\377", 2}, {"\377\377\377", 3},
 };
-static const uint8_t ids[][META_UPLOAD_ID_LEN] = {
-    {0}, {0, 1}, {1}, {0x7F, 0xFF}, {0xFF, 0, 0xFF}, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}};
+static const uint8_t ids[][META_UPLOAD_ID_LEN] = {{0},
+                                                  {0, 1},
+                                                  {1},
+                                                  {0x7F, 0xFF},
+                                                  {0xFF, 0, 0xFF},
+                                                  {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                                                   0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}};
 static const uint64_t buckets[] = {0, 1, 255, 256, 0xFFFF, UINT64_MAX - 1, UINT64_MAX};
 
 static int order_of(const struct key *a, const struct key *b)

@@ -190,8 +190,9 @@ Test(ledger, usage_is_the_sum_of_signed_differences)
     init(&rig);
     ledger_add_usage(rig.ledger, 1, &(struct meta_usage){.object_count = 3, .object_bytes = 100});
     ledger_add_usage(rig.ledger, 2, &(struct meta_usage){.upload_count = 1, .part_bytes = 7});
-    ledger_add_usage(rig.ledger, 1, &(struct meta_usage){.object_count = (uint64_t)-2,
-                                                         .object_bytes = (uint64_t)-60});
+    ledger_add_usage(
+        rig.ledger, 1,
+        &(struct meta_usage){.object_count = (uint64_t)-2, .object_bytes = (uint64_t)-60});
     flush(&rig);
     ledger_add_usage(rig.ledger, 1, &(struct meta_usage){.object_bytes = 5});
     flush(&rig);

@@ -57,8 +57,7 @@ static void insert(struct model *model, uint32_t n, bool is_same_lsn)
     uint64_t lsn = is_same_lsn ? model->lsn : ++model->lsn;
     uint32_t len = n % 5 == 0 ? 0 : 1 + n;
     struct meta_row *row = len == 0 ? NULL : row_new(len);
-    struct overlay_entry *entry =
-        overlay_insert(model->overlay, key, key_hash(key, 3), lsn, row);
+    struct overlay_entry *entry = overlay_insert(model->overlay, key, key_hash(key, 3), lsn, row);
     const struct version *newest = model_at(model, key, UINT64_MAX);
     if (newest != NULL && newest->lsn == lsn) {
         cr_assert_null(entry);

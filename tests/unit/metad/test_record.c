@@ -11,12 +11,15 @@ static struct meta_header headers[] = {
     {{"x-amz-meta-b", 12}, {"\0\377", 2}},
 };
 static struct meta_chunk_ref chunks[] = {
-    {{7, 100}, 3, 0, 64 << 20}, {{7, 101}, 3, 0, 64 << 20}, {{7, 99}, 4, 17, 64 << 20},
-    {{UINT64_MAX, 0}, UINT32_MAX, UINT32_MAX, UINT32_MAX}, {{0, UINT64_MAX}, 0, 0, 1},
-    {{0, UINT64_MAX}, 0, 1, 0},
+    {{7, 100}, 3, 0, 64 << 20}, {{7, 101}, 3, 0, 64 << 20},
+    {{7, 99}, 4, 17, 64 << 20}, {{UINT64_MAX, 0}, UINT32_MAX, UINT32_MAX, UINT32_MAX},
+    {{0, UINT64_MAX}, 0, 0, 1}, {{0, UINT64_MAX}, 0, 1, 0},
 };
 static struct meta_part parts[] = {
-    {.number = 1, .size = 5 << 20, .etag = {1}, .crc64 = 11,
+    {.number = 1,
+     .size = 5 << 20,
+     .etag = {1},
+     .crc64 = 11,
      .checksum = {META_CHECKSUM_SHA256, META_CHECKSUM_FULL_OBJECT, {1, 2, 3}}},
     {.number = 10000, .size = UINT64_MAX, .etag = {0xFF}, .crc64 = UINT64_MAX},
 };
@@ -311,11 +314,14 @@ Test(record, largest_object_stays_within_an_edit)
         refs[i] = (struct meta_chunk_ref){{i / 400000, 3 * (uint64_t)i}, i / 100, 0, 64 << 20};
     }
     for (uint32_t i = 0; i < 10000; i++) {
-        many[i] = (struct meta_part){.number = i + 1, .size = 5ULL << 30,
-                                     .checksum = {.algo = META_CHECKSUM_SHA256}};
+        many[i] = (struct meta_part){
+            .number = i + 1, .size = 5ULL << 30, .checksum = {.algo = META_CHECKSUM_SHA256}};
     }
-    struct meta_object object = {.size = 50ULL << 40, .chunks = refs, .chunk_count = count,
-                                 .parts = many, .part_count = 10000};
+    struct meta_object object = {.size = 50ULL << 40,
+                                 .chunks = refs,
+                                 .chunk_count = count,
+                                 .parts = many,
+                                 .part_count = 10000};
     struct gfs_buf bytes;
     gfs_buf_init(&bytes, CHUNK_EDIT_LEN_MAX);
     record_encode_object(&bytes, &object);
