@@ -1,8 +1,8 @@
 """The tables of a run, as text."""
 
 HEAD = (f"{'cell':<18}{'goodfs/s':>10}{'MB/s':>8}{'p50 us':>11}{'p99 us':>11}{'CPU us':>11}"
-        f"{'flushes':>9}{'own':>6}{'all':>6} |{'nginx/s':>10}{'CPU us':>9}{'ratio':>7} |{'raw/s':>10}"
-        f"{'ratio':>7}")
+        f"{'flushes':>9}{'own':>6}{'all':>6} |{'nginx/s':>10}{'CPU us':>9}{'ratio':>7} |"
+        f"{'raw/s':>10}{'ratio':>7}")
 
 
 def number(figures, name, width, digits=0):
