@@ -13,8 +13,8 @@ READ_KEYS = {4 * KIB: 10000, 64 * KIB: 2000, MIB: 200, 64 * MIB: 8}
 WRITE_KEYS_PER_SECOND = {4 * KIB: 60000, 64 * KIB: 20000, MIB: 4000}
 BIG = 64 * MIB
 RAW_BATCH_SIZE_MAX = 32 * MIB
-FIGURES = ("ops_s", "mb_s", "p50_us", "p99_us", "cpu_us_op", "flushes_op", "busy",
-           "client_cpu_us_op")
+FIGURES = ("ops_s", "mb_s", "p50_us", "p99_us", "cpu_us_op", "flushes_op", "own_busy",
+           "all_busy", "client_cpu_us_op")
 
 
 @dataclass(frozen=True)

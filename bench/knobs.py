@@ -49,9 +49,9 @@ def from_environment(top):
 
 
 def file_system(path):
-    """The type of the file system, as stat names it."""
-    ran = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True,
-                         check=True)
+    """The type of the file system that holds the path."""
+    ran = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", path], capture_output=True,
+                         text=True, check=True)
     return ran.stdout.strip()
 
 

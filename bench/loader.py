@@ -25,12 +25,18 @@ def settle(peers):
         before = now
 
 
-def machine_times():
-    """(busy, all) seconds of all processors since boot."""
+def machine_busy_seconds():
+    """Of all processors since boot, in the kernel's own threads too."""
     with open("/proc/stat", encoding="ascii") as stat:
         ticks = [int(field) for field in stat.readline().split()[1:9]]
-    idle = ticks[3] + ticks[4]
-    return sum(ticks) - idle, sum(ticks)
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def shares(result, wall_s, busy_s):
+    """How much of all processors server and client used of a run, and how much anybody did."""
+    used_us = result["cpu_us_op"] + result["client_cpu_us_op"]
+    return {"own_busy": used_us * result["ops_s"] / 1e6 / os.cpu_count(),
+            "all_busy": busy_s / wall_s / os.cpu_count()}
 
 
 def last_line(ran, what):
@@ -55,17 +61,18 @@ def run_load(knobs, peer, **options):
     if options["op"] == "put":
         peer.before_write()
     settle([peer])
-    flushes, cpu, (busy, total) = peer.flushes(), peer.cpu_seconds(), machine_times()
+    flushes, cpu = peer.flushes(), peer.cpu_seconds()
+    began, busy = time.monotonic(), machine_busy_seconds()
     ran = subprocess.run(load_command(knobs, peer, **options), env=peer.load_env(),
                          capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False)
-    busy_after, total_after = machine_times()
+    wall_s, busy_s = time.monotonic() - began, machine_busy_seconds() - busy
     peer.check_alive()
     result = last_line(ran, f"load against {peer.name}")
     flushes_after = peer.flushes()
     settle([peer])
     requests = max(result["ops_all"], 1)
     result["cpu_us_op"] = (peer.cpu_seconds() - cpu) * 1e6 / requests
-    result["busy"] = (busy_after - busy) / max(total_after - total, 1)
+    result.update(shares(result, wall_s, busy_s))
     if flushes is not None:
         result["flushes_op"] = (flushes_after - flushes) / requests
     return result

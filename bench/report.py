@@ -1,13 +1,17 @@
 """The tables of a run, as text."""
 
-HEAD = (f"{'cell':<18}{'goodfs/s':>10}{'MB/s':>8}{'p50 us':>9}{'p99 us':>10}{'CPU us':>9}"
-        f"{'flushes':>9}{'busy':>6} |{'nginx/s':>10}{'CPU us':>9}{'ratio':>7} |{'raw/s':>10}"
-        f"{'ratio':>7}")
+HEAD = (f"{'cell':<18}{'goodfs/s':>10}{'MB/s':>8}{'p50 us':>11}{'p99 us':>11}{'CPU us':>11}"
+        f"{'flushes':>9}{'own':>6}{'all':>6} |{'nginx/s':>10}{'CPU us':>9}{'ratio':>7} |"
+        f"{'raw/s':>10}{'ratio':>7}")
 
 
 def number(figures, name, width, digits=0):
     value = figures.get(name)
     return f"{'-':>{width}}" if value is None else f"{value:>{width},.{digits}f}"
+
+
+def percent(figures, name):
+    return f"{100 * figures.get(name, 0):>5.0f}%"
 
 
 def rate_digits(figures):
@@ -26,9 +30,10 @@ def ratio(mine, theirs):
 
 def cell_line(name, figures):
     mine, nginx, raw = (figures.get(peer, {}) for peer in ("goodfs", "nginx", "raw"))
-    line = (f"{name:<18}{rate(mine)}{number(mine, 'mb_s', 8)}{number(mine, 'p50_us', 9)}"
+    line = (f"{name:<18}{rate(mine)}{number(mine, 'mb_s', 8)}{number(mine, 'p50_us', 11)}"
             f"{number(mine, 'p99_us', 10)}{number(mine, 'cpu_us_op', 9, 1)}"
-            f"{number(mine, 'flushes_op', 9, 3)}{100 * mine.get('busy', 0):>5.0f}% |{rate(nginx)}"
+            f"{number(mine, 'flushes_op', 9, 3)}{percent(mine, 'own_busy')}"
+            f"{percent(mine, 'all_busy')} |{rate(nginx)}"
             f"{number(nginx, 'cpu_us_op', 9, 1)}{ratio(mine, nginx)} |{rate(raw)}"
             f"{ratio(mine, raw)}")
     errors = [f"\n    {peer}: {one['error']}" for peer, one in figures.items() if "error" in one]

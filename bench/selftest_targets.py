@@ -7,7 +7,7 @@ import targets
 
 def cell(goodfs=None, nginx=None, raw=None, busy=0.5):
     rates = {"goodfs": goodfs, "nginx": nginx, "raw": raw}
-    figures = {peer: {"ops_s": rate, "busy": busy} for peer, rate in rates.items() if rate}
+    figures = {peer: {"ops_s": rate, "own_busy": busy} for peer, rate in rates.items() if rate}
     if goodfs is None:
         figures["goodfs"] = {"error": "status: 500"}
     return figures

@@ -8,9 +8,9 @@
  *   begin -> APPENDING --finish--> FINISHING -> (writes done) -> FLUSHING -> DONE --PLACE--> live
  *
  * bulk_free in any state; while writes or a flush are under way the store's thread ends it. Memory:
- * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. A writer
- * with nothing under way may go beyond STORE_BULK_BUFFERS_SHARED: slow senders, who keep a buffer
- * for as long as they fill it, do not stop the others. */
+ * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. A
+ * writer with nothing under way may go beyond STORE_BULK_BUFFERS_SHARED: slow senders, who keep a
+ * buffer for as long as they fill it, do not stop the others. */
 #include <stdlib.h>
 
 #include "datad/store_bulk_pool.h"

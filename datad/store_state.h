@@ -15,8 +15,9 @@
 #include "libgoodfs/io.h"
 #include "libgoodfs/mem.h"
 
-#define STORE_UNCLAIMED_MAX (8ULL << 30) /* bytes of unfinished large chunks that a crash leaves   \
-                                          */
+#define STORE_UNCLAIMED_MAX                                                                        \
+    (8ULL << 30) /* bytes of unfinished large chunks that a crash leaves                           \
+                  */
 
 enum {
     STORE_SEGMENT_SIZE = 64 << 20,

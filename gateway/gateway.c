@@ -102,8 +102,8 @@ void gateway_count(struct gateway *gw, const struct s3_op *op, int status, int64
     }
 }
 
-void gateway_each_op(struct gateway *gw, void (*visit)(void *arg, const struct gateway_op_stats *op),
-                     void *arg)
+void gateway_each_op(struct gateway *gw,
+                     void (*visit)(void *arg, const struct gateway_op_stats *op), void *arg)
 {
     for (size_t i = 0; i < GATEWAY_OPS_MAX; i++) {
         struct gateway_op_counters *counters = &gw->counters[i];

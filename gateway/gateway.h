@@ -15,14 +15,16 @@ struct gateway_options {
     const char *region;                  /* default us-east-1 */
     const char *const *domains;          /* virtual-host style below these; NULL-terminated */
     bool is_region_strict;
-    uint32_t worker_count;       /* threads for calls that may block */
-    uint64_t ingest_bytes_max;   /* memory for small bodies under way; over it SlowDown */
+    uint32_t worker_count;           /* threads for calls that may block */
+    uint64_t ingest_bytes_max;       /* memory for small bodies under way; over it SlowDown */
     struct http_server_options http; /* handler is set by the gateway */
     /* Answers whether the service may take requests (health); any thread. */
     bool (*is_ready)(void *arg, const char **ret_reason);
     void *ready_arg;
 };
 
+/* Listens and serves until gateway_stop. What the options point to outlives it. IO, INVALID: error
+ * says which address or setting, and why. */
 enum gfs_err gateway_start(const struct gateway_options *options, struct gateway **ret,
                            struct gfs_error *error) GFS_MUST_CHECK;
 /* Finishes replies under way for at most grace_ms, then stops. NULL allowed. */
@@ -35,5 +37,5 @@ struct gateway_op_stats {
     uint64_t requests, errors_4xx, errors_5xx, ns_total;
 };
 /* Visits the operations that were called at least once. Any thread. */
-void gateway_each_op(struct gateway *gw, void (*visit)(void *arg, const struct gateway_op_stats *op),
-                     void *arg);
+void gateway_each_op(struct gateway *gw,
+                     void (*visit)(void *arg, const struct gateway_op_stats *op), void *arg);

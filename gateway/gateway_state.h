@@ -1,4 +1,5 @@
-/* What the gateway's own files share. Plain data. Immutable after gateway_start, except counters. */
+/* What the gateway's own files share. Plain data. Immutable after gateway_start, except counters.
+ */
 #pragma once
 
 #include <stdatomic.h>
@@ -22,9 +23,9 @@ struct gateway {
     struct auth_keys keys;
     struct http_server *http;
     struct worker_pool *workers;
-    struct gfs_md5_pool **md5_pools; /* one for each loop, used on its thread only */
+    struct gfs_md5_pool **md5_pools;    /* one for each loop, used on its thread only */
     atomic_uint_fast64_t live_requests; /* begun and not yet destroyed */
-    atomic_uint_fast64_t ingest_bytes; /* memory of small bodies under way */
+    atomic_uint_fast64_t ingest_bytes;  /* memory of small bodies under way */
     struct gateway_op_counters counters[GATEWAY_OPS_MAX];
 };
 

@@ -102,8 +102,7 @@ static void conn_close(struct http_conn *conn)
         finish(&conn->x, false); /* the library gave up without saying so */
     }
     if (http_conn_counts(conn, &received, &sent)) {
-        atomic_fetch_add_explicit(&loop->bytes_in, received - conn->received,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&loop->bytes_in, received - conn->received, memory_order_relaxed);
         atomic_fetch_add_explicit(&loop->bytes_out, sent - conn->sent, memory_order_relaxed);
     }
     if (conn->prev != NULL) {
@@ -199,9 +198,9 @@ static enum gfs_err head_from_buffer(struct http_exchange *x, const char *method
         return GFS_TOO_BIG;
     }
     head->method = gfs_slice_of(copy.ptr, method_text.len);
-    enum gfs_err err = http_framing_split((char *)(uintptr_t)copy.ptr + line_len,
-                                          head->len - line_len, scratch, GFS_HEADER_COUNT_MAX,
-                                          &head->header_count);
+    enum gfs_err err =
+        http_framing_split((char *)(uintptr_t)copy.ptr + line_len, head->len - line_len, scratch,
+                           GFS_HEADER_COUNT_MAX, &head->header_count);
     head->headers = scratch;
     return err;
 }
@@ -218,8 +217,7 @@ static enum MHD_Result gather_header(void *cls, enum MHD_ValueKind kind, const c
     struct gather *gather = cls;
     struct http_head *head = gather->head;
     (void)kind;
-    struct gfs_slice name_copy =
-        gfs_arena_copy(&gather->x->arena, gfs_slice_of(name, name_len));
+    struct gfs_slice name_copy = gfs_arena_copy(&gather->x->arena, gfs_slice_of(name, name_len));
     struct gfs_slice value_copy = gfs_arena_copy(
         &gather->x->arena, gfs_slice_of(value == NULL ? "" : value, value == NULL ? 0 : value_len));
     if (name_copy.ptr == NULL || value_copy.ptr == NULL ||

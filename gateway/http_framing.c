@@ -270,10 +270,10 @@ static void fill_request(const struct http_head *head, struct http_request *ret)
     }
     const char *mark = memchr(head->target.ptr, '?', head->target.len);
     const char *end = head->target.ptr + head->target.len;
-    ret->raw_path = gfs_slice_of(head->target.ptr, (size_t)((mark == NULL ? end : mark) -
-                                                            head->target.ptr));
-    ret->raw_query = mark == NULL ? gfs_slice_of(end, 0)
-                                  : gfs_slice_of(mark + 1, (size_t)(end - mark - 1));
+    ret->raw_path =
+        gfs_slice_of(head->target.ptr, (size_t)((mark == NULL ? end : mark) - head->target.ptr));
+    ret->raw_query =
+        mark == NULL ? gfs_slice_of(end, 0) : gfs_slice_of(mark + 1, (size_t)(end - mark - 1));
     ret->method_text = head->method;
     ret->method = method_of(head->method);
     ret->is_http_1_0 = head->is_http_1_0;

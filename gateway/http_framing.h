@@ -10,8 +10,8 @@
  * Before these rules the library itself refuses, with pages of its own that 0.9.75 does not let us
  * change (always 4xx or 5xx, and the connection is closed): heads over its memory (414, 431),
  * versions other than 1.x (505), lines without a colon, a Content-Length that is no number (its
- * status line comes twice then), malformed chunks. What 0.9.75 accepts and cannot show us: a bare LF
- * and extensions in chunk-size lines, and anything in trailers; empty lines before a request. A
+ * status line comes twice then), malformed chunks. What 0.9.75 accepts and cannot show us: a bare
+ * LF and extensions in chunk-size lines, and anything in trailers; empty lines before a request. A
  * proxy that normalises chunks removes them.
  * Pure functions; any thread. Sources: RFC 9110 section 5, RFC 9112 sections 3, 5, 6. */
 #pragma once
@@ -35,9 +35,9 @@ struct http_head {
 };
 
 /* Splits header lines in the form in which libmicrohttpd 0.9.75 leaves them in its read buffer: the
- * colon after the name, and CR and LF, each replaced by NUL, and an empty line at the end. So folded
- * lines, lines ended by a bare LF, and NUL bytes in names or values all show here although its
- * interface hides them. Names become lower case in place; the slices point into text.
+ * colon after the name, and CR and LF, each replaced by NUL, and an empty line at the end. So
+ * folded lines, lines ended by a bare LF, and NUL bytes in names or values all show here although
+ * its interface hides them. Names become lower case in place; the slices point into text.
  * GFS_INVALID: not exactly of that form; GFS_TOO_BIG: more than count_max headers. */
 enum gfs_err http_framing_split(char *text, size_t len, struct http_header *headers,
                                 uint32_t count_max, uint32_t *ret_count) GFS_MUST_CHECK;

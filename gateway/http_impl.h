@@ -26,7 +26,8 @@ enum {
     /* A refused sender is listened to this long, so that it reads the reply and not a reset. */
     HTTP_LINGER_S = 5,
     HTTP_LINGER_BYTES_MAX = 32 * 1024 * 1024, /* and no further than this */
-    /* A client that closed its sending side while its exchange is suspended: half-closed or gone? */
+    /* A client that closed its sending side while its exchange is suspended: half-closed or gone?
+     */
     HTTP_HALF_CLOSED_S = 10,
     HTTP_CUT_BYTES_MAX = 64 * 1024,         /* a reply sent before the body's end */
     HTTP_BLOCK_SIZE = 256 * 1024,           /* of a streamed reply; measured */
@@ -101,15 +102,15 @@ struct http_conn {
     struct http_exchange x;
     /* of the sweep, ns of gfs_monotonic_ns */
     uint64_t swept_request_count;
-    uint64_t received, sent;    /* bytes, by the kernel's count */
-    uint64_t received_at_idle;  /* when the connection was last seen without a request */
-    int64_t active_ns;          /* last progress either way */
-    int64_t head_ns;            /* since when a head is incomplete; 0 = none */
-    int64_t window_ns;          /* start of the body-rate window; 0 = none */
-    uint64_t window_received;   /* bytes at its start */
-    int64_t suspended_ns;       /* since when seen suspended; 0 = not */
-    int64_t linger_ns;          /* since when seen lingering */
-    bool is_end_seen;           /* by the last sweep: the sender is gone and nothing is unread */
+    uint64_t received, sent;   /* bytes, by the kernel's count */
+    uint64_t received_at_idle; /* when the connection was last seen without a request */
+    int64_t active_ns;         /* last progress either way */
+    int64_t head_ns;           /* since when a head is incomplete; 0 = none */
+    int64_t window_ns;         /* start of the body-rate window; 0 = none */
+    uint64_t window_received;  /* bytes at its start */
+    int64_t suspended_ns;      /* since when seen suspended; 0 = not */
+    int64_t linger_ns;         /* since when seen lingering */
+    bool is_end_seen;          /* by the last sweep: the sender is gone and nothing is unread */
 };
 
 struct http_loop {

@@ -152,8 +152,8 @@ static bool accept_batch(struct http_server *server, int listen_fd)
     for (int i = 0; i < ACCEPT_BATCH && !is_full(server); i++) {
         struct sockaddr_storage peer;
         socklen_t peer_len = sizeof peer;
-        int fd = accept4(listen_fd, (struct sockaddr *)&peer, &peer_len,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listen_fd, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
         }
@@ -176,8 +176,8 @@ static void *acceptor_main(void *arg)
             atomic_store(&server->is_acceptor_full, false);
         }
         for (uint32_t i = 0; i < server->listener_count; i++) {
-            fds[i + 1] = (struct pollfd){.fd = is_open ? server->listeners[i].fd : -1,
-                                         .events = POLLIN};
+            fds[i + 1] =
+                (struct pollfd){.fd = is_open ? server->listeners[i].fd : -1, .events = POLLIN};
         }
         int count = poll(fds, server->listener_count + 1, is_paused ? ACCEPT_PAUSE_MS : -1);
         uint64_t value;

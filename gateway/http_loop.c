@@ -94,8 +94,8 @@ static void adopt(struct http_task *task)
     } else {
         loop->is_conn_started = false;
         enum MHD_Result result =
-            MHD_add_connection(loop->daemon, adoption->fd,
-                               (const struct sockaddr *)&adoption->peer, adoption->peer_len);
+            MHD_add_connection(loop->daemon, adoption->fd, (const struct sockaddr *)&adoption->peer,
+                               adoption->peer_len);
         if (result == MHD_NO && !loop->is_conn_started) {
             drop_connection(loop); /* the library has closed the socket */
         }
@@ -173,7 +173,8 @@ static void serve(struct http_loop *loop)
     }
 }
 
-/* Work that outlives its exchange still posts to this loop: its tasks are run until it has ended. */
+/* Work that outlives its exchange still posts to this loop: its tasks are run until it has ended.
+ */
 static void wait_for_handler(struct http_loop *loop)
 {
     const struct http_handler *handler = &loop->server->options.handler;
@@ -227,21 +228,21 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
 static struct MHD_Daemon *start_daemon(struct http_loop *loop)
 {
     struct http_server *server = loop->server;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
-                     MHD_USE_NO_LISTEN_SOCKET;
-    struct MHD_OptionItem tls[] = {{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL},
-                                   {MHD_OPTION_END, 0, NULL}};
+    unsigned flags =
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_NO_LISTEN_SOCKET;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
     if (server->tls != NULL) {
         flags |= MHD_USE_TLS;
         tls[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
-                                         (void *)(uintptr_t)"NORMAL:-VERS-ALL:+VERS-TLS1.3:"
-                                                            "+VERS-TLS1.2"};
+                                         (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:"
+                                                             "+VERS-TLS1.2"};
         tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0, http_tls_callback()};
     }
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, http_conn_call, loop, 
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->options.connection_max,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_TIMEOUT,
+        flags, 0, NULL, NULL, http_conn_call, loop, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)server->options.connection_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_POOL_SIZE, MHD_OPTION_CONNECTION_TIMEOUT,
         0U, /* timeouts are the sweep's: the library would read the clock at every step */
         MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, loop, MHD_OPTION_NOTIFY_COMPLETED,
         http_conn_completed, loop, MHD_OPTION_URI_LOG_CALLBACK, http_conn_line, loop,
@@ -257,8 +258,7 @@ static struct MHD_Daemon *start_daemon(struct http_loop *loop)
 static enum gfs_err watch(int epoll_fd, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? GFS_OK
-                                                               : gfs_err_from_errno(errno);
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? GFS_OK : gfs_err_from_errno(errno);
 }
 
 enum gfs_err http_loop_open(struct http_loop *loop, struct gfs_error *error)
@@ -273,11 +273,9 @@ enum gfs_err http_loop_open(struct http_loop *loop, struct gfs_error *error)
     if (loop->daemon == NULL) {
         return gfs_fail(error, GFS_IO, "libmicrohttpd %s does not start", MHD_get_version());
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL || info->epoll_fd < 0) {
-        return gfs_fail(error, GFS_UNSUPPORTED, "libmicrohttpd %s has no epoll",
-                        MHD_get_version());
+        return gfs_fail(error, GFS_UNSUPPORTED, "libmicrohttpd %s has no epoll", MHD_get_version());
     }
     enum gfs_err err = watch(loop->epoll_fd, info->epoll_fd);
     if (err == GFS_OK) {

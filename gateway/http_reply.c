@@ -170,8 +170,8 @@ static struct MHD_Response *build(struct http_exchange *x, const struct http_rep
             add_header(x, response, &reply->headers[i]);
         }
     }
-    if (reply->must_close || atomic_load_explicit(&x->conn->loop->server->is_stopping,
-                                                  memory_order_relaxed)) {
+    if (reply->must_close ||
+        atomic_load_explicit(&x->conn->loop->server->is_stopping, memory_order_relaxed)) {
         (void)MHD_add_response_header(response, "Connection", "close");
     }
     return response;
@@ -260,8 +260,7 @@ void http_reply(struct http_exchange *x, const struct http_reply *reply)
         }
     } else if (x->way != HTTP_WAY_ABORT) {
         x->response = build(x, reply);
-        if (x->way == HTTP_WAY_AT_ONCE && x->collected != NULL &&
-            http_reply_collect(x) != GFS_OK) {
+        if (x->way == HTTP_WAY_AT_ONCE && x->collected != NULL && http_reply_collect(x) != GFS_OK) {
             x->way = HTTP_WAY_ABORT; /* it would have to wait, and there is no second call */
         }
     }

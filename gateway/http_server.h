@@ -9,13 +9,13 @@
  * A client that vanishes leads to closed at any point. Refused before begin, with an S3 error body:
  * everything in the framing rules (http_framing.h).
  *
- * A reply before the body's end: the rest of the body, up to 64 KiB, is read away and the connection
- * kept; with more to come (or `Expect: 100-continue`, or chunks) the reply is sent at once and the
- * connection closed after it. In body(), with more to come, only replies without body or with at
- * most 64 KiB of BYTES can be sent; others reset the connection.
- * Replies given inside a callback never leave the fast path (one recv and one send); suspending
- * costs about three more system calls. Starting a server raises the descriptor limit and tells
- * malloc to keep blocks of up to 1 MiB mapped. */
+ * A reply before the body's end: the rest of the body, up to 64 KiB, is read away and the
+ * connection kept; with more to come (or `Expect: 100-continue`, or chunks) the reply is sent at
+ * once and the connection closed after it. In body(), with more to come, only replies without body
+ * or with at most 64 KiB of BYTES can be sent; others reset the connection. Replies given inside a
+ * callback never leave the fast path (one recv and one send); suspending costs about three more
+ * system calls. Starting a server raises the descriptor limit and tells malloc to keep blocks of up
+ * to 1 MiB mapped. */
 #pragma once
 
 #include <stdbool.h>
@@ -87,15 +87,17 @@ struct http_server_options {
     /* "HOST:PORT", "[::1]:9000", "0.0.0.0:0"; NULL-terminated. "[::]:P" is IPv6 only: list
      * "0.0.0.0:P" beside it. */
     const char *const *listen;
-    uint32_t loop_count;       /* threads, >= 1 */
-    uint32_t connection_max;   /* over it new connections wait in the backlog */
-    uint32_t idle_timeout_s;   /* without any byte either way */
-    uint32_t header_timeout_s; /* a request's headers must be in by then, from its first byte */
+    uint32_t loop_count;           /* threads, >= 1 */
+    uint32_t connection_max;       /* over it new connections wait in the backlog */
+    uint32_t idle_timeout_s;       /* without any byte either way */
+    uint32_t header_timeout_s;     /* a request's headers must be in by then, from its first byte */
     uint32_t body_bytes_per_s_min; /* averaged over 30 s; slower senders are cut off; 0 = off */
     const char *tls_cert_file, *tls_key_file; /* PEM; NULL = plain */
     struct http_handler handler;
 };
 
+/* Binds all addresses and starts the threads, or nothing. Options are copied; what handler and
+ * files name outlives the server. IO, INVALID: error says which address or file, and why. */
 enum gfs_err http_server_start(const struct http_server_options *options, struct http_server **ret,
                                struct gfs_error *error) GFS_MUST_CHECK;
 /* The bound port of the i-th listen address (for port 0). */
@@ -153,8 +155,8 @@ struct http_reply {
     uint64_t length; /* Content-Length of STREAM, and of a HEAD reply with body NONE */
     bool has_length; /* for HEAD and 304: send `length` although there is no body */
     bool must_close; /* close the connection after this reply */
-    /* Fills buf with at most size bytes from offset: first all of a stream of up to 64 KiB, which is
-     * sent with its head, else blocks of 256 KiB. > 0 bytes; 0 = not ready, http_resume will be
+    /* Fills buf with at most size bytes from offset: first all of a stream of up to 64 KiB, which
+     * is sent with its head, else blocks of 256 KiB. > 0 bytes; 0 = not ready, http_resume will be
      * called (never from inside read); -1 = give up: the connection is reset, so the client sees a
      * broken transfer and never a short success. */
     int64_t (*read)(void *arg, uint64_t offset, char *buf, size_t size);

@@ -39,15 +39,16 @@ static void count_bytes(struct http_conn *conn, int64_t now_ns)
     conn->sent = sent;
 }
 
-/* The library polls by edges and takes a short read for the last: an end that came together with the
- * bytes before it is never told. Twice in a row, so that one just under way is left to the library. */
+/* The library polls by edges and takes a short read for the last: an end that came together with
+ * the bytes before it is never told. Twice in a row, so that one just under way is left to the
+ * library. */
 static bool is_sender_gone(struct http_conn *conn)
 {
     struct pollfd fd = {.fd = conn->fd, .events = POLLRDHUP};
     int unread = 0;
     bool was_seen = conn->is_end_seen;
-    conn->is_end_seen = poll(&fd, 1, 0) > 0 && ioctl(conn->fd, FIONREAD, &unread) == 0 &&
-                        unread == 0;
+    conn->is_end_seen =
+        poll(&fd, 1, 0) > 0 && ioctl(conn->fd, FIONREAD, &unread) == 0 && unread == 0;
     return was_seen && conn->is_end_seen;
 }
 

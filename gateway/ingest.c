@@ -226,8 +226,7 @@ static size_t bulk_data(struct ingest *in, const char *ptr, size_t len)
         size_t want = GFS_MIN(len - done, (size_t)(chunk->size_max - chunk->len));
         /* held for the writable callback, which may run before append returns */
         s3_hold(in->r);
-        size_t taken =
-            in->r->gw->options.chunks->ops->bulk_append(chunk->bulk, ptr + done, want);
+        size_t taken = in->r->gw->options.chunks->ops->bulk_append(chunk->bulk, ptr + done, want);
         hash(in, ptr + done, taken);
         chunk->len += (uint32_t)taken;
         done += taken;
@@ -283,8 +282,7 @@ static void collect_small(struct ingest *in)
 static void collect_bulk(struct ingest *in)
 {
     in->place_records = gfs_alloc_array(in->chunk_count, sizeof *in->place_records);
-    in->result.chunks =
-        gfs_arena_alloc(&in->r->arena, in->chunk_count * sizeof *in->result.chunks);
+    in->result.chunks = gfs_arena_alloc(&in->r->arena, in->chunk_count * sizeof *in->result.chunks);
     GFS_ASSERT(in->result.chunks != NULL);
     uint32_t count = 0;
     for (struct ingest_chunk *chunk = in->chunks; chunk != NULL; chunk = chunk->next) {
@@ -292,8 +290,8 @@ static void collect_bulk(struct ingest *in)
             continue;
         }
         in->result.chunks[count] = (struct meta_chunk_ref){.id = chunk->id, .len = chunk->len};
-        in->place_records[count] = (struct chunk_record){
-            .kind = CHUNK_RECORD_PLACE, .id = chunk->id, .bulk = chunk->bulk};
+        in->place_records[count] =
+            (struct chunk_record){.kind = CHUNK_RECORD_PLACE, .id = chunk->id, .bulk = chunk->bulk};
         if (count > 0) {
             in->place_records[count - 1].next = &in->place_records[count];
         }

@@ -21,8 +21,9 @@ struct ingest_result {
     struct chunk_record *records;  /* for the commit; valid until ingest_free */
 };
 
-/* size: bytes that will come, or that may come at most (forms). owner: kept with each chunk, copied.
- * S3_SlowDown when the memory for small bodies is used up. Loop thread, like everything here. */
+/* size: bytes that will come, or that may come at most (forms). owner: kept with each chunk,
+ * copied. S3_SlowDown when the memory for small bodies is used up. Loop thread, like everything
+ * here. */
 enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice owner,
                          enum meta_checksum_algo algo, struct ingest **ret);
 /* Answers how many bytes were taken; fewer: s3_resume_body follows. May have failed the request. */

@@ -13,10 +13,10 @@ struct reader {
     struct chunk_store *store;
     const struct meta_chunk_ref *refs; /* of the range only */
     uint32_t ref_count;
-    uint32_t index;     /* current ref */
-    uint32_t offset;    /* in the current ref */
-    uint64_t left;      /* bytes to come */
-    char *block;        /* GFS_BLOCK_SIZE bytes, for ends that are not aligned */
+    uint32_t index;                   /* current ref */
+    uint32_t offset;                  /* in the current ref */
+    uint64_t left;                    /* bytes to come */
+    char *block;                      /* GFS_BLOCK_SIZE bytes, for ends that are not aligned */
     uint32_t block_offset, block_len; /* what of the current chunk is in block */
     struct reader_slot slots[];
 };

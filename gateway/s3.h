@@ -82,7 +82,7 @@ struct s3_request {
     struct auth_detail auth_detail;
     struct meta_bucket bucket_rec;
     uint64_t object_size; /* for the error that tells it, see S3_InvalidRange */
-    struct gfs_buf body; /* S3_BODY_XML */
+    struct gfs_buf body;  /* S3_BODY_XML */
     void *op_state;
     int64_t start_ns;
     struct s3_body_state *body_state; /* s3_request.c */
@@ -99,8 +99,8 @@ struct s3_request {
 const struct s3_param *s3_param_find(const struct s3_request *r, const char *name);
 /* Value of a parameter; empty slice when absent or without value. */
 struct gfs_slice s3_param_value(const struct s3_request *r, const char *name);
-/* Integer parameter in 0..max; absent: *ret = fallback. S3_InvalidArgument with a message naming the
- * parameter; values over max are cut to max when clamp. */
+/* Integer parameter in 0..max; absent: *ret = fallback. S3_InvalidArgument with a message naming
+ * the parameter; values over max are cut to max when clamp. */
 enum s3_err s3_param_uint(struct s3_request *r, const char *name, uint32_t max, bool clamp,
                           uint32_t fallback, uint32_t *ret);
 struct gfs_slice s3_header(const struct s3_request *r, const char *lower_name);
@@ -111,7 +111,8 @@ void s3_reply_header_slice(struct s3_request *r, struct gfs_slice name, struct g
 void s3_reply_header(struct s3_request *r, const char *name, struct gfs_slice value);
 void s3_reply_header_str(struct s3_request *r, const char *name, const char *value);
 void s3_reply_empty(struct s3_request *r, int status);
-/* Takes the buffer's storage; GFS "is_full" becomes InternalError. Content-Type: application/xml. */
+/* Takes the buffer's storage; GFS "is_full" becomes InternalError. Content-Type: application/xml.
+ */
 void s3_reply_xml(struct s3_request *r, int status, struct gfs_buf *xml);
 /* Any other body; fills in the common headers. */
 void s3_reply(struct s3_request *r, struct http_reply *reply);
@@ -171,16 +172,16 @@ struct gfs_slice s3_storage_class_text(const struct meta_object *object);
 /* True for 3..63 characters by S3's naming rules. */
 bool s3_bucket_name_ok(struct gfs_slice name);
 /* System headers to store (content-type, cache-control, content-disposition, content-encoding
- * without aws-chunked, content-language, expires) and x-amz-meta-*, from the request's headers, into
- * object->headers in the arena. S3_MetadataTooLarge, S3_InvalidArgument. Also refuses with
+ * without aws-chunked, content-language, expires) and x-amz-meta-*, from the request's headers,
+ * into object->headers in the arena. S3_MetadataTooLarge, S3_InvalidArgument. Also refuses with
  * S3_NotImplemented request headers that would change the meaning of what is stored and are not
  * supported (server-side encryption, object lock, tagging, ACL grants, website redirect), and
  * checks x-amz-storage-class (S3_InvalidStorageClass) . */
 enum s3_err s3_stored_headers(struct s3_request *r, struct meta_object *object,
                               const char **ret_message);
-/* The declared checksum: x-amz-checksum-<algo> (value), x-amz-sdk-checksum-algorithm, x-amz-trailer.
- * algo NONE when nothing was asked. InvalidRequest: two values, a bad value or an unknown algorithm
- * in x-amz-checksum-algorithm. */
+/* The declared checksum: x-amz-checksum-<algo> (value), x-amz-sdk-checksum-algorithm,
+ * x-amz-trailer. algo NONE when nothing was asked. InvalidRequest: two values, a bad value or an
+ * unknown algorithm in x-amz-checksum-algorithm. */
 struct s3_declared_checksum {
     enum meta_checksum_algo algo;
     bool has_value; /* in a header; otherwise it comes in the trailer, or is only to be computed */

@@ -48,8 +48,7 @@ static enum s3_err check_body(struct gfs_slice body, struct gfs_arena *arena)
         }
         count++;
         if (!is_owner(gfs_xml_child(grant, "Grantee")) ||
-            !gfs_slice_eq_str(gfs_trim(gfs_xml_child_text(grant, "Permission")),
-                              "FULL_CONTROL")) {
+            !gfs_slice_eq_str(gfs_trim(gfs_xml_child_text(grant, "Permission")), "FULL_CONTROL")) {
             return S3_NotImplemented;
         }
     }

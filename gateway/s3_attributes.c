@@ -30,10 +30,8 @@ static unsigned attribute_of(struct gfs_slice name)
         const char *name;
         enum attribute attribute;
     } names[] = {
-        {"ETag", ATTRIBUTE_ETAG},
-        {"Checksum", ATTRIBUTE_CHECKSUM},
-        {"ObjectParts", ATTRIBUTE_PARTS},
-        {"StorageClass", ATTRIBUTE_STORAGE_CLASS},
+        {"ETag", ATTRIBUTE_ETAG},         {"Checksum", ATTRIBUTE_CHECKSUM},
+        {"ObjectParts", ATTRIBUTE_PARTS}, {"StorageClass", ATTRIBUTE_STORAGE_CLASS},
         {"ObjectSize", ATTRIBUTE_SIZE},
     };
     for (size_t i = 0; i < GFS_COUNT(names); i++) {
@@ -96,7 +94,7 @@ static enum s3_err parse(struct s3_request *r, struct attributes *attributes,
         return S3_InvalidRequest;
     }
     err = parse_number(r, "x-amz-max-parts", GFS_LIST_KEYS_MAX, GFS_LIST_KEYS_MAX,
-                                   &attributes->max_parts, ret_message);
+                       &attributes->max_parts, ret_message);
     return err == S3_OK ? parse_number(r, "x-amz-part-number-marker", 0, GFS_PART_NUMBER_MAX,
                                        &attributes->marker, ret_message)
                         : err;

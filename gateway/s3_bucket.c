@@ -268,8 +268,8 @@ static void list_buckets_work(struct s3_request *r)
             return;
         }
         for (uint32_t i = 0; i < count; i++) {
-            bool is_wanted = list->region.len == 0 ||
-                             gfs_slice_eq_str(list->region, region_text(&buckets[i]));
+            bool is_wanted =
+                list->region.len == 0 || gfs_slice_eq_str(list->region, region_text(&buckets[i]));
             if (is_wanted && list->count == list->max) {
                 list->is_truncated = true;
                 return;
@@ -312,8 +312,7 @@ static enum s3_err parse_list_buckets(struct s3_request *r, struct bucket_list *
     }
     const struct s3_param *token = s3_param_find(r, "continuation-token");
     bool is_prefix = false;
-    if (token != NULL &&
-        !s3_token_parse(&r->arena, token->value, &list->after, &is_prefix)) {
+    if (token != NULL && !s3_token_parse(&r->arena, token->value, &list->after, &is_prefix)) {
         *ret_message = "The continuation token provided is incorrect";
         return S3_InvalidArgument;
     }

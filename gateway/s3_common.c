@@ -170,8 +170,7 @@ static bool looks_like_ipv4(struct gfs_slice name)
 static bool is_reserved_name(struct gfs_slice name)
 {
     static const char *const prefixes[] = {"xn--", "sthree-", "amzn-s3-demo-"};
-    static const char *const suffixes[] = {"-s3alias", "--ol-s3", ".mrap", "--x-s3",
-                                           "--table-s3"};
+    static const char *const suffixes[] = {"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"};
     for (size_t i = 0; i < GFS_COUNT(prefixes); i++) {
         if (gfs_slice_starts(name, gfs_slice_str(prefixes[i]))) {
             return true;

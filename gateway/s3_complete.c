@@ -16,8 +16,7 @@ static enum s3_err choose(const struct s3_complete_request *request,
         while (at < uploaded_count && uploaded[at].number < want->number) {
             at++;
         }
-        if (at == uploaded_count || uploaded[at].number != want->number ||
-            !want->is_etag_valid ||
+        if (at == uploaded_count || uploaded[at].number != want->number || !want->is_etag_valid ||
             memcmp(uploaded[at].etag, want->etag, sizeof want->etag) != 0) {
             return S3_InvalidPart;
         }
@@ -110,8 +109,7 @@ static enum s3_err join(struct s3_completed *done, struct gfs_arena *arena)
 
 static uint32_t load_crc32(const uint8_t value[META_CHECKSUM_LEN_MAX])
 {
-    return (uint32_t)value[0] << 24 | (uint32_t)value[1] << 16 | (uint32_t)value[2] << 8 |
-           value[3];
+    return (uint32_t)value[0] << 24 | (uint32_t)value[1] << 16 | (uint32_t)value[2] << 8 | value[3];
 }
 
 static void combine_full(const struct s3_completed *done, struct meta_checksum *ret)

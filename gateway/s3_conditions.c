@@ -148,8 +148,7 @@ enum s3_err s3_copy_range_parse(struct gfs_slice header, uint64_t size, struct s
         return S3_InvalidArgument;
     }
     struct gfs_slice first = gfs_slice_of(header.ptr + 6, (size_t)(dash - header.ptr) - 6);
-    struct gfs_slice last =
-        gfs_slice_of(dash + 1, header.len - (size_t)(dash - header.ptr) - 1);
+    struct gfs_slice last = gfs_slice_of(dash + 1, header.len - (size_t)(dash - header.ptr) - 1);
     if (gfs_parse_u64(first, INT64_MAX, &start) != GFS_OK ||
         gfs_parse_u64(last, INT64_MAX, &end) != GFS_OK || end < start) {
         return S3_InvalidArgument;

@@ -18,7 +18,8 @@ struct s3_range {
 /* A single "bytes=" range. Absent, malformed or multiple: the whole object, as S3 does.
  * S3_InvalidRange when it cannot be satisfied. */
 enum s3_err s3_range_parse(struct gfs_slice header, uint64_t size, struct s3_range *ret);
-/* "bytes=a-b" of a copy source: both ends, inside the source. S3_InvalidArgument, S3_InvalidRange. */
+/* "bytes=a-b" of a copy source: both ends, inside the source. S3_InvalidArgument, S3_InvalidRange.
+ */
 enum s3_err s3_copy_range_parse(struct gfs_slice header, uint64_t size, struct s3_range *ret);
 /* True when If-Range is absent or holds, so that Range counts. */
 bool s3_if_range_holds(const struct s3_request *r, const struct meta_object *object);

@@ -134,9 +134,9 @@ static void start_hash(struct s3_request *r, struct copy *copy)
     copy->crc64 = 0;
     checksum_init(&copy->sum, copy->wanted);
     reader_free(GFS_TAKE(copy->reader));
-    enum gfs_err err = reader_new(r->gw->options.chunks, copy->source.chunks,
-                                  copy->source.chunk_count, copy->range.start, copy->range.len,
-                                  &copy->reader);
+    enum gfs_err err =
+        reader_new(r->gw->options.chunks, copy->source.chunks, copy->source.chunk_count,
+                   copy->range.start, copy->range.len, &copy->reader);
     if (err == GFS_OK && copy->buffer == NULL) {
         copy->buffer = gfs_alloc(COPY_BUFFER_SIZE);
     }
@@ -287,8 +287,8 @@ static void copy_part(struct s3_request *r, struct copy *copy)
                 (unsigned long long)copy->source.size);
         return;
     }
-    copy->wanted = upload.checksum.algo == META_CHECKSUM_NONE ? META_CHECKSUM_CRC64NVME
-                                                              : upload.checksum.algo;
+    copy->wanted =
+        upload.checksum.algo == META_CHECKSUM_NONE ? META_CHECKSUM_CRC64NVME : upload.checksum.algo;
     copy->part.size = copy->range.len;
     slice_refs(r, copy);
     start_hash(r, copy);
@@ -305,9 +305,9 @@ static void copy_object(struct s3_request *r, struct copy *copy)
         object->headers = headers.headers;
     }
     copy->range = (struct s3_range){.len = object->size};
-    bool is_same = copy->wanted == META_CHECKSUM_NONE ||
-                   (copy->wanted == object->checksum.algo &&
-                    object->checksum.type == META_CHECKSUM_FULL_OBJECT);
+    bool is_same =
+        copy->wanted == META_CHECKSUM_NONE || (copy->wanted == object->checksum.algo &&
+                                               object->checksum.type == META_CHECKSUM_FULL_OBJECT);
     if (!is_same) {
         start_hash(r, copy);
         return;
@@ -358,8 +358,8 @@ static enum s3_err parse_directive(struct s3_request *r, struct copy *copy,
         return S3_InvalidArgument;
     }
     copy->has_class = s3_header(r, "x-amz-storage-class").ptr != NULL;
-    bool is_self = copy->source_bucket_id == r->bucket_rec.id &&
-                   gfs_slice_eq(copy->source_key, r->key);
+    bool is_self =
+        copy->source_bucket_id == r->bucket_rec.id && gfs_slice_eq(copy->source_key, r->key);
     if (is_self && !copy->is_replace && !copy->has_class) {
         *ret_message = "This copy request is illegal because it is trying to copy an object to "
                        "itself without changing the object's metadata, storage class, website "
@@ -404,8 +404,8 @@ static void upload_work(struct s3_request *r)
 {
     struct copy *copy = r->op_state;
     struct meta_service *meta = r->gw->options.meta;
-    copy->upload_err = meta->ops->upload(meta, r->bucket_rec.id, r->key, copy->upload_id, 0,
-                                         &copy->upload_row);
+    copy->upload_err =
+        meta->ops->upload(meta, r->bucket_rec.id, r->key, copy->upload_id, 0, &copy->upload_row);
 }
 
 static void upload_after(struct s3_request *r)

@@ -9,10 +9,9 @@ struct entry {
     int status;
 };
 
-static const struct entry entries[] = {
-    {"OK", "Success.", 200},
+static const struct entry entries[] = {{"OK", "Success.", 200},
 #define X(name, status, text) {#name, text, status},
-    S3_ERRORS(X)
+                                       S3_ERRORS(X)
 #undef X
 };
 

@@ -196,7 +196,8 @@ static void prefetch_run(struct worker_job *job)
     http_post(prefetch->r->loop, &prefetch->task);
 }
 
-/* The reply is under way, so s3_block's SlowDown is no answer here: a full queue ends the transfer. */
+/* The reply is under way, so s3_block's SlowDown is no answer here: a full queue ends the transfer.
+ */
 static bool start_prefetch(struct s3_request *r, struct get *get)
 {
     if (get->prefetch == NULL) {
@@ -260,9 +261,8 @@ static int64_t stream_read(void *arg, uint64_t offset, char *buf, size_t size)
 static void reply_bytes(struct s3_request *r, struct get *get)
 {
     add_headers(r, get);
-    struct http_reply reply = {.status = get->status,
-                               .body = HTTP_BODY_BYTES,
-                               .bytes = gfs_buf_slice(&r->reply_bytes)};
+    struct http_reply reply = {
+        .status = get->status, .body = HTTP_BODY_BYTES, .bytes = gfs_buf_slice(&r->reply_bytes)};
     s3_reply(r, &reply);
 }
 
@@ -273,8 +273,8 @@ static enum gfs_err fill(struct s3_request *r, unsigned flags)
     struct gfs_buf *out = &r->reply_bytes;
     while (reader_left(get->reader) > 0) {
         size_t len = 0;
-        enum gfs_err err = reader_read(get->reader, out->ptr + out->len,
-                                       out->size - out->len, flags, &len);
+        enum gfs_err err =
+            reader_read(get->reader, out->ptr + out->len, out->size - out->len, flags, &len);
         if (err != GFS_OK) {
             return err;
         }
@@ -428,9 +428,9 @@ static void respond(struct s3_request *r, struct get *get)
         reply_head(r, get);
         return;
     }
-    enum gfs_err gfs = reader_new(r->gw->options.chunks, get->object.chunks,
-                                  get->object.chunk_count, get->range.start, get->range.len,
-                                  &get->reader);
+    enum gfs_err gfs =
+        reader_new(r->gw->options.chunks, get->object.chunks, get->object.chunk_count,
+                   get->range.start, get->range.len, &get->reader);
     if (gfs == GFS_NOT_FOUND && get->retry_count++ < GET_RETRIES) {
         meta_row_unref(GFS_TAKE(get->row));
         s3_lookup(r, r->bucket_rec.id, r->key, found);

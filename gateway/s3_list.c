@@ -56,8 +56,7 @@ static enum s3_err parse_v2(struct s3_request *r, struct list *list, const char 
     return S3_OK;
 }
 
-static enum s3_err parse_versions(struct s3_request *r, struct list *list,
-                                  const char **ret_message)
+static enum s3_err parse_versions(struct s3_request *r, struct list *list, const char **ret_message)
 {
     list->query.marker = s3_param_value(r, "key-marker");
     list->query.version_marker = s3_param_value(r, "version-id-marker");

@@ -15,8 +15,7 @@ enum s3_err s3_list_encoding(const struct s3_request *r, bool *ret_is_encoded,
 enum s3_err s3_list_max(struct s3_request *r, const char *name, uint32_t *ret,
                         const char **ret_message)
 {
-    enum s3_err err =
-        s3_param_uint(r, name, GFS_LIST_KEYS_MAX, true, GFS_LIST_KEYS_MAX, ret);
+    enum s3_err err = s3_param_uint(r, name, GFS_LIST_KEYS_MAX, true, GFS_LIST_KEYS_MAX, ret);
     if (err != S3_OK) {
         *ret_message = gfs_arena_printf(
             &r->arena, "Argument %s must be an integer between 0 and 2147483647", name);

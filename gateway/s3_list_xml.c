@@ -59,8 +59,8 @@ static bool is_plain(struct gfs_slice text)
     bool is_odd = false;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char byte = (unsigned char)text.ptr[i];
-        is_odd |= byte < 0x20 || byte >= 0x7f || byte == '&' || byte == '<' || byte == '>' ||
-                  byte == '"';
+        is_odd |=
+            byte < 0x20 || byte >= 0x7f || byte == '&' || byte == '<' || byte == '>' || byte == '"';
     }
     return !is_odd;
 }

@@ -173,8 +173,8 @@ static enum s3_err read_and_build(struct s3_request *r, struct complete *complet
         return s3_err_from_gfs(err, META_MISSING_UPLOAD);
     }
     complete->uploaded_count = 0;
-    complete->uploaded = gfs_arena_alloc(&complete->build_arena,
-                                         GFS_PART_NUMBER_MAX * sizeof *complete->uploaded);
+    complete->uploaded =
+        gfs_arena_alloc(&complete->build_arena, GFS_PART_NUMBER_MAX * sizeof *complete->uploaded);
     GFS_ASSERT(complete->uploaded != NULL);
     err = meta->ops->list_parts(meta, complete->upload_id, 0, GFS_PART_NUMBER_MAX, visit_part,
                                 complete, &is_truncated);
@@ -248,8 +248,8 @@ static void committed(struct s3_request *r, struct meta_op *op, enum gfs_err err
         return;
     }
     const struct meta_condition *condition = &complete->condition;
-    bool is_conditional = condition->if_none_match_any || condition->if_match_any ||
-                          condition->has_if_match;
+    bool is_conditional =
+        condition->if_none_match_any || condition->if_match_any || condition->has_if_match;
     if (err == GFS_CONFLICT && is_conditional) {
         s3_fail(r, S3_ConditionalRequestConflict, NULL);
         return;

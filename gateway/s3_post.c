@@ -119,8 +119,8 @@ static enum s3_err check_policy(struct s3_request *r, struct post *post, const c
         }
     }
     struct post_policy_form form = {.bucket = r->bucket, .field_count = count, .fields = fields};
-    return post_policy_check(form_data_value(post->form, "policy"), gfs_wall_ms(), &form,
-                             &r->arena, &post->range, ret_message);
+    return post_policy_check(form_data_value(post->form, "policy"), gfs_wall_ms(), &form, &r->arena,
+                             &post->range, ret_message);
 }
 
 /* From here on the form's fields take the place of the request's headers: they name the same
@@ -195,11 +195,11 @@ static size_t post_data(struct s3_request *r, const char *ptr, size_t len)
     for (;;) {
         const char *message = NULL;
         size_t taken = 0;
-        enum s3_err err = form_data_feed(post->form, ptr + done, len - done, file_bytes, r, &taken,
-                                         &message);
+        enum s3_err err =
+            form_data_feed(post->form, ptr + done, len - done, file_bytes, r, &taken, &message);
         done += taken;
-        bool is_file_new = err == S3_OK && form_data_has_file(post->form) &&
-                           !post->is_authenticated;
+        bool is_file_new =
+            err == S3_OK && form_data_has_file(post->form) && !post->is_authenticated;
         if (is_file_new) {
             err = file_begins(r, post, &message);
         }

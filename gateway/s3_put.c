@@ -52,10 +52,10 @@ static enum s3_err parse_common(struct s3_request *r, struct put *put, const cha
 
 static void start_body(struct s3_request *r, struct put *put)
 {
-    struct gfs_slice owner =
-        put->is_part ? ingest_owner_part(&r->arena, r->bucket_rec.id, put->upload_id,
-                                         put->part.number, r->key)
-                     : ingest_owner_object(&r->arena, r->bucket_rec.id, r->key);
+    struct gfs_slice owner = put->is_part
+                                 ? ingest_owner_part(&r->arena, r->bucket_rec.id, put->upload_id,
+                                                     put->part.number, r->key)
+                                 : ingest_owner_object(&r->arena, r->bucket_rec.id, r->key);
     enum s3_err err = ingest_begin(r, s3_body_length(r), owner, put->algo, &put->in);
     if (err != S3_OK) {
         s3_fail(r, err, NULL);
@@ -134,8 +134,8 @@ static void upload_work(struct s3_request *r)
 {
     struct put *put = r->op_state;
     struct meta_service *meta = r->gw->options.meta;
-    put->lookup_err = meta->ops->upload(meta, r->bucket_rec.id, r->key, put->upload_id, 0,
-                                        &put->upload_row);
+    put->lookup_err =
+        meta->ops->upload(meta, r->bucket_rec.id, r->key, put->upload_id, 0, &put->upload_row);
 }
 
 static void upload_after(struct s3_request *r)
@@ -220,8 +220,8 @@ enum s3_err s3_verify_digests(struct s3_request *r, struct s3_declared_digests *
     if (err != S3_OK) {
         return err;
     }
-    if (checksum->has_value && memcmp(checksum->value, result->checksum.value,
-                                      meta_checksum_len(checksum->algo)) != 0) {
+    if (checksum->has_value &&
+        memcmp(checksum->value, result->checksum.value, meta_checksum_len(checksum->algo)) != 0) {
         *ret_message = gfs_arena_printf(
             &r->arena, "The %s you specified did not match the calculated checksum.",
             s3_checksum_name(checksum->algo));

@@ -121,9 +121,8 @@ static void log_failure(struct s3_request *r, enum s3_err err, const char *messa
     char text[256];
     gfs_log(s3_err_status(err) == 500 ? GFS_LOG_ERROR : GFS_LOG_WARN,
             "req=%s op=%s bucket=%s err=%s msg=%s", r->request_id,
-            r->op == NULL ? "-" : r->op->name,
-            gfs_log_quote(r->bucket, bucket, sizeof bucket), s3_err_code(err),
-            gfs_log_quote(gfs_slice_str(message), text, sizeof text));
+            r->op == NULL ? "-" : r->op->name, gfs_log_quote(r->bucket, bucket, sizeof bucket),
+            s3_err_code(err), gfs_log_quote(gfs_slice_str(message), text, sizeof text));
 }
 
 void s3_fail(struct s3_request *r, enum s3_err err, const char *format, ...)
@@ -279,8 +278,7 @@ static void lookup_run(struct worker_job *job)
 {
     struct lookup *lookup = GFS_CONTAINER_OF(job, struct lookup, job);
     struct meta_service *meta = lookup->r->gw->options.meta;
-    lookup->err =
-        meta->ops->object(meta, lookup->bucket_id, lookup->key, 0, &lookup->row);
+    lookup->err = meta->ops->object(meta, lookup->bucket_id, lookup->key, 0, &lookup->row);
     lookup->task.fn = lookup_after;
     http_post(lookup->r->loop, &lookup->task);
 }

@@ -101,8 +101,7 @@ static enum s3_err begin_checks(struct s3_request *r, const char **ret_message)
         .region = gfs_slice_str(r->gw->options.region),
         .is_region_strict = r->gw->options.is_region_strict,
     };
-    enum s3_err err =
-        auth_verify(&options, r->http, &r->arena, &r->auth, &r->auth_detail);
+    enum s3_err err = auth_verify(&options, r->http, &r->arena, &r->auth, &r->auth_detail);
     if (err != S3_OK) {
         *ret_message = r->auth_detail.message;
         return err;

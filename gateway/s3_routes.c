@@ -1,4 +1,5 @@
-/* Which operation a request names, and who may do it. One table; whatever is not in it is refused. */
+/* Which operation a request names, and who may do it. One table; whatever is not in it is refused.
+ */
 #include "gateway/gateway_state.h"
 #include "gateway/s3_ops.h"
 #include "gateway/s3_request.h"

@@ -23,8 +23,7 @@ static const struct http_header *find(const struct http_request *http, const cha
 /* A list of canned ACLs that say what is already so: the one account owns and controls all. */
 static bool is_acl_harmless(struct gfs_slice acl)
 {
-    return gfs_slice_eq_str(acl, "private") ||
-           gfs_slice_eq_str(acl, "bucket-owner-full-control") ||
+    return gfs_slice_eq_str(acl, "private") || gfs_slice_eq_str(acl, "bucket-owner-full-control") ||
            gfs_slice_eq_str(acl, "bucket-owner-read");
 }
 
@@ -190,8 +189,7 @@ static const char single_checksum[] =
 static enum meta_checksum_algo algo_of_header(struct gfs_slice name)
 {
     struct gfs_slice prefix = GFS_SLICE_LITERAL("x-amz-checksum-");
-    if (name.len <= prefix.len ||
-        !gfs_slice_case_eq(gfs_slice_of(name.ptr, prefix.len), prefix)) {
+    if (name.len <= prefix.len || !gfs_slice_case_eq(gfs_slice_of(name.ptr, prefix.len), prefix)) {
         return META_CHECKSUM_NONE;
     }
     return s3_checksum_parse(gfs_slice_of(name.ptr + prefix.len, name.len - prefix.len));
@@ -212,8 +210,7 @@ static enum s3_err find_value(struct s3_request *r, struct s3_declared_checksum 
         }
         ret->algo = algo;
         ret->has_value = true;
-        if (gfs_base64_decode_exact(header->value, ret->value, meta_checksum_len(algo)) !=
-            GFS_OK) {
+        if (gfs_base64_decode_exact(header->value, ret->value, meta_checksum_len(algo)) != GFS_OK) {
             *ret_message = gfs_arena_printf(&r->arena, "Value for %s header is invalid.",
                                             s3_checksum_header(algo));
             return S3_InvalidRequest;

@@ -315,9 +315,9 @@ static enum gfs_err put_bucket(struct apply *apply, const struct step *step,
     gfs_codec_put_bytes(&row, change->value);
     struct key key;
     key_bucket(&key, TABLE_BUCKETS, step->lsn);
-    enum gfs_err err = row.is_full ? GFS_CORRUPT
-                                   : db_put(apply->db, TABLE_BUCKETS, key_row(&key),
-                                            gfs_buf_slice(&row));
+    enum gfs_err err = row.is_full
+                           ? GFS_CORRUPT
+                           : db_put(apply->db, TABLE_BUCKETS, key_row(&key), gfs_buf_slice(&row));
     gfs_buf_fini(&row);
     struct meta_usage none = {0};
     ledger_add_usage(apply->ledger, step->lsn, &none); /* so that its usage can be asked for */

@@ -78,9 +78,8 @@ void cache_free(struct cache *cache)
 static struct entry **find_locked(struct part *part, struct gfs_slice full, uint64_t hash)
 {
     struct entry **link = &part->slots[hash & (part->slot_count - 1)];
-    while (*link != NULL &&
-           ((*link)->hash != hash || !gfs_slice_eq(gfs_slice_of((*link)->key, (*link)->key_len),
-                                                   full))) {
+    while (*link != NULL && ((*link)->hash != hash ||
+                             !gfs_slice_eq(gfs_slice_of((*link)->key, (*link)->key_len), full))) {
         link = &(*link)->hash_next;
     }
     return link;
@@ -126,8 +125,8 @@ static void evict_locked(struct part *part, size_t size_max)
             push_locked(part, entry);
             continue;
         }
-        remove_locked(part, find_locked(part, gfs_slice_of(entry->key, entry->key_len),
-                                        entry->hash));
+        remove_locked(part,
+                      find_locked(part, gfs_slice_of(entry->key, entry->key_len), entry->hash));
     }
 }
 

@@ -26,9 +26,9 @@ enum statement {
 };
 
 static const char *const table_names[TABLE_COUNT] = {
-    [TABLE_OBJECTS] = "objects", [TABLE_UPLOADS] = "uploads", [TABLE_PARTS] = "parts",
+    [TABLE_OBJECTS] = "objects",     [TABLE_UPLOADS] = "uploads", [TABLE_PARTS] = "parts",
     [TABLE_COMPLETED] = "completed", [TABLE_BUCKETS] = "buckets", [TABLE_GARBAGE] = "garbage",
-    [TABLE_REFS] = "refs", [TABLE_USAGE] = "usage", [TABLE_META] = "meta",
+    [TABLE_REFS] = "refs",           [TABLE_USAGE] = "usage",     [TABLE_META] = "meta",
 };
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
@@ -76,8 +76,7 @@ const char *db_fault(const struct db *db)
 static enum gfs_err exec(struct db *db, const char *sql, struct gfs_error *error)
 {
     int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-    return code == SQLITE_OK ? GFS_OK
-                             : gfs_fail(error, to_err(code), "database: %s", db_fault(db));
+    return code == SQLITE_OK ? GFS_OK : gfs_fail(error, to_err(code), "database: %s", db_fault(db));
 }
 
 static enum gfs_err prepare(struct db *db, const char *sql, sqlite3_stmt **ret)
@@ -196,8 +195,8 @@ enum gfs_err db_open_writer(const char *path, size_t cache_size, struct db **ret
 {
     struct db *db = gfs_alloc(sizeof *db);
     gfs_buf_init(&db->value, (size_t)8 << 20);
-    enum gfs_err err = open_handle(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, cache_size,
-                                   db, error);
+    enum gfs_err err =
+        open_handle(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, cache_size, db, error);
     if (err == GFS_OK) {
         err = prepare(db, "BEGIN IMMEDIATE", &db->begin);
     }
@@ -363,8 +362,8 @@ enum gfs_err db_seek(struct db *db, enum table table, struct gfs_slice from, str
     }
     (void)sqlite3_reset(stmt);
     /* Copied: a scan outlives its caller's keys. */
-    int code = sqlite3_bind_blob(stmt, 1, from.len == 0 ? "" : from.ptr, (int)from.len,
-                                 SQLITE_TRANSIENT);
+    int code =
+        sqlite3_bind_blob(stmt, 1, from.len == 0 ? "" : from.ptr, (int)from.len, SQLITE_TRANSIENT);
     if (code == SQLITE_OK) {
         code = sqlite3_bind_blob(stmt, 2, to.len == 0 ? "" : to.ptr, (int)to.len, SQLITE_TRANSIENT);
     }

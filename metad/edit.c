@@ -170,8 +170,7 @@ enum gfs_err edit_next(struct edit *edit, struct change *ret)
 
 enum gfs_err edit_open(struct gfs_slice bytes, struct edit *ret)
 {
-    if (bytes.len < EDIT_HEAD_LEN ||
-        gfs_codec_load_u32(bytes.ptr + EDIT_LEN_OFFSET) != bytes.len ||
+    if (bytes.len < EDIT_HEAD_LEN || gfs_codec_load_u32(bytes.ptr + EDIT_LEN_OFFSET) != bytes.len ||
         gfs_codec_load_u32(bytes.ptr + EDIT_CRC_OFFSET) != edit_crc(bytes.ptr, bytes.len)) {
         return GFS_CORRUPT;
     }

@@ -149,8 +149,8 @@ void ledger_add_usage(struct ledger *ledger, uint64_t bucket_id, const struct me
     struct usage_delta *last =
         ledger->delta_count == 0 ? NULL : &ledger->deltas[ledger->delta_count - 1];
     if (last == NULL || last->bucket_id != bucket_id) {
-        ledger->deltas = grow(ledger->deltas, ledger->delta_count, &ledger->delta_size,
-                              sizeof *ledger->deltas);
+        ledger->deltas =
+            grow(ledger->deltas, ledger->delta_count, &ledger->delta_size, sizeof *ledger->deltas);
         last = &ledger->deltas[ledger->delta_count++];
         *last = (struct usage_delta){.bucket_id = bucket_id};
     }

@@ -19,8 +19,7 @@ struct readers {
 
 struct readers *readers_new(const char *path, uint32_t count_max, size_t cache_size)
 {
-    struct readers *readers =
-        gfs_alloc(sizeof *readers + count_max * sizeof(struct db *));
+    struct readers *readers = gfs_alloc(sizeof *readers + count_max * sizeof(struct db *));
     (void)pthread_mutex_init(&readers->lock, NULL);
     (void)pthread_cond_init(&readers->is_back, NULL);
     readers->path = gfs_strdup(path);

@@ -77,8 +77,8 @@ int64_t record_mtime_ms(struct gfs_slice bytes)
 
 static void put_checksum(struct gfs_buf *out, const struct meta_checksum *checksum)
 {
-    gfs_codec_put_u8(out, (uint8_t)((unsigned)checksum->algo |
-                                    (unsigned)checksum->type << CHECKSUM_TYPE_SHIFT));
+    gfs_codec_put_u8(
+        out, (uint8_t)((unsigned)checksum->algo | (unsigned)checksum->type << CHECKSUM_TYPE_SHIFT));
     gfs_buf_add(out, checksum->value, meta_checksum_len(checksum->algo));
 }
 
@@ -255,8 +255,8 @@ void record_encode_object(struct gfs_buf *out, const struct meta_object *object)
 static enum gfs_err get_headers(struct gfs_codec_reader *in, struct gfs_arena *arena,
                                 struct meta_object *ret)
 {
-    uint32_t count = gfs_codec_get_count(in, (uint32_t)GFS_MIN(in->len / HEADER_LEN_MIN,
-                                                               UINT32_MAX));
+    uint32_t count =
+        gfs_codec_get_count(in, (uint32_t)GFS_MIN(in->len / HEADER_LEN_MIN, UINT32_MAX));
     if (in->is_bad) {
         return GFS_CORRUPT;
     }

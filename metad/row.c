@@ -42,8 +42,7 @@ struct meta_row *row_ref(struct meta_row *row)
 
 void meta_row_unref(struct meta_row *row)
 {
-    if (row != NULL &&
-        atomic_fetch_sub_explicit(&row->ref_count, 1, memory_order_acq_rel) == 1) {
+    if (row != NULL && atomic_fetch_sub_explicit(&row->ref_count, 1, memory_order_acq_rel) == 1) {
         free(row);
     }
 }

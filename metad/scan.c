@@ -139,8 +139,7 @@ static enum gfs_err fetch_database_row(struct scan *scan)
     if (scan->has_database_row || scan->is_database_end) {
         return GFS_OK;
     }
-    enum gfs_err err =
-        db_next(scan->reader, scan->table, &scan->database_key, &scan->database_row);
+    enum gfs_err err = db_next(scan->reader, scan->table, &scan->database_key, &scan->database_row);
     if (err == GFS_END) {
         scan->is_database_end = true;
         return GFS_OK;
@@ -209,9 +208,9 @@ void scan_skip(struct scan *scan, const struct key *from)
            gfs_slice_cmp(copied_key(scan, &scan->copied[scan->copied_index]), key_row(from)) < 0) {
         scan->copied_index++;
     }
-    bool is_behind = scan->is_database_end ||
-                     (scan->has_database_row &&
-                      gfs_slice_cmp(scan->database_key, key_row(from)) >= 0);
+    bool is_behind =
+        scan->is_database_end ||
+        (scan->has_database_row && gfs_slice_cmp(scan->database_key, key_row(from)) >= 0);
     if (!is_behind && seek_database(scan, from) != GFS_OK) {
         end_segment(scan); /* the new segment meets the fault again, and answers it */
         scan->next = *from;

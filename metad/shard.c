@@ -106,9 +106,9 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
         }
     }
     db_reset(shard->db, TABLE_BUCKETS);
-    return err == GFS_END ? GFS_OK
-                          : gfs_fail(error, err, "database: list of buckets: %s",
-                                     gfs_err_text(err));
+    return err == GFS_END
+               ? GFS_OK
+               : gfs_fail(error, err, "database: list of buckets: %s", gfs_err_text(err));
 }
 
 /* Edits that could not be applied for want of space go on as if they had just been committed. */

@@ -29,12 +29,12 @@ struct shard;
 
 /* Plain data. Zero = the default, except gc_grace_ms. */
 struct shard_options {
-    const char *dir;           /* exists; holds the database and nothing else */
-    struct chunk_store *log;   /* outlives the shard; no edit was submitted to it by others */
-    size_t cache_bytes_max;    /* row cache; 16 MiB */
-    size_t overlay_bytes_max;  /* above it acknowledgements wait for SQLite; 64 MiB */
-    int64_t apply_delay_ms;    /* an edit waits this long for company; 200 */
-    int64_t gc_grace_ms;       /* between freeing and deleting a chunk */
+    const char *dir;          /* exists; holds the database and nothing else */
+    struct chunk_store *log;  /* outlives the shard; no edit was submitted to it by others */
+    size_t cache_bytes_max;   /* row cache; 16 MiB */
+    size_t overlay_bytes_max; /* above it acknowledgements wait for SQLite; 64 MiB */
+    int64_t apply_delay_ms;   /* an edit waits this long for company; 200 */
+    int64_t gc_grace_ms;      /* between freeing and deleting a chunk */
 };
 
 /* Plain data. */

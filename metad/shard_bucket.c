@@ -9,8 +9,7 @@ static struct shard *shard_of(struct meta_service *meta)
     return GFS_CONTAINER_OF(meta, struct shard, service);
 }
 
-enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name,
-                          struct meta_bucket *ret)
+enum gfs_err shard_bucket(struct meta_service *meta, struct gfs_slice name, struct meta_bucket *ret)
 {
     struct shard *shard = shard_of(meta);
     (void)pthread_mutex_lock(&shard->lock);

@@ -33,8 +33,8 @@ static struct gfs_slice common_prefix(const struct meta_list_query *query, struc
         return (struct gfs_slice){0};
     }
     const char *rest = key.ptr + query->prefix.len;
-    const char *found = memmem(rest, key.len - query->prefix.len, query->delimiter.ptr,
-                               query->delimiter.len);
+    const char *found =
+        memmem(rest, key.len - query->prefix.len, query->delimiter.ptr, query->delimiter.len);
     if (found == NULL) {
         return (struct gfs_slice){0};
     }

@@ -14,10 +14,10 @@ struct replay {
     struct proposal *edits[REPLAY_EDITS_MAX];
     size_t count;
     size_t bytes;
-    bool is_fresh;       /* the database was just made */
-    bool is_kept;        /* there was no space: edits are kept, not applied */
-    bool is_first;       /* nothing was visited yet */
-    uint64_t known_lsn;  /* applied already: the log has it, too, and gives it first; 0 = none */
+    bool is_fresh;      /* the database was just made */
+    bool is_kept;       /* there was no space: edits are kept, not applied */
+    bool is_first;      /* nothing was visited yet */
+    uint64_t known_lsn; /* applied already: the log has it, too, and gives it first; 0 = none */
     struct proposal **kept_tail;
     struct gfs_error *error;
 };

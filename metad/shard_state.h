@@ -26,7 +26,7 @@ struct proposal {
     struct gfs_buf chunk_ids; /* payload of delete_record, the sweep's */
     struct chunk_record edit_record, delete_record;
     struct chunk_group group;
-    uint64_t bucket_id;  /* of a bucket that is created or dropped by it, else 0 */
+    uint64_t bucket_id; /* of a bucket that is created or dropped by it, else 0 */
     bool is_drop;
     uint32_t entry_count;
     struct overlay_entry **entries; /* one version each, of this LSN */

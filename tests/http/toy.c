@@ -221,8 +221,8 @@ static void on_end(struct http_exchange *x)
     if (is_path(request, "/status/")) {
         http_reply(x, &(struct http_reply){.status = (int)request->size});
     } else if (is_path(request, "/length/")) {
-        http_reply(x, &(struct http_reply){
-                          .status = 200, .length = request->size, .has_length = true});
+        http_reply(
+            x, &(struct http_reply){.status = 200, .length = request->size, .has_length = true});
     } else if (is_path(request, "/echo") || is_path(request, "/pause") ||
                is_path(request, "/sink")) {
         char text[64];

@@ -1,15 +1,15 @@
 """Was a key a linearizable register? For histories in which every write has a value of its own.
 
-All operations on one value form a cluster: its write and the reads that saw it. Between the first of
-them that ended and the last that began the key must have held that value, if the former lies before
-the latter: a span of certainty. A history is linearizable exactly when no read saw what was not
-written or not yet begun, no two spans of certainty overlap, and no cluster without such a span lies
-whole inside the span of another value.
+All operations on one value form a cluster: its write and the reads that saw it. Between the first
+of them that ended and the last that began the key must have held that value, if the former lies
+before the latter: a span of certainty. A history is linearizable exactly when no read saw what was
+not written or not yet begun, no two spans of certainty overlap, and no cluster without such a span
+lies whole inside the span of another value.
 """
 from collections import namedtuple
 
-# kind "write" or "read"; value: hashable; began, ended: seconds, in one clock. A write whose outcome
-# is unknown has ended = infinity.
+# kind "write" or "read"; value: hashable; began, ended: seconds, in one clock. A write whose
+# outcome is unknown has ended = infinity.
 Operation = namedtuple("Operation", "kind value began ended")
 
 

@@ -43,7 +43,8 @@ def body(pieces, is_signed, trailer):
         tail = f"x-amz-checksum-crc32:{value}\r\n"
         if is_signed:
             hashed = hashlib.sha256(f"x-amz-checksum-crc32:{value}\n".encode()).hexdigest()
-            tail += f"x-amz-trailer-signature:{sign('AWS4-HMAC-SHA256-TRAILER', previous, hashed)}\r\n"
+            signature = sign("AWS4-HMAC-SHA256-TRAILER", previous, hashed)
+            tail += f"x-amz-trailer-signature:{signature}\r\n"
     out.append((tail + "\r\n", 0))
     return out, sum(pieces), value if trailer else ""
 

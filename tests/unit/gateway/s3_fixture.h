@@ -31,9 +31,8 @@ static inline struct fixture *fixture_new(const char *lines)
         size_t name_len = strcspn(lines, ":");
         size_t value_len = strcspn(lines + name_len + 1, "\n");
         cr_assert_lt(f->http.header_count, GFS_COUNT(f->headers));
-        f->headers[f->http.header_count++] =
-            (struct http_header){gfs_slice_of(lines, name_len),
-                                 gfs_slice_of(lines + name_len + 1, value_len)};
+        f->headers[f->http.header_count++] = (struct http_header){
+            gfs_slice_of(lines, name_len), gfs_slice_of(lines + name_len + 1, value_len)};
         lines += name_len + 1 + value_len;
         lines += *lines == '\n';
     }

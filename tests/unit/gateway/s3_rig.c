@@ -263,8 +263,8 @@ void s3_reply_xml(struct s3_request *r, int status, struct gfs_buf *xml)
     struct gfs_xml_node *root = NULL;
     struct gfs_arena arena;
     gfs_arena_init(&arena, 16 << 20);
-    cr_assert_eq(gfs_xml_parse(gfs_slice_of(rig->body, len), &limits, &arena, &root), GFS_OK,
-                 "%s", rig->body);
+    cr_assert_eq(gfs_xml_parse(gfs_slice_of(rig->body, len), &limits, &arena, &root), GFS_OK, "%s",
+                 rig->body);
     gfs_arena_fini(&arena);
 }
 
@@ -368,8 +368,8 @@ static void add_params(struct rig *rig, const char *query)
         cr_assert_leq(rig->r.param_count, GFS_COUNT(rig->params));
         param->name = gfs_slice_of(query, name_len);
         param->has_value = name_len < len;
-        param->value = gfs_slice_of(query + name_len + param->has_value,
-                                    len - name_len - param->has_value);
+        param->value =
+            gfs_slice_of(query + name_len + param->has_value, len - name_len - param->has_value);
         query += len + (query[len] == '&');
     }
 }
@@ -380,9 +380,8 @@ static void add_headers(struct rig *rig, const char *lines)
         size_t name_len = strcspn(lines, ":");
         size_t value_len = strcspn(lines + name_len + 1, "\n");
         cr_assert_lt(rig->http.header_count, GFS_COUNT(rig->headers));
-        rig->headers[rig->http.header_count++] =
-            (struct http_header){gfs_slice_of(lines, name_len),
-                                 gfs_slice_of(lines + name_len + 1, value_len)};
+        rig->headers[rig->http.header_count++] = (struct http_header){
+            gfs_slice_of(lines, name_len), gfs_slice_of(lines + name_len + 1, value_len)};
         lines += name_len + 1 + value_len;
         lines += *lines == '\n';
     }

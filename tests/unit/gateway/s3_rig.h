@@ -52,13 +52,13 @@ struct rig {
 };
 
 /* query: "a=b&c", not percent-encoded; lines: "name:value\n..." */
-struct rig *rig_new(enum http_method method, const char *key, const char *query,
-                    const char *lines);
-/* start and, when that did not answer, finish. Fails the test unless there is exactly one answer. */
+struct rig *rig_new(enum http_method method, const char *key, const char *query, const char *lines);
+/* start and, when that did not answer, finish. Fails the test unless there is exactly one answer.
+ */
 void rig_run(struct rig *rig, const struct s3_op *op, const char *body);
 /* Runs the release of the operation; fails the test when a row was leaked. */
 void rig_free(struct rig *rig);
 
 #define RIG_ASSERT_BODY(rig, text)                                                                 \
-    cr_assert((rig)->body != NULL && strstr((rig)->body, (text)) != NULL, "%d %s\n%s",            \
+    cr_assert((rig)->body != NULL && strstr((rig)->body, (text)) != NULL, "%d %s\n%s",             \
               (rig)->status, (rig)->message, (rig)->body == NULL ? "" : (rig)->body)

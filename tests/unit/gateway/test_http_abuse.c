@@ -32,7 +32,25 @@ struct attack {
     size_t len;
     const char *status, *code;
 };
-#define ATTACK(text, status, code) {text, sizeof(text) - 1, status, code}
+#define ATTACK(text, status, code)                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1, status, code                                                       \
+    }
+
+static void expect_refused(const struct attack *attack)
+{
+    int fd = rig_connect(&rig);
+    rig_send_bytes(fd, attack->bytes, attack->len);
+    const char *text = rig_rest(fd, NULL);
+    cr_assert_eq(strncmp(text + 9, attack->status, 3), 0, "%s%s", attack->bytes, text);
+    cr_assert_not_null(strstr(text, "Connection: close\r\n"));
+    cr_assert_null(strstr(text + 1, "HTTP/1.1 "), "one reply only:\n%s", text);
+    char code[64];
+    (void)snprintf(code, sizeof code, "<Error><Code>%s</Code><Message>", attack->code);
+    cr_assert_not_null(strstr(text, code), "%s%s", attack->bytes, text);
+    cr_assert_not_null(strstr(text, "<RequestId>"));
+    (void)close(fd);
+}
 
 Test(http_abuse, refuses_ambiguous_framing_and_never_runs_what_follows)
 {
@@ -40,13 +58,16 @@ Test(http_abuse, refuses_ambiguous_framing_and_never_runs_what_follows)
         ATTACK("POST /echo HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
                "0\r\n\r\n" SMUGGLED,
                "400", "InvalidRequest"),
-        ATTACK("POST /echo HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 0\r\n\r\nhello" SMUGGLED,
+        ATTACK("POST /echo HTTP/1.1\r\n" H
+               "Content-Length: 5\r\nContent-Length: 0\r\n\r\nhello" SMUGGLED,
                "400", "InvalidRequest"),
-        ATTACK("POST /echo HTTP/1.1\r\n" H "Content-Length: 0\r\nContent-Length: 24\r\n\r\n" SMUGGLED,
+        ATTACK("POST /echo HTTP/1.1\r\n" H
+               "Content-Length: 0\r\nContent-Length: 24\r\n\r\n" SMUGGLED,
                "400", "InvalidRequest"),
         ATTACK("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" SMUGGLED,
                "501", "NotImplemented"),
-        ATTACK("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
+        ATTACK("POST /echo HTTP/1.1\r\n" H
+               "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
                "501", "NotImplemented"),
         ATTACK("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n"
                "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
@@ -59,7 +80,8 @@ Test(http_abuse, refuses_ambiguous_framing_and_never_runs_what_follows)
                "InvalidRequest"),
         ATTACK("POST /echo HTTP/1.1\r\n" H "X-Amz-Ac: abc\r\n l\r\n\r\n" SMUGGLED, "400",
                "InvalidRequest"),
-        ATTACK("POST /echo HTTP/1.1\r\n" H "Transfer-Enc: chunked\r\n oding\r\n\r\n0\r\n\r\n" SMUGGLED,
+        ATTACK("POST /echo HTTP/1.1\r\n" H
+               "Transfer-Enc: chunked\r\n oding\r\n\r\n0\r\n\r\n" SMUGGLED,
                "400", "InvalidRequest"),
         ATTACK("POST /echo HTTP/1.1\r\n" H "Content-Len: 5\r\n gth\r\n\r\nhello" SMUGGLED, "400",
                "InvalidRequest"),
@@ -84,17 +106,7 @@ Test(http_abuse, refuses_ambiguous_framing_and_never_runs_what_follows)
                "InvalidRequest"),
     };
     for (size_t i = 0; i < GFS_COUNT(attacks); i++) {
-        int fd = rig_connect(&rig);
-        rig_send_bytes(fd, attacks[i].bytes, attacks[i].len);
-        const char *text = rig_rest(fd, NULL);
-        cr_assert_eq(strncmp(text + 9, attacks[i].status, 3), 0, "%s%s", attacks[i].bytes, text);
-        cr_assert_not_null(strstr(text, "Connection: close\r\n"));
-        cr_assert_null(strstr(text + 1, "HTTP/1.1 "), "one reply only:\n%s", text);
-        char code[64];
-        (void)snprintf(code, sizeof code, "<Error><Code>%s</Code><Message>", attacks[i].code);
-        cr_assert_not_null(strstr(text, code), "%s%s", attacks[i].bytes, text);
-        cr_assert_not_null(strstr(text, "<RequestId>"));
-        (void)close(fd);
+        expect_refused(&attacks[i]);
     }
     cr_assert_eq(rig.counts->begun, 0u, "nothing was executed");
     struct http_server_stats stats;
@@ -176,7 +188,7 @@ Test(http_abuse, takes_heads_up_to_its_limits_and_refuses_larger_ones)
     static const struct {
         int count, len;
         const char *status;
-    } heads[] = {{199, 1, "200"},  {199, 140, "200"},  {1, 32000, "200"},  {200, 1, "431"},
+    } heads[] = {{199, 1, "200"},   {199, 140, "200"}, {1, 32000, "200"},  {200, 1, "431"},
                  {1, 33000, "431"}, {199, 300, "431"}, {1, 200000, "431"}, {5000, 1, "431"}};
     for (size_t i = 0; i < GFS_COUNT(heads); i++) {
         GFS_FREE char *text = head_of(heads[i].count, heads[i].len);

@@ -43,9 +43,8 @@ static struct http_refusal judge(const char *method, const char *target, bool is
     enum gfs_err err =
         http_framing_split(text, len, headers, GFS_HEADER_COUNT_MAX, &head.header_count);
     if (err != GFS_OK) {
-        return (struct http_refusal){err == GFS_TOO_BIG ? S3_RequestHeaderSectionTooLarge
-                                                        : S3_InvalidRequest,
-                                     "split"};
+        return (struct http_refusal){
+            err == GFS_TOO_BIG ? S3_RequestHeaderSectionTooLarge : S3_InvalidRequest, "split"};
     }
     return http_framing_check(&head, ret);
 }
@@ -97,9 +96,9 @@ Test(http_framing, takes_chunked_in_any_case_and_nothing_else)
     cr_assert_eq(judge("PUT", "/", false, HOST "Transfer-Encoding: Chunked\r\n" END, &request).err,
                  S3_OK);
     cr_assert(request.is_chunked);
-    static const char *const bad[] = {"xchunked",        "gzip, chunked", "chunked, chunked",
-                                      "identity",        "",              "chunked ",
-                                      "chunked\t",       "\"chunked\"",   "chunked;a=b"};
+    static const char *const bad[] = {
+        "xchunked", "gzip, chunked", "chunked, chunked", "identity",   "",
+        "chunked ", "chunked\t",     "\"chunked\"",      "chunked;a=b"};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         char lines[128];
         (void)snprintf(lines, sizeof lines, HOST "Transfer-Encoding: %s\r\n" END, bad[i]);
@@ -121,28 +120,35 @@ Test(http_framing, refuses_two_ways_to_end_a_body)
 
 Test(http_framing, refuses_lengths_that_are_not_plain_digits)
 {
-    static const char *const bad[] = {"",   "+5",  "-1",   "5, 5", "0x5",
-                                      "5 ", "5.0", "５", "9223372036854775808",
-                                      "18446744073709551617", "99999999999999999999999"};
+    static const char *const bad[] = {"",
+                                      "+5",
+                                      "-1",
+                                      "5, 5",
+                                      "0x5",
+                                      "5 ",
+                                      "5.0",
+                                      "５",
+                                      "9223372036854775808",
+                                      "18446744073709551617",
+                                      "99999999999999999999999"};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         char lines[128];
         (void)snprintf(lines, sizeof lines, HOST "Content-Length: %s\r\n" END, bad[i]);
         cr_assert_eq(verdict(lines), S3_InvalidRequest, "%s", bad[i]);
     }
     struct http_request request;
-    cr_assert_eq(judge("PUT", "/", false,
-                       HOST "Content-Length: 0009223372036854775807\r\n" END, &request)
-                     .err,
-                 S3_OK);
+    cr_assert_eq(
+        judge("PUT", "/", false, HOST "Content-Length: 0009223372036854775807\r\n" END, &request)
+            .err,
+        S3_OK);
     cr_assert_eq(request.content_length, (uint64_t)INT64_MAX);
 }
 
 Test(http_framing, refuses_repeated_single_headers_and_allows_repeated_lists)
 {
-    static const char *const single[] = {"Host",       "Authorization",        "Content-Type",
-                                         "x-amz-date", "X-Amz-Content-Sha256", "Range",
-                                         "Date",       "x-amz-copy-source",    "content-md5",
-                                         "expect"};
+    static const char *const single[] = {
+        "Host",  "Authorization", "Content-Type",      "x-amz-date",  "X-Amz-Content-Sha256",
+        "Range", "Date",          "x-amz-copy-source", "content-md5", "expect"};
     for (size_t i = 0; i < GFS_COUNT(single); i++) {
         char lines[256];
         (void)snprintf(lines, sizeof lines, "Host: h\r\n%s: 1\r\nA: b\r\n%s: 1\r\n\r\n", single[i],
@@ -166,9 +172,9 @@ Test(http_framing, needs_a_host_on_http_1_1_only)
 Test(http_framing, refuses_names_that_are_not_tokens_and_control_bytes_in_values)
 {
     static const char *const bad[] = {
-        HOST "X y: 1\r\n" END, HOST "X\x01y: 1\r\n" END, HOST "X : 1\r\n" END,
-        HOST "X(: 1\r\n" END,  HOST "\xc3\xa4: 1\r\n" END, HOST "A: \x01\r\n" END,
-        HOST "A: \x7f\r\n" END, HOST "A: b\rc\r\n" END,  HOST ": 1\r\n" END,
+        HOST "X y: 1\r\n" END,  HOST "X\x01y: 1\r\n" END,   HOST "X : 1\r\n" END,
+        HOST "X(: 1\r\n" END,   HOST "\xc3\xa4: 1\r\n" END, HOST "A: \x01\r\n" END,
+        HOST "A: \x7f\r\n" END, HOST "A: b\rc\r\n" END,     HOST ": 1\r\n" END,
     };
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         cr_assert_eq(verdict(bad[i]), S3_InvalidRequest, "%s", bad[i]);
@@ -195,8 +201,8 @@ Test(http_framing, sees_folds_bare_line_feeds_and_nul_bytes)
 
 Test(http_framing, takes_targets_that_begin_with_a_slash_and_hold_no_raw_controls)
 {
-    static const char *const bad[] = {"",     "*",    "b/k",    "http://evil/a", "evil:80", "/a b",
-                                      "/a\tb", "/a\x7f", "/a#b", "/\x01",        "/a\rb"};
+    static const char *const bad[] = {"",      "*",      "b/k",  "http://evil/a", "evil:80", "/a b",
+                                      "/a\tb", "/a\x7f", "/a#b", "/\x01",         "/a\rb"};
     struct http_request request;
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         cr_assert_eq(judge("GET", bad[i], false, HOST END, &request).err, S3_InvalidURI, "%s",

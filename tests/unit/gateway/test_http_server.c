@@ -67,8 +67,9 @@ Test(http_server, keeps_a_connection_for_many_requests)
 Test(http_server, answers_pipelined_requests_in_order)
 {
     int fd = rig_connect(&rig);
-    rig_send(fd, GET("/bytes/1") GET("/async") GET("/stream/2") "PUT /echo HTTP/1.1\r\nHost: h\r\n"
-                 "Content-Length: 2\r\n\r\n\x01\x02" GET("/bytes/4"));
+    rig_send(fd, GET("/bytes/1") GET("/async")
+                     GET("/stream/2") "PUT /echo HTTP/1.1\r\nHost: h\r\n"
+                                      "Content-Length: 2\r\n\r\n\x01\x02" GET("/bytes/4"));
     cr_assert_str_eq(rig_body(rig_reply(fd, false)), "a");
     cr_assert_str_eq(rig_body(rig_reply(fd, false)), "async");
     cr_assert_str_eq(rig_body(rig_reply(fd, false)), "ab");
@@ -242,8 +243,8 @@ Test(http_server, drains_a_small_refused_body_and_keeps_the_connection)
     (void)close(fd);
 }
 
-/* A refusal must reach a client that goes on sending. It never sends all: a body that was read whole
- * before the refusal leaves the connection open. */
+/* A refusal must reach a client that goes on sending. It never sends all: a body that was read
+ * whole before the refusal leaves the connection open. */
 static void expect_cut(const char *head)
 {
     static const char block[65536] = {0};
@@ -442,10 +443,8 @@ static const char *refused_listen(const char *address)
     const char *listen[] = {address, NULL};
     struct toy *toy = toy_new();
     struct http_server *server = NULL;
-    struct http_server_options options = {.listen = listen,
-                                          .loop_count = 1,
-                                          .connection_max = 1,
-                                          .handler = toy_handler(toy)};
+    struct http_server_options options = {
+        .listen = listen, .loop_count = 1, .connection_max = 1, .handler = toy_handler(toy)};
     cr_assert_neq(http_server_start(&options, &server, &error), GFS_OK);
     toy_free(toy);
     return error.text;

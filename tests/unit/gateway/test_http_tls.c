@@ -86,8 +86,7 @@ static struct client dial(void)
     cr_assert_eq(gnutls_init(&client.session, GNUTLS_CLIENT), 0);
     cr_assert_eq(gnutls_certificate_allocate_credentials(&client.credentials), 0);
     cr_assert_eq(gnutls_set_default_priority(client.session), 0);
-    cr_assert_eq(gnutls_credentials_set(client.session, GNUTLS_CRD_CERTIFICATE,
-                                        client.credentials),
+    cr_assert_eq(gnutls_credentials_set(client.session, GNUTLS_CRD_CERTIFICATE, client.credentials),
                  0);
     gnutls_transport_set_int(client.session, client.fd);
     gnutls_handshake_set_timeout(client.session, 10000);
@@ -148,8 +147,8 @@ static void expect_name(struct client *client, const char *name)
     size_t size = sizeof text;
     cr_assert_eq(gnutls_x509_crt_init(&cert), 0);
     cr_assert_eq(gnutls_x509_crt_import(cert, der, GNUTLS_X509_FMT_DER), 0);
-    cr_assert_eq(gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &size),
-                 0);
+    cr_assert_eq(
+        gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &size), 0);
     cr_assert_str_eq(text, name);
     gnutls_x509_crt_deinit(cert);
 }

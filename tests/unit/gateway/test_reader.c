@@ -13,7 +13,7 @@ static const uint32_t chunk_lens[CHUNKS] = {200000, 65536, 70001};
 struct memory_store {
     struct chunk_store base;
     int pins;
-    int fail_at;  /* fail the n-th read; -1 never */
+    int fail_at; /* fail the n-th read; -1 never */
     enum gfs_err fail_err;
     uint32_t missing; /* index of a chunk that is gone, or CHUNKS */
 };
@@ -109,8 +109,8 @@ static void check_range(uint64_t start, uint64_t len, size_t step)
 
 Test(reader, gives_every_range_exactly_whatever_the_buffer)
 {
-    static const uint64_t starts[] = {0, 1, 65535, 65536, 131072, 199999, 200000, 200001, 249999,
-                                      250000, 315535, 320000};
+    static const uint64_t starts[] = {0,      1,      65535,  65536,  131072, 199999,
+                                      200000, 200001, 249999, 250000, 315535, 320000};
     static const size_t steps[] = {1000, 65536, 65537, 262144};
     for (size_t i = 0; i < GFS_COUNT(starts); i++) {
         for (size_t j = 0; j < GFS_COUNT(steps); j++) {

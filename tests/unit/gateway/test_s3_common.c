@@ -113,8 +113,12 @@ Test(s3_common, encodes_keys_only_when_asked)
 Test(s3_common, accepts_bucket_names_by_the_naming_rules)
 {
     static const char *const good[] = {
-        "abc", "a-b",  "my.bucket.example",
-        "123", "1.2.3", "a--b",
+        "abc",
+        "a-b",
+        "my.bucket.example",
+        "123",
+        "1.2.3",
+        "a--b",
         "012345678901234567890123456789012345678901234567890123456789012"};
     static const char *const bad[] = {"",
                                       "ab",

@@ -127,11 +127,11 @@ Test(s3_complete_parse, composite_values_may_carry_their_part_count)
     cr_assert_eq(request.checksum_parts, 3u);
     cr_assert(s3_complete_checksum(GFS_SLICE_LITERAL("NhCmhg=="), META_CHECKSUM_CRC32, &request));
     cr_assert_eq(request.checksum_parts, 0u);
-    static const char *const bad[] = {"", "NhCmhg==-", "NhCmhg==-0", "NhCmhg==x1", "NhCmhg",
-                                      "NhCmhg==-10001", "NhCmhg==3"};
+    static const char *const bad[] = {"",       "NhCmhg==-",      "NhCmhg==-0", "NhCmhg==x1",
+                                      "NhCmhg", "NhCmhg==-10001", "NhCmhg==3"};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
-        cr_assert(!s3_complete_checksum(gfs_slice_str(bad[i]), META_CHECKSUM_CRC32, &request),
-                  "%s", bad[i]);
+        cr_assert(!s3_complete_checksum(gfs_slice_str(bad[i]), META_CHECKSUM_CRC32, &request), "%s",
+                  bad[i]);
     }
 }
 

@@ -53,8 +53,8 @@ Test(s3_conditions, a_position_past_64_bits_is_past_the_end)
 
 Test(s3_conditions, malformed_and_multiple_ranges_mean_the_whole_object)
 {
-    static const char *const headers[] = {"",          "bytes",      "bytes=",     "bytes=-",
-                                          "bytes=a-b", "bytes=5-2",  "items=0-1",  "bytes=0-1,3-4",
+    static const char *const headers[] = {"",          "bytes",      "bytes=",    "bytes=-",
+                                          "bytes=a-b", "bytes=5-2",  "items=0-1", "bytes=0-1,3-4",
                                           "bytes=1",   "bytes=+1-2", "bytes= 1-2"};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         struct s3_range range;

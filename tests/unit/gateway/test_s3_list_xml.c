@@ -46,12 +46,14 @@ Test(s3_list_xml, writes_version_1_in_the_order_of_s3)
     s3_list_xml_object(&x, GFS_SLICE_LITERAL("a&b"), &empty_object);
     s3_list_xml_prefix(&x, GFS_SLICE_LITERAL("c/"));
     char *text GFS_FREE = finish(&x, true);
-    cr_assert_str_eq(text, HEAD("ListBucketResult") "<Name>bucket</Name><Prefix></Prefix>"
-                           "<Marker></Marker><NextMarker>c/</NextMarker><MaxKeys>2</MaxKeys>"
-                           "<Delimiter>/</Delimiter><IsTruncated>true</IsTruncated>"
-                           "<Contents><Key>a&amp;b</Key>" PLAIN OWNER STANDARD "</Contents>"
-                           "<CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes>"
-                           "</ListBucketResult>");
+    cr_assert_str_eq(
+        text,
+        HEAD("ListBucketResult") "<Name>bucket</Name><Prefix></Prefix>"
+                                 "<Marker></Marker><NextMarker>c/</NextMarker><MaxKeys>2</MaxKeys>"
+                                 "<Delimiter>/</Delimiter><IsTruncated>true</IsTruncated>"
+                                 "<Contents><Key>a&amp;b</Key>" PLAIN OWNER STANDARD "</Contents>"
+                                 "<CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes>"
+                                 "</ListBucketResult>");
 }
 
 Test(s3_list_xml, version_1_has_a_next_marker_only_with_a_delimiter)
@@ -82,14 +84,17 @@ Test(s3_list_xml, version_2_counts_and_continues_by_token)
     s3_list_xml_init(&x, &query);
     s3_list_xml_object(&x, GFS_SLICE_LITERAL("p q+\x01"), &empty_object);
     char *text GFS_FREE = finish(&x, true);
-    cr_assert_str_eq(text, HEAD("ListBucketResult") "<Name>bucket</Name><Prefix>p%20q</Prefix>"
-                           "<StartAfter>%3C</StartAfter>"
-                           "<ContinuationToken>AWth</ContinuationToken>"
-                           "<NextContinuationToken>AWtwIHErAQ==</NextContinuationToken>"
-                           "<KeyCount>1</KeyCount><MaxKeys>1</MaxKeys><Delimiter>%20</Delimiter>"
-                           "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
-                           "<Contents><Key>p%20q%2B%01</Key>" PLAIN STANDARD "</Contents>"
-                           "</ListBucketResult>");
+    cr_assert_str_eq(
+        text,
+        HEAD("ListBucketResult") "<Name>bucket</Name><Prefix>p%20q</Prefix>"
+                                 "<StartAfter>%3C</StartAfter>"
+                                 "<ContinuationToken>AWth</ContinuationToken>"
+                                 "<NextContinuationToken>AWtwIHErAQ==</NextContinuationToken>"
+                                 "<KeyCount>1</KeyCount><MaxKeys>1</MaxKeys><Delimiter>%20</"
+                                 "Delimiter>"
+                                 "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+                                 "<Contents><Key>p%20q%2B%01</Key>" PLAIN STANDARD "</Contents>"
+                                 "</ListBucketResult>");
 }
 
 Test(s3_list_xml, version_2_shows_the_owner_when_asked)
@@ -114,13 +119,16 @@ Test(s3_list_xml, versions_are_the_null_version)
     s3_list_xml_init(&x, &query);
     s3_list_xml_object(&x, GFS_SLICE_LITERAL("a"), &empty_object);
     char *text GFS_FREE = finish(&x, true);
-    cr_assert_str_eq(text, HEAD("ListVersionsResult") "<Name>bucket</Name><Prefix></Prefix>"
-                           "<KeyMarker>0</KeyMarker><VersionIdMarker>null</VersionIdMarker>"
-                           "<NextKeyMarker>a</NextKeyMarker>"
-                           "<NextVersionIdMarker>null</NextVersionIdMarker><MaxKeys>1</MaxKeys>"
-                           "<IsTruncated>true</IsTruncated><Version><Key>a</Key>"
-                           "<VersionId>null</VersionId><IsLatest>true</IsLatest>" PLAIN OWNER
-                           STANDARD "</Version></ListVersionsResult>");
+    cr_assert_str_eq(
+        text,
+        HEAD("ListVersionsResult") "<Name>bucket</Name><Prefix></Prefix>"
+                                   "<KeyMarker>0</KeyMarker><VersionIdMarker>null</VersionIdMarker>"
+                                   "<NextKeyMarker>a</NextKeyMarker>"
+                                   "<NextVersionIdMarker>null</NextVersionIdMarker><MaxKeys>1</"
+                                   "MaxKeys>"
+                                   "<IsTruncated>true</IsTruncated><Version><Key>a</Key>"
+                                   "<VersionId>null</VersionId><IsLatest>true</IsLatest>" PLAIN
+                                       OWNER STANDARD "</Version></ListVersionsResult>");
 }
 
 Test(s3_list_xml, shows_sizes_parts_and_composite_checksums)
@@ -164,10 +172,10 @@ Test(s3_list_xml, a_marker_is_a_prefix_when_it_ends_with_its_first_delimiter)
         const char *marker, *prefix, *delimiter;
         bool want;
     } cases[] = {
-        {"a/", "", "/", true},       {"a/b", "", "/", false},    {"a/b/", "", "/", false},
-        {"a/b/", "a/", "/", true},   {"a/", "a/", "/", false},   {"a/", "b", "/", false},
-        {"a/", "", "", false},       {"", "", "/", false},       {"x--", "", "--", true},
-        {"x---", "", "--", false},   {"/", "", "/", true},       {"photos/x", "photos/", "x", true},
+        {"a/", "", "/", true},     {"a/b", "", "/", false},  {"a/b/", "", "/", false},
+        {"a/b/", "a/", "/", true}, {"a/", "a/", "/", false}, {"a/", "b", "/", false},
+        {"a/", "", "", false},     {"", "", "/", false},     {"x--", "", "--", true},
+        {"x---", "", "--", false}, {"/", "", "/", true},     {"photos/x", "photos/", "x", true},
     };
     for (size_t i = 0; i < GFS_COUNT(cases); i++) {
         cr_assert_eq(s3_list_is_prefix(gfs_slice_str(cases[i].marker),

@@ -126,9 +126,8 @@ Test(s3_write_headers, finds_a_checksum_in_header_trailer_or_by_name)
     struct s3_declared_checksum sum;
     cr_assert_eq(declared("host:x", &sum), S3_OK);
     cr_assert_eq(sum.algo, META_CHECKSUM_NONE);
-    cr_assert_eq(declared("x-amz-checksum-crc32:NhCmhg==\nx-amz-sdk-checksum-algorithm:CRC32",
-                          &sum),
-                 S3_OK);
+    cr_assert_eq(
+        declared("x-amz-checksum-crc32:NhCmhg==\nx-amz-sdk-checksum-algorithm:CRC32", &sum), S3_OK);
     cr_assert_eq(sum.algo, META_CHECKSUM_CRC32);
     cr_assert(sum.has_value);
     cr_assert_arr_eq(sum.value, "\x36\x10\xa6\x86", 4);

@@ -125,9 +125,7 @@ Test(shard_submit, each_condition_is_judged_in_memory_and_from_the_database)
         {{.has_if_match_size = true, .if_match_size = 20}, GFS_OK, GFS_NOT_FOUND},
         {{.has_if_match_size = true, .if_match_size = 21}, GFS_PRECONDITION, GFS_NOT_FOUND},
         {{.has_if_match_mtime = true, .if_match_mtime_s = 0}, GFS_OK, GFS_NOT_FOUND},
-        {{.has_if_match_mtime = true, .if_match_mtime_s = 1},
-         GFS_PRECONDITION,
-         GFS_NOT_FOUND},
+        {{.has_if_match_mtime = true, .if_match_mtime_s = 1}, GFS_PRECONDITION, GFS_NOT_FOUND},
     };
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < GFS_COUNT(cases); i++) {
