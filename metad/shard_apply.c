@@ -10,8 +10,8 @@
 #include "metad/shard_state.h"
 
 enum {
-    BATCH_EDITS_MAX = 8192,
-    BATCH_BYTES_MAX = 8 << 20,
+    BATCH_EDITS_MAX = 65536,
+    BATCH_BYTES_MAX = 32 << 20,
     DROP_STEP = 128, /* edits whose rows leave the overlay in one hold of the lock */
     CHECKPOINT_WAL_SIZE = 64 << 20,
     TRUNCATE_WAL_SIZE = 256 << 20,

@@ -7,7 +7,7 @@
 #include "metad/shard_state.h"
 
 /* Edits and bytes applied in one transaction. */
-enum { REPLAY_EDITS_MAX = 8192, REPLAY_BYTES_MAX = 8 << 20 };
+enum { REPLAY_EDITS_MAX = 65536, REPLAY_BYTES_MAX = 32 << 20 };
 
 struct replay {
     struct shard *shard;

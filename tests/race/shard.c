@@ -18,7 +18,7 @@
 #include "tests/unit/metad/log_double.h"
 #include "tests/unit/metad/random.h"
 
-enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 2, CHUNKS = 3 };
+enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 8, CHUNKS = 3 };
 
 struct counted {
     struct chunk_id *ids;
@@ -510,19 +510,18 @@ static void run_threads(struct race *race, struct worker *workers)
     }
 }
 
-int main(void)
+/* One shard from its first bucket to the recount. */
+static void run_race(int steps, size_t cache_bytes)
 {
     char dir[] = "/tmp/goodfs-race-XXXXXX";
-    const char *steps = getenv("GOODFS_RACE_STEPS");
-    struct race race = {.log = log_double_new(),
-                        .steps = steps == NULL ? STEPS : (int)strtol(steps, NULL, 10)};
+    struct race race = {.log = log_double_new(), .steps = steps};
     struct worker workers[SUBMITTERS + LISTERS];
     (void)pthread_mutex_init(&race.lock, NULL);
     GFS_ASSERT(mkdtemp(dir) != NULL);
     struct shard_options options = {.dir = dir,
                                     .log = log_double_store(race.log),
                                     .apply_delay_ms = 1,
-                                    .cache_bytes_max = 16384,
+                                    .cache_bytes_max = cache_bytes,
                                     .overlay_bytes_max = 32768};
     open_shard(&race, &options);
     struct call call;
@@ -537,20 +536,29 @@ int main(void)
     shard_close(race.shard);
     open_shard(&race, &options);
     check_end(&race, workers);
-    uint64_t done = 0;
-    uint64_t refused = 0;
+    uint64_t done_count = 0;
+    uint64_t refused_count = 0;
     for (unsigned i = 0; i < SUBMITTERS; i++) {
-        done += workers[i].done;
-        refused += workers[i].refused;
+        done_count += workers[i].done;
+        refused_count += workers[i].refused;
     }
-    (void)printf("%llu operations done, %llu refused by the log, %llu listings, %zu chunks\n",
-                 (unsigned long long)done, (unsigned long long)refused,
-                 (unsigned long long)(workers[SUBMITTERS].done + workers[SUBMITTERS + 1].done),
+    (void)printf("%llu operations done, %llu refused by the log, %zu chunks\n",
+                 (unsigned long long)done_count, (unsigned long long)refused_count,
                  race.chunks.count);
     shard_close(race.shard);
     log_double_free(race.log);
     free(race.chunks.ids);
     (void)pthread_mutex_destroy(&race.lock);
     (void)nftw(dir, unlink_path, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const char *text = getenv("GOODFS_RACE_STEPS");
+    int steps = text == NULL ? STEPS : (int)strtol(text, NULL, 10);
+    const size_t cache_bytes[] = {1, 8000, 65536}; /* none, always too small, large enough */
+    for (size_t i = 0; i < GFS_COUNT(cache_bytes); i++) {
+        run_race(steps, cache_bytes[i]);
+    }
     return 0;
 }

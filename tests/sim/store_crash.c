@@ -9,19 +9,6 @@
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
 
-static uint64_t knob(const char *variable, uint64_t fallback)
-{
-    const char *text = getenv(variable);
-    return text == NULL ? fallback : strtoull(text, NULL, 10);
-}
-
-static void open_whole(struct world *world)
-{
-    struct gfs_error error = {0};
-    enum gfs_err err = world_open(world, &error);
-    WORLD_CHECK(world, err == GFS_OK, "open: %s", error.text);
-}
-
 /* Restarts; with crash_again, the power goes once more while the store recovers. */
 static void recover(struct world *world, uint64_t crash_again)
 {
@@ -34,7 +21,7 @@ static void recover(struct world *world, uint64_t crash_again)
         }
         gfs_io_sim_restart(world->disk);
     }
-    open_whole(world);
+    world_open_whole(world);
 }
 
 /* The same index comes from another start, with and without the checkpoint. */
@@ -42,13 +29,13 @@ static void check_index(struct world *world)
 {
     uint64_t hash = store_index_hash(world->store);
     world_close(world);
-    open_whole(world);
+    world_open_whole(world);
     WORLD_CHECK(world, store_index_hash(world->store) == hash, "another start, another index");
     world_close(world);
     struct gfs_io *io = gfs_io_sim_io(world->disk);
     enum gfs_err err = io->ops->remove(io, "index.ckpt");
     WORLD_CHECK(world, err == GFS_OK || err == GFS_NOT_FOUND, "remove: %s", gfs_err_text(err));
-    open_whole(world);
+    world_open_whole(world);
     WORLD_CHECK(world, store_index_hash(world->store) == hash, "the log alone gives another index");
 }
 
@@ -76,9 +63,9 @@ static bool crash_once(uint64_t seed, uint64_t n, uint32_t groups)
 
 int main(void)
 {
-    uint64_t first = knob("GOODFS_SIM_FIRST", 1);
-    uint64_t seeds = knob("GOODFS_SIM_SEEDS", 2);
-    uint32_t groups = (uint32_t)knob("GOODFS_SIM_GROUPS", 60);
+    uint64_t first = world_knob("GOODFS_SIM_FIRST", 1);
+    uint64_t seeds = world_knob("GOODFS_SIM_SEEDS", 2);
+    uint32_t groups = (uint32_t)world_knob("GOODFS_SIM_GROUPS", 60);
     uint64_t points = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         for (uint64_t n = 1; crash_once(seed, n, groups); n++) {

@@ -9,24 +9,11 @@
 
 enum { GROUPS = 60, FLIPS = 200 };
 
-static uint64_t knob(const char *variable, uint64_t fallback)
-{
-    const char *text = getenv(variable);
-    return text == NULL ? fallback : strtoull(text, NULL, 10);
-}
-
-static void open_whole(struct world *world)
-{
-    struct gfs_error error = {0};
-    enum gfs_err err = world_open(world, &error);
-    WORLD_CHECK(world, err == GFS_OK, "open: %s", error.text);
-}
-
 static void lose_power(struct world *world)
 {
     world_close(world);
     gfs_io_sim_restart(world->disk);
-    open_whole(world);
+    world_open_whole(world);
 }
 
 /* Once an answer is IO, no later one may be OK: what the disk kept is unknown until a restart. */
@@ -69,7 +56,7 @@ static void fill_up(uint64_t seed)
 {
     struct world *world = world_new(seed);
     world_name("store_faults: seed %llu, full disk", (unsigned long long)seed);
-    open_whole(world);
+    world_open_whole(world);
     world_load(world, 20);
     gfs_io_sim_set_capacity(world->disk, gfs_io_sim_used(world->disk) + WORLD_RESERVE / 2);
     world_load(world, 20);
@@ -167,7 +154,7 @@ static void flip_bytes(uint64_t seed)
 {
     struct world *world = world_new(seed);
     world_name("store_faults: seed %llu, flipped bytes", (unsigned long long)seed);
-    open_whole(world);
+    world_open_whole(world);
     world_load(world, GROUPS);
     for (uint32_t i = 0; i < FLIPS; i++) {
         flip_one(world);
@@ -185,8 +172,8 @@ static void flip_bytes(uint64_t seed)
 
 int main(void)
 {
-    uint64_t first = knob("GOODFS_SIM_FIRST", 1);
-    uint64_t seeds = knob("GOODFS_SIM_SEEDS", 2);
+    uint64_t first = world_knob("GOODFS_SIM_FIRST", 1);
+    uint64_t seeds = world_knob("GOODFS_SIM_SEEDS", 2);
     uint64_t faults = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         for (uint64_t n = 1; fail_once(seed, n, GFS_IO); n++) {

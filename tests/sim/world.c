@@ -83,6 +83,19 @@ enum gfs_err world_open(struct world *world, struct gfs_error *error)
     return err;
 }
 
+void world_open_whole(struct world *world)
+{
+    struct gfs_error error = {0};
+    enum gfs_err err = world_open(world, &error);
+    WORLD_CHECK(world, err == GFS_OK, "open: %s", error.text);
+}
+
+uint64_t world_knob(const char *variable, uint64_t fallback)
+{
+    const char *text = getenv(variable);
+    return text == NULL ? fallback : strtoull(text, NULL, 10);
+}
+
 void world_close(struct world *world)
 {
     store_close(GFS_TAKE(world->store));

@@ -67,7 +67,11 @@ struct world *world_new(uint64_t seed);
 void world_free(struct world *world);
 /* The store is opened on the disk as it is. */
 enum gfs_err world_open(struct world *world, struct gfs_error *error);
+/* Failing to open is broken. */
+void world_open_whole(struct world *world);
 void world_close(struct world *world);
+/* A number from the environment. */
+uint64_t world_knob(const char *variable, uint64_t fallback);
 uint64_t world_draw(struct world *world, uint64_t limit);
 
 /* Submits up to `count` groups of all kinds; stops early when the store has failed. */
