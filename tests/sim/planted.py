@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Plants one bug at a time into a copy of the store and checks that the simulation finds it.
+
+usage: tests/sim/planted.py [NAME...]
+
+A simulation that cannot fail shows nothing. Each bug below is one that was made, or nearly made, in
+some store; the copy is built without it once, to be sure that what fails is the bug. Takes some
+minutes; the last line is `planted: P found, F missed`.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults"]
+
+# name: (file, text, what stands there instead)
+BUGS = {
+    "log-not-flushed": (
+        "datad/store_log.c", ".kind = GFS_IO_WRITE_DURABLE", ".kind = GFS_IO_WRITE"),
+    "answered-before-written": (
+        "datad/store_log.c", "enum gfs_err err = op->result == GFS_OK ? GFS_OK : GFS_IO;",
+        "enum gfs_err err = GFS_OK;"),
+    "goes-on-after-failed-write": (
+        "datad/store_log.c", "    if (!atomic_load(&store->has_failed)) {\n        return start",
+        "    if (true) {\n        return start"),
+    "bulk-not-flushed": (
+        "datad/store_bulk.c", ".kind = GFS_IO_FLUSH, .file = file->file",
+        ".kind = GFS_IO_WRITE, .file = file->file"),
+    "failed-bulk-flush-ignored": (
+        "datad/store_bulk.c", "enum gfs_err err = op->result == GFS_OK ? GFS_OK : GFS_IO;",
+        "enum gfs_err err = GFS_OK;"),
+    "bulk-file-name-not-synced": (
+        "datad/store_bulk_files.c", 'err = store->io->ops->sync_dir(store->io, "bulk");',
+        "err = GFS_OK;"),
+    "segment-name-not-synced": (
+        "datad/store_segments.c",
+        'return store->io->ops->sync_dir(store->io, "log") == GFS_OK ? GFS_OK : GFS_IO;',
+        "return store == NULL ? GFS_IO : GFS_OK;"),
+    "segment-header-not-flushed": (
+        "datad/store_segments.c", "err = ops->flush(segment->file);", "err = GFS_OK;"),
+    "last-segment-not-flushed-at-start": (
+        "datad/store_recover.c", "err = last->segment->file->io->ops->flush(last->segment->file);",
+        "err = GFS_OK;"),
+    "batch-checksum-not-verified": (
+        "datad/store_scan.c",
+        "found.is_whole = segment_batch_verify(found.bytes, &found.header) == GFS_OK;",
+        "found.is_whole = true;"),
+    "unreadable-taken-for-torn": (
+        "datad/store_scan.c", "return found->is_unreadable ? GFS_IO : GFS_END;",
+        "return GFS_END;"),
+    "unreadable-taken-for-spare": (
+        "datad/store_scan.c", "if (!*ret && !window_has(&window, SEGMENT_PAGE, SEGMENT_PAGE)) {",
+        "if (false) {"),
+    "read-not-repeated": (
+        "datad/store_scan.c", "        window_forget(window);\n        found = look(scan, window);",
+        ""),
+    "payload-not-verified": (
+        "datad/segment.c", "            expected) {\n            return GFS_CORRUPT;",
+        "            expected) {\n            return GFS_OK;"),
+    "checkpoint-not-flushed": (
+        "datad/store_checkpoint.c",
+        "return err == GFS_OK ? writer->file->io->ops->flush(writer->file) : err;",
+        "return err;"),
+    "checkpoint-not-verified": (
+        "datad/store_checkpoint.c",
+        "if (err == GFS_OK && gfs_crc64nvme(crc, bytes, len) != header->body_crc) {",
+        "if (false) {"),
+    "checkpoint-name-not-synced": (
+        "datad/store_checkpoint.c", 'err = ops->sync_dir(store->io, ".");', "err = GFS_OK;"),
+    "checkpoint-beside-damage-used": (
+        "datad/store_checkpoint.c", "if ((saved.flags & SEGMENT_IS_DAMAGED) != 0) {",
+        "if (false) {"),
+    "recycled-before-checkpoint": (
+        "datad/store_compact.c", " && segment->seq < store->checkpoint_seq) {", ") {"),
+    "recycled-under-pin": (
+        "datad/store_compact.c", "segment->is_drained && segment->pins == 0 &&",
+        "segment->is_drained &&"),
+    "recycled-before-stale-ones": (
+        "datad/store_compact.c", "        if (segment->has_stale && !segment->is_damaged) {",
+        "        if (false) {"),
+    "edits-not-awaited": (
+        "datad/store_compact.c", "    if (segment->lsn_max > store->lsn_trimmed) {",
+        "    if (false) {"),
+    "tombstones-dropped": (
+        "datad/store_compact.c",
+        "if (log_tombstone_is_needed_locked(store, (uint32_t)tombstone.segment_seq, "
+        "copier->from)) {", "if (false) {"),
+    "copy-not-checked-again": (
+        "datad/store_log.c", "        if (is_needed) {\n            memcpy(store->arena",
+        "        if (true) {\n            memcpy(store->arena"),
+    "pinned-extent-punched": (
+        "datad/store_read.c",
+        "    if (extent != NULL) {\n        extent->is_dead = true;\n    } else {",
+        "    if (extent != NULL) {\n        extent->is_dead = true;\n    }\n    {"),
+    "punched-before-delete-is-durable": (
+        "datad/store_log.c", "        const struct chunk_entry *entry = chunk_index_find("
+        "store->index, id.hi, id.lo);\n        struct tombstone",
+        "        const struct chunk_entry *entry = chunk_index_find("
+        "store->index, id.hi, id.lo);\n        if (entry != NULL) {\n"
+        "            bulk_extent_release_locked(store, entry);\n        }\n"
+        "        struct tombstone"),
+    "abandoned-bulk-kept": (
+        "datad/store_bulk.c", "    if (!bulk->is_live) {\n        (void)pthread_mutex_lock",
+        "    if (false) {\n        (void)pthread_mutex_lock"),
+    "deleted-bulk-kept": (
+        "datad/store_read.c",
+        "        bulk_punch_locked(store, file, entry->where, page_count, true);",
+        "        file->extents--;"),
+    "group-split": (
+        "datad/store_log.c", "        if (fate == GROUP_TAKEN) {\n            add_group",
+        "        if (fate == GROUP_TAKEN) {\n            if (group->records->next != NULL && "
+        "store->batch_seq % 16 == 0) {\n                group->records->next = NULL;\n"
+        "                size = group_size(group);\n            }\n            add_group"),
+    "torn-tail-kept": (
+        "datad/store_recover.c", "        segment->end = scan.offset;",
+        "        segment->end = scan.offset + SEGMENT_PAGE;"),
+    "seal-without-next-number": (
+        "datad/store_scan.c", "scan->is_sealed ? GFS_END : GFS_OK;\n}\n\nenum",
+        "GFS_OK;\n}\n\nenum"),
+    "full-disk-answered-ok": (
+        "datad/store_log.c", "    if (is_refused) {\n        group->err = GFS_NO_SPACE;",
+        "    if (is_refused) {\n        group->err = GFS_OK;"),
+}
+
+
+def run(command, cwd, timeout):
+    try:
+        return subprocess.run(command, cwd=cwd, timeout=timeout, check=False,
+                              capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", "no end")
+
+
+def first_failure(build):
+    """The first line of what went wrong, None = nothing did."""
+    built = run(["ninja", *PROGRAMS], build, 600)
+    if built.returncode != 0:
+        sys.exit("planted: does not build:\n" + built.stdout[-2000:])
+    for program in PROGRAMS:
+        done = run([os.path.join(build, program)], build, 120)
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["exit %d" % done.returncode]
+            return lines[0]
+    return None
+
+
+def plant(copy, build, name):
+    path, text, instead = BUGS[name]
+    path = os.path.join(copy, path)
+    with open(path, encoding="utf-8") as file:
+        whole = file.read()
+    if whole.count(text) == 0:
+        sys.exit(f"planted: {name}: its place in {BUGS[name][0]} has changed")
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(whole.replace(text, instead, 1))
+        return first_failure(build)
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(whole)
+
+
+def main():
+    names = sys.argv[1:] or list(BUGS)
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="goodfs-planted-") as folder:
+        copy = os.path.join(folder, "tree")
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("build*", ".git"))
+        build = os.path.join(folder, "build")
+        subprocess.run(["meson", "setup", build, copy], check=True, capture_output=True)
+        failure = first_failure(build)
+        if failure is not None:
+            sys.exit("planted: fails without any bug: " + failure)
+        for name in names:
+            failure = plant(copy, build, name)
+            missed += failure is None
+            print(f"{name}: {failure or 'MISSED'}", flush=True)
+    print(f"planted: {len(names) - missed} found, {missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
