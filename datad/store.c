@@ -81,16 +81,27 @@ static void free_store(struct store *store)
 static enum gfs_err make_dirs(struct store *store, struct gfs_error *error)
 {
     const char *const names[] = {"log", "bulk"};
-    bool is_new = false;
     for (size_t i = 0; i < GFS_COUNT(names); i++) {
         enum gfs_err err = store->io->ops->make_dir(store->io, names[i]);
         if (err != GFS_OK && err != GFS_EXISTS) {
             return gfs_fail(error, err, "%s: mkdir: %s", names[i], gfs_err_text(err));
         }
-        is_new = is_new || err == GFS_OK;
     }
-    enum gfs_err err = is_new ? store->io->ops->sync_dir(store->io, ".") : GFS_OK;
-    return err == GFS_OK ? GFS_OK : gfs_fail(error, err, ".: fsync: %s", gfs_err_text(err));
+    return GFS_OK;
+}
+
+/* An earlier process may have ended between a change of a name and its sync: what is seen now is
+ * relied upon from here on. */
+static enum gfs_err sync_dirs(struct store *store, struct gfs_error *error)
+{
+    const char *const names[] = {".", "log", "bulk"};
+    for (size_t i = 0; i < GFS_COUNT(names); i++) {
+        enum gfs_err err = store->io->ops->sync_dir(store->io, names[i]);
+        if (err != GFS_OK) {
+            return gfs_fail(error, err, "%s: fsync: %s", names[i], gfs_err_text(err));
+        }
+    }
+    return GFS_OK;
 }
 
 static enum gfs_err start_threads(struct store *store, struct gfs_error *error)
@@ -127,6 +138,9 @@ static enum gfs_err open_all(struct store *store, const struct store_options *op
     err = make_dirs(store, error);
     if (err == GFS_OK) {
         err = identity_open(store, error);
+    }
+    if (err == GFS_OK) {
+        err = sync_dirs(store, error);
     }
     if (err == GFS_OK) {
         err = store_recover(store, error);

@@ -440,6 +440,15 @@ static const struct gfs_io_ops posix_ops = {
     .wake = posix_wake,
 };
 
+/* A root that was just made has to be found after a power loss. Who may not read the directory
+ * above has not made it. */
+static enum gfs_err sync_parent(int root_fd)
+{
+    GFS_CLOSE int fd = openat(root_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool has_failed = fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != EROFS;
+    return has_failed ? GFS_IO : GFS_OK;
+}
+
 enum gfs_err gfs_io_posix_open(const char *root, bool use_ring, struct gfs_io **ret,
                                struct gfs_error *error)
 {
@@ -455,6 +464,9 @@ enum gfs_err gfs_io_posix_open(const char *root, bool use_ring, struct gfs_io **
     enum gfs_err err = GFS_OK;
     if (posix->root_fd < 0 || posix->wake_fd < 0) {
         err = gfs_err_from_errno(errno);
+    }
+    if (err == GFS_OK) {
+        err = sync_parent(posix->root_fd);
     }
     if (err == GFS_OK && use_ring) {
         err = gfs_ring_open(RING_DEPTH, &posix->ring);

@@ -383,7 +383,7 @@ static enum gfs_err sim_wait(struct gfs_io *io, bool block)
 {
     (void)block;
     struct gfs_io_sim *sim = sim_of(io);
-    if (sim->queue_len > 0) {
+    if (sim->queue_len > 0 && sim_disk_draw(&sim->disk, 3) != 0) { /* else it takes longer */
         size_t chosen = (size_t)sim_disk_draw(&sim->disk, sim->queue_len);
         struct gfs_io_op *op = sim->queue[chosen];
         sim->queue[chosen] = sim->queue[--sim->queue_len];

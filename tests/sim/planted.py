@@ -14,7 +14,8 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults"]
+PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults",
+            "tests/unit/datad/test_datad_store_damage"]
 
 # name: (file, text, what stands there instead)
 BUGS = {
@@ -30,8 +31,9 @@ BUGS = {
         "datad/store_bulk.c", ".kind = GFS_IO_FLUSH, .file = file->file",
         ".kind = GFS_IO_WRITE, .file = file->file"),
     "failed-bulk-flush-ignored": (
-        "datad/store_bulk.c", "enum gfs_err err = op->result == GFS_OK ? GFS_OK : GFS_IO;",
-        "enum gfs_err err = GFS_OK;"),
+        "datad/store_bulk.c", "    if (op->result != GFS_OK) {\n        store_fail(store);\n    }\n"
+        "    enum gfs_err err = op->result == GFS_OK ? GFS_OK : GFS_IO;",
+        "    enum gfs_err err = GFS_OK;"),
     "bulk-file-name-not-synced": (
         "datad/store_bulk_files.c", 'err = store->io->ops->sync_dir(store->io, "bulk");',
         "err = GFS_OK;"),
@@ -39,6 +41,10 @@ BUGS = {
         "datad/store_segments.c",
         'return store->io->ops->sync_dir(store->io, "log") == GFS_OK ? GFS_OK : GFS_IO;',
         "return store == NULL ? GFS_IO : GFS_OK;"),
+    "names-not-synced-at-start": (
+        "datad/store.c", '{".", "log", "bulk"};', '{"bulk"};'),
+    "log-not-synced-at-start": (
+        "datad/store.c", '{".", "log", "bulk"};', '{".", "bulk"};'),
     "segment-header-not-flushed": (
         "datad/store_segments.c", "err = ops->flush(segment->file);", "err = GFS_OK;"),
     "last-segment-not-flushed-at-start": (
@@ -60,10 +66,6 @@ BUGS = {
     "payload-not-verified": (
         "datad/segment.c", "            expected) {\n            return GFS_CORRUPT;",
         "            expected) {\n            return GFS_OK;"),
-    "checkpoint-not-flushed": (
-        "datad/store_checkpoint.c",
-        "return err == GFS_OK ? writer->file->io->ops->flush(writer->file) : err;",
-        "return err;"),
     "checkpoint-not-verified": (
         "datad/store_checkpoint.c",
         "if (err == GFS_OK && gfs_crc64nvme(crc, bytes, len) != header->body_crc) {",

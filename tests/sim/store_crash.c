@@ -11,7 +11,7 @@
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
 
-enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 30, LIFE_CHANGES_MAX = 250 };
+enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 30, LIFE_CHANGES_MAX = 250, EARLY_CHANGES = 24 };
 
 /* Plain data. What was run, and what the store did meanwhile. */
 struct tally {
@@ -38,20 +38,24 @@ static void crash_recovery(struct world *world, uint64_t n)
     lose_power(world);
 }
 
-/* The process ends and is started again; what it shows has to survive the power. */
-static void end_process(struct world *world)
+/* The process ends and is started again; what it shows and then acknowledges has to survive the
+ * power, which goes at the n-th change. */
+static void end_process(struct world *world, uint64_t n)
 {
     world_close(world);
     gfs_io_sim_resume(world->disk);
-    world_open_whole(world);
-    world_audit(world);
+    gfs_io_sim_crash_at(world->disk, n);
+    if (world_open(world, NULL) == GFS_OK) {
+        world_audit(world);
+        world_load(world, 4);
+    }
     lose_power(world);
 }
 
 static void recover(struct world *world, uint64_t n)
 {
     if (n % 4 == 0) {
-        end_process(world);
+        end_process(world, 1 + n / 4 % 20);
     } else {
         lose_power(world);
     }
@@ -113,11 +117,39 @@ static bool crash_once(uint64_t seed, uint64_t n, uint32_t groups, struct tally 
     return has_crashed;
 }
 
+/* The process ends at the n-th change of a new disk, and the power goes at the m-th change after
+ * the next start: names that the first process had not synced were used by the second. */
+static void end_twice(uint64_t seed, uint64_t n, uint64_t m)
+{
+    struct world *world = world_new(seed * 1000003 + n * 1009 + m);
+    world_name("store_crash: seed %llu, process ends at change %llu, power at %llu",
+               (unsigned long long)seed, (unsigned long long)n, (unsigned long long)m);
+    gfs_io_sim_crash_at(world->disk, n);
+    if (world_open(world, NULL) == GFS_OK) {
+        world_load(world, 4);
+    }
+    end_process(world, m);
+    world_open_whole(world);
+    world_audit(world);
+    world_free(world);
+}
+
+static void end_early(uint64_t seed, struct tally *tally)
+{
+    for (uint64_t n = 1; n <= EARLY_CHANGES; n++) {
+        for (uint64_t m = 1; m <= EARLY_CHANGES; m++) {
+            end_twice(seed, n, m);
+            tally->points++;
+        }
+    }
+}
+
 /* One disk over many lives, each of which ends somewhere. */
 static void live_long(uint64_t seed, struct tally *tally)
 {
     struct world *world = world_new(seed);
-    for (uint32_t life = 0; life < LIVES_MAX && world_has_room(world, LIFE_GROUPS_MAX); life++) {
+    for (uint32_t life = 0; life < LIVES_MAX && world_has_room(world, LIFE_GROUPS_MAX + 4);
+         life++) {
         world_name("store_crash: seed %llu, life %u", (unsigned long long)seed, life);
         gfs_io_sim_crash_at(world->disk, 1 + world_draw(world, LIFE_CHANGES_MAX));
         if (world_open(world, NULL) == GFS_OK) {
@@ -163,6 +195,7 @@ int main(void)
         for (uint64_t n = 1; crash_once(seed, n, groups, &tally); n++) {
             tally.points++;
         }
+        end_early(seed, &tally);
         live_long(seed, &tally);
     }
     printf("store_crash: %llu loads, power lost at %llu changes, %llu more lives; %llu groups, "

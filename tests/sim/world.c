@@ -51,6 +51,7 @@ struct world *world_new(uint64_t seed)
 {
     struct world *world = gfs_alloc(sizeof *world);
     world->random = (seed + 1) * 0x9E3779B97F4A7C15U;
+    world->checkpoint_bytes = WORLD_SEGMENT_SIZE * 2ULL << seed % 3 * 3;
     world->disk = gfs_io_sim_new(seed, WORLD_CAPACITY);
     return world;
 }
@@ -75,7 +76,7 @@ enum gfs_err world_open(struct world *world, struct gfs_error *error)
         .io = gfs_io_sim_io(world->disk),
         .segment_size = WORLD_SEGMENT_SIZE,
         .bulk_size = WORLD_BULK_SIZE,
-        .checkpoint_bytes = 2 * WORLD_SEGMENT_SIZE,
+        .checkpoint_bytes = world->checkpoint_bytes,
         .reserve_bytes = WORLD_RESERVE,
         .is_manual = true,
     };

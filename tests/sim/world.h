@@ -51,6 +51,7 @@ struct world {
     struct store *store;
     struct chunk_store *chunks;
     uint64_t random;
+    uint64_t checkpoint_bytes; /* by seed: often, seldom, only when closed */
     uint64_t trimmed_lsn;
     uint32_t group_count, chunk_count, answered_count;
     struct store_stats seen; /* sums over all times the store was open */
