@@ -11,7 +11,7 @@
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
 
-enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 30, LIFE_CHANGES_MAX = 250, EARLY_CHANGES = 24 };
+enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 100, LIFE_CHANGES_MAX = 800, EARLY_CHANGES = 24 };
 
 /* Plain data. What was run, and what the store did meanwhile. */
 struct tally {

@@ -8,8 +8,8 @@
 #include "tests/sim/io_sim.h"
 
 enum {
-    WORLD_GROUPS_MAX = 400,
-    WORLD_CHUNKS_MAX = 800,
+    WORLD_GROUPS_MAX = 1000,
+    WORLD_CHUNKS_MAX = 4000,
     WORLD_SEGMENT_SIZE = 256 << 10,
     WORLD_BULK_SIZE = 4 << 20,
     WORLD_CAPACITY = 48 << 20,
