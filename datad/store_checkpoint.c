@@ -7,7 +7,9 @@
  * kept per segment is written last (has_stale only ever rises) and only for segments before the
  * position; the others are replayed from their start. A segment is recycled only when a checkpoint
  * lies behind it, so what a checkpoint refers to is either still there or superseded by a later
- * record. Layout: header page, entries, segments with their tombstone targets. */
+ * record. A checkpoint that was taken while a segment was damaged may lack what that one held: it
+ * is not used, so every start looks at the damage again. Layout: header page, entries, segments
+ * with their tombstone targets. */
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -233,21 +235,6 @@ static enum gfs_err load_header(struct store *store, struct gfs_file *file,
     return GFS_OK;
 }
 
-/* First pass, before anything is believed. */
-static bool is_body_whole(struct gfs_file *file, const struct checkpoint_header *header)
-{
-    GFS_FREE char *bytes = gfs_alloc_aligned(SEGMENT_PAGE, CHECKPOINT_CHUNK);
-    uint64_t crc = 0;
-    for (uint64_t offset = 0; offset < header->body_len; offset += CHECKPOINT_CHUNK) {
-        size_t len = (size_t)GFS_MIN(header->body_len - offset, (uint64_t)CHECKPOINT_CHUNK);
-        if (gfs_io_read_exact(file, bytes, len, SEGMENT_PAGE + offset) != GFS_OK) {
-            return false;
-        }
-        crc = gfs_crc64nvme(crc, bytes, len);
-    }
-    return crc == header->body_crc;
-}
-
 static void count_live(struct store *store, const struct chunk_entry *entry)
 {
     bool is_bulk = (entry->file & CHUNK_INDEX_BULK) != 0;
@@ -258,9 +245,11 @@ static void count_live(struct store *store, const struct chunk_entry *entry)
     }
 }
 
+/* The checksum is of what was taken, not of another read of the same bytes. */
 static enum gfs_err load_entries(struct store *store, struct gfs_file *file,
-                                 const struct checkpoint_header *header)
+                                 const struct checkpoint_header *header, uint64_t *ret_crc)
 {
+    uint64_t crc = 0;
     chunk_index_reserve(store->index, header->entry_count);
     GFS_FREE struct chunk_entry *entries = gfs_alloc_aligned(SEGMENT_PAGE, CHECKPOINT_CHUNK);
     uint64_t len_all = header->entry_count * sizeof *entries;
@@ -270,6 +259,7 @@ static enum gfs_err load_entries(struct store *store, struct gfs_file *file,
         if (err != GFS_OK) {
             return err;
         }
+        crc = gfs_crc64nvme(crc, entries, len);
         for (size_t i = 0; i < len / sizeof *entries; i++) {
             if ((entries[i].hi | entries[i].lo) == 0 ||
                 chunk_index_find(store->index, entries[i].hi, entries[i].lo) != NULL) {
@@ -278,6 +268,7 @@ static enum gfs_err load_entries(struct store *store, struct gfs_file *file,
             chunk_index_put(store->index, &entries[i]);
         }
     }
+    *ret_crc = crc;
     return GFS_OK;
 }
 
@@ -296,11 +287,13 @@ static enum gfs_err take_segments(struct store *store, const char *bytes, size_t
         if (targets_len > len - sizeof saved) {
             return GFS_CORRUPT;
         }
+        if ((saved.flags & SEGMENT_IS_DAMAGED) != 0) {
+            return GFS_CORRUPT; /* records may be missing here: the log is asked again */
+        }
         struct log_segment *segment = log_segment_find_locked(store, saved.seq);
         if (segment != NULL) {
             known++;
             segment->has_stale = (saved.flags & SEGMENT_HAS_STALE) != 0;
-            segment->is_damaged = (saved.flags & SEGMENT_IS_DAMAGED) != 0;
             segment->is_sealed = true;
             segment->end = saved.end;
             segment->first_batch = saved.first_batch;
@@ -346,13 +339,20 @@ static void settle_live(struct store *store)
     }
 }
 
-static enum gfs_err load_segments(struct store *store, struct gfs_file *file,
-                                  const struct checkpoint_header *header)
+static enum gfs_err load_body(struct store *store, struct gfs_file *file,
+                              const struct checkpoint_header *header)
 {
     uint64_t entries_len = header->entry_count * sizeof(struct chunk_entry);
     size_t len = (size_t)(header->body_len - entries_len);
     GFS_FREE char *bytes = gfs_alloc(len);
-    enum gfs_err err = gfs_io_read_exact(file, bytes, len, SEGMENT_PAGE + entries_len);
+    uint64_t crc = 0;
+    enum gfs_err err = load_entries(store, file, header, &crc);
+    if (err == GFS_OK) {
+        err = gfs_io_read_exact(file, bytes, len, SEGMENT_PAGE + entries_len);
+    }
+    if (err == GFS_OK && gfs_crc64nvme(crc, bytes, len) != header->body_crc) {
+        err = GFS_CORRUPT;
+    }
     return err == GFS_OK ? take_segments(store, bytes, len, header) : err;
 }
 
@@ -381,10 +381,7 @@ enum gfs_err checkpoint_load(struct store *store, struct checkpoint_position *re
     err = load_header(store, file, &header);
     if (err == GFS_OK) {
         ret->durable_seq = header.durable_seq;
-        err = is_body_whole(file, &header) ? load_segments(store, file, &header) : GFS_NOT_FOUND;
-        if (err == GFS_OK) {
-            err = load_entries(store, file, &header);
-        }
+        err = load_body(store, file, &header);
         if (err == GFS_OK) {
             settle_live(store);
             store->lsn_last = header.lsn_last;

@@ -278,10 +278,11 @@ static enum gfs_err drain(struct store *store, struct log_segment *segment)
     struct segment_scan scan = {.segment = segment,
                                 .offset = SEGMENT_PAGE,
                                 .next_seq = segment->first_batch,
-                                .durable_seq = UINT64_MAX};
+                                .durable_seq = UINT64_MAX,
+                                .limit = segment->end};
     enum gfs_err err = GFS_OK;
     if (segment->live != 0 || segment->target_count != 0) {
-        err = log_segment_scan(store, &scan, copy_batch, &copier);
+        err = log_segment_scan(&scan, copy_batch, &copier);
         if (err == GFS_OK) {
             err = run_job(&copier);
         }

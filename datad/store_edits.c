@@ -115,8 +115,9 @@ static enum gfs_err replay_segment(struct edit_replay *replay, struct log_segmen
         .offset = SEGMENT_PAGE,
         .next_seq = 1,
         .durable_seq = segment == replay->store->head ? 0 : UINT64_MAX,
+        .limit = segment->is_damaged || segment == replay->store->head ? 0 : segment->end,
     };
-    return log_segment_scan(replay->store, &scan, replay_edits_of_batch, replay);
+    return log_segment_scan(&scan, replay_edits_of_batch, replay);
 }
 
 enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,

@@ -46,7 +46,7 @@ static enum gfs_err split_spares(struct store *store, struct segment_scan *last)
     bool is_used = false;
     size_t count = store->segment_count;
     while (count > 0 && !is_used) {
-        enum gfs_err err = log_segment_is_used(store, store->segments[count - 1], &is_used);
+        enum gfs_err err = log_segment_is_used(store->segments[count - 1], &is_used);
         if (err != GFS_OK) {
             return err;
         }
@@ -72,6 +72,13 @@ static enum gfs_err split_spares(struct store *store, struct segment_scan *last)
     return err;
 }
 
+/* The highest batch that a segment other than the last can have held. */
+static uint64_t durable_seq_of(const struct store *store, size_t i)
+{
+    uint64_t next = log_segment_first_seq(store->segments[i + 1]);
+    return next == 0 ? UINT64_MAX : next - 1;
+}
+
 /* Applies the log from a position on; `last` is left where the last segment's scan ended. */
 static enum gfs_err replay(struct store *store, const struct checkpoint_position *from,
                            struct segment_scan *last)
@@ -86,10 +93,10 @@ static enum gfs_err replay(struct store *store, const struct checkpoint_position
             .segment = segment,
             .offset = SEGMENT_PAGE,
             .next_seq = store->batch_seq,
-            .durable_seq = segment == newest ? from->durable_seq : UINT64_MAX,
+            .durable_seq = segment == newest ? from->durable_seq : durable_seq_of(store, i),
         };
         segment->first_batch = store->batch_seq;
-        enum gfs_err err = log_segment_scan(store, &scan, replay_batch, store);
+        enum gfs_err err = log_segment_scan(&scan, replay_batch, store);
         if (err != GFS_OK) {
             return err;
         }

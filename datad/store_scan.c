@@ -2,10 +2,15 @@
  *
  * One batch is in flight at a time, so a batch that is followed by another one of the same use of
  * the segment was durable once: if it does not verify it is damaged. So is a hole at or below the
- * highest batch known to have been durable, and the end of a segment that has no seal although the
- * log went on in a later one. Only what is left, an invalid suffix above all that, is a torn tail:
- * a batch that was never acknowledged. Headers carry the segment's salt, so nothing that a client
- * stored can pose as one. */
+ * highest batch known to have been durable, by the checkpoint or by the log going on in a later
+ * segment. Only what is left, an invalid suffix above all that, is a torn tail:
+ * a batch that was never acknowledged. (A segment has no seal when an earlier start found damage at
+ * its end; the first number of the next segment says what has to be there.) Headers carry the
+ * segment's salt, so nothing that a client stored can pose as one, and batches are numbered without
+ * gaps, so none can stand in another's place.
+ *
+ * What does not verify is read once more, and what the disk refuses to read is never a torn tail:
+ * the scan fails, and the next one may see it. */
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -16,7 +21,8 @@ struct window {
     struct gfs_file *file;
     size_t file_size; /* bytes of the segment that can hold batches */
     char *bytes;
-    size_t size; /* of storage */
+    bool *is_unreadable; /* a page each */
+    size_t size;         /* of storage */
     size_t offset, len;
 };
 
@@ -27,6 +33,7 @@ static void read_pages(struct window *window)
         if (gfs_io_read_exact(window->file, window->bytes + at, SEGMENT_PAGE,
                               window->offset + at) != GFS_OK) {
             memset(window->bytes + at, 0, SEGMENT_PAGE);
+            window->is_unreadable[at / SEGMENT_PAGE] = true;
         }
     }
 }
@@ -39,16 +46,44 @@ static const char *window_at(struct window *window, size_t offset, size_t len)
         size_t want = GFS_MIN(GFS_MAX(len, (size_t)WINDOW_LEN), window->file_size - offset);
         if (want > window->size) {
             free(window->bytes);
+            free(window->is_unreadable);
             window->bytes = gfs_alloc_aligned(SEGMENT_PAGE, want);
+            window->is_unreadable = gfs_alloc(want / SEGMENT_PAGE);
             window->size = want;
         }
         window->offset = offset;
         window->len = want;
+        memset(window->is_unreadable, 0, want / SEGMENT_PAGE);
         if (gfs_io_read_exact(window->file, window->bytes, want, offset) != GFS_OK) {
             read_pages(window);
         }
     }
     return window->bytes + (offset - window->offset);
+}
+
+/* Whether the disk gave all of a range; it is read when it is not in the window. */
+static bool window_has(struct window *window, size_t offset, size_t len)
+{
+    (void)window_at(window, offset, len);
+    size_t first = (offset - window->offset) / SEGMENT_PAGE;
+    for (size_t i = first; i < first + len / SEGMENT_PAGE; i++) {
+        if (window->is_unreadable[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The next question goes to the disk again. */
+static void window_forget(struct window *window)
+{
+    window->len = 0;
+}
+
+static void window_free(struct window *window)
+{
+    free(window->bytes);
+    free(window->is_unreadable);
 }
 
 static struct window window_of(const struct log_segment *segment)
@@ -73,32 +108,81 @@ static bool find_header(struct window *window, const struct segment_header *segm
     return false;
 }
 
-enum gfs_err log_segment_is_used(struct store *store, struct log_segment *segment, bool *ret)
+enum gfs_err log_segment_is_used(struct log_segment *segment, bool *ret)
 {
-    (void)store;
     struct window window = window_of(segment);
     size_t offset;
     *ret = find_header(&window, &segment->header, SEGMENT_PAGE, &offset);
-    free(window.bytes);
-    return GFS_OK;
+    if (!*ret) {
+        window_forget(&window);
+        *ret = find_header(&window, &segment->header, SEGMENT_PAGE, &offset);
+    }
+    enum gfs_err err = GFS_OK;
+    if (!*ret && !window_has(&window, SEGMENT_PAGE, SEGMENT_PAGE)) {
+        err = GFS_IO; /* its first batch may be there */
+    }
+    window_free(&window);
+    return err;
+}
+
+uint64_t log_segment_first_seq(const struct log_segment *segment)
+{
+    char page[sizeof(struct batch_header)];
+    struct batch_header header;
+    size_t room = (size_t)segment->header.size - 2 * SEGMENT_PAGE;
+    if (gfs_io_read_exact(segment->file, page, sizeof page, SEGMENT_PAGE) != GFS_OK ||
+        segment_batch_parse(page, room, &segment->header, &header) != GFS_OK) {
+        return 0;
+    }
+    return header.batch_seq;
+}
+
+/* What is at scan->offset. Plain data. */
+struct found {
+    struct batch_header header;
+    const char *bytes; /* of the batch, NULL = not even a header */
+    bool is_whole;
+    bool is_unreadable;
+};
+
+/* A number that does not follow is none of a batch that belongs here; behind damage any higher one
+ * does, and the first of a segment only has to be the segment's. */
+static bool is_next(const struct segment_scan *scan, uint64_t seq)
+{
+    return scan->is_numbered ? seq == scan->next_seq : seq >= scan->seq_min;
+}
+
+static struct found look(const struct segment_scan *scan, struct window *window)
+{
+    struct found found = {.is_unreadable = !window_has(window, scan->offset, SEGMENT_PAGE)};
+    size_t room = window->file_size - scan->offset;
+    const char *bytes = window_at(window, scan->offset, SEGMENT_PAGE);
+    if (segment_batch_parse(bytes, room, &scan->segment->header, &found.header) == GFS_OK &&
+        is_next(scan, found.header.batch_seq)) {
+        found.is_unreadable = !window_has(window, scan->offset, found.header.len);
+        found.bytes = window_at(window, scan->offset, found.header.len);
+        found.is_whole = segment_batch_verify(found.bytes, &found.header) == GFS_OK;
+    }
+    return found;
 }
 
 /* A batch that does not verify at scan->offset. Answers GFS_END when it ends the segment. */
 static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *window,
-                                     const struct batch_header *header, batch_visit_fn visit,
-                                     void *arg)
+                                     const struct found *found, batch_visit_fn visit, void *arg)
 {
     size_t next = 0;
+    const struct batch_header *header = found->bytes == NULL ? NULL : &found->header;
     size_t from = scan->offset + (header != NULL ? header->len : (size_t)SEGMENT_PAGE);
     bool has_next = find_header(window, &scan->segment->header, from, &next);
     if (!has_next && scan->next_seq > scan->durable_seq) {
-        return GFS_END; /* torn */
+        return found->is_unreadable ? GFS_IO : GFS_END; /* torn */
     }
     const char *bytes = header == NULL ? NULL : window_at(window, scan->offset, header->len);
     enum gfs_err err = visit(arg, scan->segment, scan->offset, bytes, header, true);
     if (err != GFS_OK) {
         return err;
     }
+    scan->is_numbered = false;
     if (!has_next) {
         scan->is_tail_damaged = true;
         return GFS_END;
@@ -110,41 +194,42 @@ static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *w
 static enum gfs_err scan_one(struct segment_scan *scan, struct window *window, batch_visit_fn visit,
                              void *arg)
 {
-    if (scan->offset + SEGMENT_PAGE > window->file_size) {
+    if (scan->offset + SEGMENT_PAGE > window->file_size ||
+        (scan->limit != 0 && scan->offset >= scan->limit)) {
         return GFS_END;
     }
-    struct batch_header header;
-    size_t room = window->file_size - scan->offset;
-    const char *bytes = window_at(window, scan->offset, SEGMENT_PAGE);
-    if (segment_batch_parse(bytes, room, &scan->segment->header, &header) != GFS_OK) {
-        return step_over_damage(scan, window, NULL, visit, arg);
+    struct found found = look(scan, window);
+    if (!found.is_whole) {
+        window_forget(window);
+        found = look(scan, window);
     }
-    bytes = window_at(window, scan->offset, header.len);
-    if (segment_batch_verify(bytes, &header) != GFS_OK) {
-        return step_over_damage(scan, window, &header, visit, arg);
+    if (!found.is_whole) {
+        return step_over_damage(scan, window, &found, visit, arg);
     }
-    enum gfs_err err = visit(arg, scan->segment, scan->offset, bytes, &header, false);
+    const struct batch_header *header = &found.header;
+    enum gfs_err err = visit(arg, scan->segment, scan->offset, found.bytes, header, false);
     if (err != GFS_OK) {
         return err;
     }
-    scan->offset += header.len;
-    scan->next_seq = header.batch_seq + 1;
-    scan->is_sealed = (header.flags & SEGMENT_BATCH_SEAL) != 0;
+    scan->offset += header->len;
+    scan->next_seq = scan->seq_min = header->batch_seq + 1;
+    scan->is_numbered = true;
+    scan->is_sealed = (header->flags & SEGMENT_BATCH_SEAL) != 0;
     return scan->is_sealed ? GFS_END : GFS_OK;
 }
 
-enum gfs_err log_segment_scan(struct store *store, struct segment_scan *scan, batch_visit_fn visit,
-                              void *arg)
+enum gfs_err log_segment_scan(struct segment_scan *scan, batch_visit_fn visit, void *arg)
 {
-    (void)store;
     GFS_ASSERT(scan->offset >= SEGMENT_PAGE);
     struct window window = window_of(scan->segment);
+    scan->seq_min = 0;
+    scan->is_numbered = false;
     scan->is_sealed = false;
     scan->is_tail_damaged = false;
     enum gfs_err err = GFS_OK;
     while (err == GFS_OK) {
         err = scan_one(scan, &window, visit, arg);
     }
-    free(window.bytes);
+    window_free(&window);
     return err == GFS_END ? GFS_OK : err;
 }

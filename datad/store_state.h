@@ -216,14 +216,19 @@ struct segment_scan {
     uint32_t offset;      /* in: where to begin; out: behind the last batch */
     uint64_t next_seq;    /* in and out: of the next batch */
     uint64_t durable_seq; /* batches up to it were durable: a hole below it is damage, not a tear */
+    uint32_t limit;       /* in: known to end here; 0 = not known */
     bool is_sealed;       /* out */
     bool is_tail_damaged; /* out: nothing may be appended behind the end */
+    bool is_numbered;     /* next_seq is exact */
+    uint64_t seq_min;     /* else the least that the next batch can have */
 };
-enum gfs_err log_segment_scan(struct store *store, struct segment_scan *scan, batch_visit_fn visit,
+/* GFS_IO: what may be the last batch cannot be read, so it is neither torn nor damaged. */
+enum gfs_err log_segment_scan(struct segment_scan *scan, batch_visit_fn visit,
                               void *arg) GFS_MUST_CHECK;
-/* Whether a segment holds any batch of its own. */
-enum gfs_err log_segment_is_used(struct store *store, struct log_segment *segment,
-                                 bool *ret) GFS_MUST_CHECK;
+/* The number of a segment's first batch, 0 = cannot be told. */
+uint64_t log_segment_first_seq(const struct log_segment *segment);
+/* Whether a segment holds any batch of its own. GFS_IO: that cannot be read. */
+enum gfs_err log_segment_is_used(struct log_segment *segment, bool *ret) GFS_MUST_CHECK;
 
 /* store_recover.c */
 void log_damage_add(struct store *store, uint32_t seq, uint32_t offset);

@@ -20,6 +20,7 @@ struct world_chunk {
     struct chunk_id id;
     uint32_t len;
     bool is_bulk;
+    bool is_void;     /* given up by its writer: it was never in a group */
     uint32_t born;    /* index of the group that makes it live */
     uint32_t deleted; /* index of the group that deletes it, UINT32_MAX = none */
 };
@@ -30,13 +31,19 @@ struct world_group {
     struct chunk_record records[8];
     struct chunk_id ids[4];
     char *payloads[4];
-    struct chunk_bulk *bulk;
+    struct chunk_bulk *bulks[2];
     char edit[32];
     uint64_t lsn;
     uint32_t index;
     bool is_answered;
     bool is_seen; /* its edit was replayed by the last audit */
     enum gfs_err err;
+};
+
+/* A chunk held against deletion. */
+struct world_pin {
+    struct chunk_pin pin;
+    const struct world_chunk *chunk; /* NULL = none */
 };
 
 struct world {
@@ -46,7 +53,12 @@ struct world {
     uint64_t random;
     uint64_t trimmed_lsn;
     uint32_t group_count, chunk_count, answered_count;
-    uint32_t replayed_count; /* of the last audit */
+    struct store_stats seen; /* sums over all times the store was open */
+    uint64_t batch_of_last;  /* count of batches when a group was last acknowledged */
+    uint32_t shared_count;   /* groups acknowledged together with one before */
+    struct world_pin pins[4];
+    bool has_read_faults; /* pinned chunks may be unreadable */
+    bool may_revive;      /* a start with damage may have copied what a lost DELETE had ended */
     struct world_group *groups[WORLD_GROUPS_MAX];
     struct world_chunk chunk[WORLD_CHUNKS_MAX];
 };
@@ -74,13 +86,25 @@ void world_close(struct world *world);
 uint64_t world_knob(const char *variable, uint64_t fallback);
 uint64_t world_draw(struct world *world, uint64_t limit);
 
+/* Whether that many groups more can be loaded. */
+bool world_has_room(const struct world *world, uint32_t count);
 /* Submits up to `count` groups of all kinds; stops early when the store has failed. */
 void world_load(struct world *world, uint32_t count);
+void world_unpin_all(struct world *world);
+/* One group that deletes every chunk there is. */
+void world_delete_all(struct world *world);
+/* GFS_OK: the bytes are the chunk's own; others are broken. */
+enum gfs_err world_read_pinned(struct world *world, const struct world_chunk *chunk,
+                               struct chunk_pin *pin);
 /* Everything submitted is answered. */
 void world_settle(struct world *world);
 /* The store, just opened, holds every acknowledged group, of each other group all or nothing, no
  * group behind a missing one, right bytes, and nothing else. */
 void world_audit(struct world *world);
+/* For a store that may have found damage: chunks may be missing only when it says so, edits are
+ * never skipped in silence, and what is there has right bytes.
+ * Answers whether all edits are there. */
+bool world_audit_damaged(struct world *world);
 /* GFS_OK: the chunk is there with its own bytes; other bytes are broken. */
 enum gfs_err world_read(struct world *world, const struct world_chunk *chunk);
 /* Deletes everything and checks that its space comes back. */

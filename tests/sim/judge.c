@@ -1,0 +1,153 @@
+/* What must be there after a restart. */
+#include <stdlib.h>
+
+#include "libgoodfs/mem.h"
+#include "tests/sim/world.h"
+
+static enum gfs_err see_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    struct world *world = arg;
+    WORLD_CHECK(world, lsn > 0 && lsn <= world->group_count, "edit %llu was never submitted",
+                (unsigned long long)lsn);
+    struct world_group *group = world->groups[lsn - 1];
+    WORLD_CHECK(world, gfs_slice_eq_str(edit, group->edit), "edit %llu has other bytes",
+                (unsigned long long)lsn);
+    WORLD_CHECK(world, !group->is_seen, "edit %llu came twice", (unsigned long long)lsn);
+    group->is_seen = true;
+    return GFS_OK;
+}
+
+static bool is_refused(const struct world_group *group)
+{
+    return group->err == GFS_NO_SPACE || group->err == GFS_TOO_BIG || group->err == GFS_STOPPED;
+}
+
+/* Durable groups are those replayed and those trimmed: all that were acknowledged, and of the
+ * others (whose answer was a fault) only a run directly behind. */
+static bool judge_edits(struct world *world, bool may_be_corrupt)
+{
+    struct gfs_error error = {0};
+    for (uint32_t i = 0; i < world->group_count; i++) {
+        world->groups[i]->is_seen = false;
+    }
+    enum gfs_err err = world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn, see_edit,
+                                                        world, &error);
+    if (may_be_corrupt && (err == GFS_CORRUPT || err == GFS_IO)) {
+        return false;
+    }
+    WORLD_CHECK(world, err == GFS_OK, "replay: %s", error.text);
+    bool has_gap = false;
+    for (uint32_t i = 0; i < world->group_count; i++) {
+        struct world_group *group = world->groups[i];
+        if (group->lsn <= world->trimmed_lsn) {
+            group->is_seen = group->err == GFS_OK;
+            continue;
+        }
+        if (group->err == GFS_OK) {
+            WORLD_CHECK(world, group->is_seen, "acknowledged group %u is lost", i);
+        } else if (is_refused(group)) {
+            WORLD_CHECK(world, !group->is_seen, "refused group %u is there", i);
+        } else if (group->is_seen) {
+            WORLD_CHECK(world, !has_gap, "group %u is there, one before it is not", i);
+        } else {
+            has_gap = true;
+        }
+    }
+    return true;
+}
+
+enum gfs_err world_read(struct world *world, const struct world_chunk *chunk)
+{
+    struct chunk_pin pin;
+    enum gfs_err err = world->chunks->ops->pin(world->chunks, chunk->id, &pin);
+    if (err == GFS_OK) {
+        err = world_read_pinned(world, chunk, &pin);
+        world->chunks->ops->unpin(world->chunks, &pin);
+    }
+    return err;
+}
+
+static bool is_live(const struct world *world, const struct world_chunk *chunk)
+{
+    bool is_deleted = chunk->deleted != UINT32_MAX && world->groups[chunk->deleted]->is_seen;
+    return !chunk->is_void && world->groups[chunk->born]->is_seen && !is_deleted;
+}
+
+static void judge_chunk(struct world *world, const struct world_chunk *chunk)
+{
+    enum gfs_err err = world_read(world, chunk);
+    enum gfs_err expected = is_live(world, chunk) ? GFS_OK : GFS_NOT_FOUND;
+    if (world->may_revive && chunk->deleted != UINT32_MAX && err == GFS_OK) {
+        return;
+    }
+    WORLD_CHECK(world, err == expected, "chunk %llu of group %u: %s, not %s",
+                (unsigned long long)chunk->id.lo, chunk->born, gfs_err_text(err),
+                gfs_err_text(expected));
+}
+
+void world_audit(struct world *world)
+{
+    (void)judge_edits(world, false);
+    uint64_t live = 0;
+    for (uint32_t i = 0; i < world->chunk_count; i++) {
+        const struct world_chunk *chunk = &world->chunk[i];
+        judge_chunk(world, chunk);
+        live += is_live(world, chunk);
+    }
+    struct store_stats stats;
+    store_stats(world->store, &stats);
+    WORLD_CHECK(world, stats.chunks == live || (world->may_revive && stats.chunks > live),
+                "%llu chunks in the index, %llu are live", (unsigned long long)stats.chunks,
+                (unsigned long long)live);
+    WORLD_CHECK(world, stats.damaged_places == 0, "%llu damaged places",
+                (unsigned long long)stats.damaged_places);
+    /* what the audit found is how it is from now on */
+    for (uint32_t i = 0; i < world->group_count; i++) {
+        struct world_group *group = world->groups[i];
+        group->err = group->is_seen ? GFS_OK : group->err == GFS_OK ? GFS_OK : GFS_STOPPED;
+    }
+    for (uint32_t i = 0; i < world->chunk_count; i++) {
+        struct world_chunk *chunk = &world->chunk[i];
+        if (chunk->deleted != UINT32_MAX && !world->groups[chunk->deleted]->is_seen) {
+            chunk->deleted = UINT32_MAX;
+        }
+    }
+}
+
+bool world_audit_damaged(struct world *world)
+{
+    bool has_all = judge_edits(world, true);
+    struct store_stats stats;
+    store_stats(world->store, &stats);
+    for (uint32_t i = 0; i < world->chunk_count; i++) {
+        const struct world_chunk *chunk = &world->chunk[i];
+        enum gfs_err err = world_read(world, chunk);
+        WORLD_CHECK(world, err == GFS_OK || err == GFS_CORRUPT || err == GFS_NOT_FOUND, "%s",
+                    gfs_err_text(err));
+        bool is_known = chunk->born < world->answered_count && !chunk->is_void &&
+                        world->groups[chunk->born]->err == GFS_OK && chunk->deleted == UINT32_MAX;
+        WORLD_CHECK(world, err != GFS_NOT_FOUND || !is_known || stats.damaged_places != 0,
+                    "chunk %llu is gone, and nothing is said to be damaged",
+                    (unsigned long long)chunk->id.lo);
+    }
+    return has_all;
+}
+
+void world_empty(struct world *world)
+{
+    world_unpin_all(world);
+    world_delete_all(world);
+    store_settle(world->store);
+    struct store_stats stats;
+    store_stats(world->store, &stats);
+    WORLD_CHECK(world, stats.chunks == 0, "%llu chunks are left", (unsigned long long)stats.chunks);
+    WORLD_CHECK(world, stats.bulk_live_bytes == 0, "%llu bulk bytes are left",
+                (unsigned long long)stats.bulk_live_bytes);
+    struct gfs_io *io = gfs_io_sim_io(world->disk);
+    enum gfs_err err = io->ops->sync_dir(io, "bulk"); /* removed files are kept until then */
+    WORLD_CHECK(world, err == GFS_OK, "sync: %s", gfs_err_text(err));
+    /* the head, the spares, and a segment that waits for the next checkpoint */
+    uint64_t limit = 6ULL * WORLD_SEGMENT_SIZE + (1 << 20);
+    WORLD_CHECK(world, gfs_io_sim_used(world->disk) <= limit, "%llu bytes are taken by nothing",
+                (unsigned long long)gfs_io_sim_used(world->disk));
+}

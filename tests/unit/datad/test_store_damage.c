@@ -1,0 +1,172 @@
+/* Bytes of a disk that are not what was written. */
+#include <fcntl.h>
+
+#include "tests/unit/datad/store_rig.h"
+
+enum { PAGE = 4096, BIG = 1 << 20 };
+
+static const char first_segment[] = "log/000000000001.seg";
+static const char first_bulk[] = "bulk/000000000001.seg";
+
+static struct chunk_id id_of(uint64_t n)
+{
+    return (struct chunk_id){.hi = 7, .lo = n};
+}
+
+static int open_file(const struct rig *rig, const char *name)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", rig->dir, name);
+    int fd = open(path, O_RDWR);
+    cr_assert_geq(fd, 0);
+    return fd;
+}
+
+static void flip(const struct rig *rig, const char *name, off_t offset)
+{
+    GFS_CLOSE int fd = open_file(rig, name);
+    char byte;
+    cr_assert_eq(pread(fd, &byte, 1, offset), 1);
+    byte = (char)(byte ^ 4);
+    cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
+}
+
+static void swap_pages(const struct rig *rig, const char *name, off_t left, off_t right)
+{
+    GFS_CLOSE int fd = open_file(rig, name);
+    char a[PAGE];
+    char b[PAGE];
+    cr_assert_eq(pread(fd, a, PAGE, left), PAGE);
+    cr_assert_eq(pread(fd, b, PAGE, right), PAGE);
+    cr_assert_eq(pwrite(fd, a, PAGE, right), PAGE);
+    cr_assert_eq(pwrite(fd, b, PAGE, left), PAGE);
+}
+
+static off_t allocated(const struct rig *rig, const char *name)
+{
+    GFS_CLOSE int fd = open_file(rig, name);
+    struct stat info;
+    cr_assert_eq(fstat(fd, &info), 0);
+    return (off_t)info.st_blocks * 512;
+}
+
+static uint64_t damaged_places(const struct rig *rig)
+{
+    struct store_stats stats;
+    store_stats(rig->store, &stats);
+    return stats.damaged_places;
+}
+
+static enum gfs_err count_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    (void)lsn;
+    (void)edit;
+    ++*(unsigned *)arg;
+    return GFS_OK;
+}
+
+/* A large chunk, and small ones until the log is several segments on. */
+static void load(struct rig *rig)
+{
+    cr_assert_eq(rig_put_bulk(rig, id_of(1), BIG), GFS_OK);
+    for (uint64_t i = 2; i < 30; i++) {
+        cr_assert_eq(rig_put(rig, id_of(i), 100000), GFS_OK);
+    }
+}
+
+Test(store_damage, what_a_lost_record_may_name_is_kept_over_every_later_start)
+{
+    struct rig rig;
+    rig_init(&rig);
+    load(&rig);
+    off_t before = allocated(&rig, first_bulk);
+    rig_close(&rig);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/index.ckpt", rig.dir);
+    cr_assert_eq(unlink(path), 0);
+    flip(&rig, first_segment, PAGE + 80); /* the batch with the PLACE record */
+    rig_open(&rig);
+    for (int i = 0; i < 3; i++) {
+        store_settle(rig.store);
+        cr_expect_gt(damaged_places(&rig), 0, "start %d", i);
+        cr_expect_eq(allocated(&rig, first_bulk), before, "start %d", i);
+        cr_expect_eq(rig_check(&rig, id_of(1), BIG), GFS_NOT_FOUND, "start %d", i);
+        cr_expect_eq(rig_check(&rig, id_of(2), 100000), GFS_OK, "start %d", i);
+        rig_reopen(&rig);
+    }
+    rig_fini(&rig);
+}
+
+Test(store_damage, what_is_readable_again_is_there_again)
+{
+    struct rig rig;
+    rig_init(&rig);
+    load(&rig);
+    rig_close(&rig);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/index.ckpt", rig.dir);
+    cr_assert_eq(unlink(path), 0);
+    flip(&rig, first_segment, PAGE + 80);
+    rig_open(&rig);
+    store_settle(rig.store);
+    cr_expect_eq(rig_check(&rig, id_of(1), BIG), GFS_NOT_FOUND);
+    rig_close(&rig);
+    flip(&rig, first_segment, PAGE + 80);
+    rig_open(&rig);
+    cr_expect_eq(damaged_places(&rig), 0);
+    cr_expect_eq(rig_check(&rig, id_of(1), BIG), GFS_OK);
+    rig_fini(&rig);
+}
+
+Test(store_damage, batches_in_each_others_place_are_damage)
+{
+    struct rig rig;
+    rig_init(&rig);
+    struct chunk_id id = id_of(1);
+    cr_assert_eq(rig_put(&rig, id, 100), GFS_OK);
+    cr_assert_eq(rig_delete(&rig, &id, 1), GFS_OK);
+    cr_assert_eq(rig_put(&rig, id_of(2), 100), GFS_OK);
+    rig_close(&rig);
+    swap_pages(&rig, first_segment, PAGE, 2 * PAGE); /* DELETE, then DATA */
+    rig_open(&rig);
+    cr_expect_gt(damaged_places(&rig), 0);
+    rig_fini(&rig);
+}
+
+Test(store_damage, a_batch_of_earlier_in_place_of_the_last_is_damage)
+{
+    struct rig rig;
+    rig_init(&rig);
+    for (uint64_t lsn = 1; lsn < 4; lsn++) {
+        cr_assert_eq(rig_edit(&rig, lsn, "edit"), GFS_OK);
+    }
+    rig_close(&rig);
+    char page[PAGE];
+    GFS_CLOSE int fd = open_file(&rig, first_segment);
+    cr_assert_eq(pread(fd, page, PAGE, 2 * PAGE), PAGE);
+    cr_assert_eq(pwrite(fd, page, PAGE, 3 * PAGE), PAGE);
+    rig_open(&rig);
+    unsigned count = 0;
+    cr_expect_eq(rig.chunks->ops->replay_edits(rig.chunks, 0, count_edit, &count, NULL),
+                 GFS_CORRUPT);
+    cr_expect_gt(damaged_places(&rig), 0);
+    rig_fini(&rig);
+}
+
+Test(store_damage, a_damaged_checkpoint_costs_nothing_but_time)
+{
+    struct rig rig;
+    rig_init(&rig);
+    load(&rig);
+    uint64_t hash = store_index_hash(rig.store);
+    rig_close(&rig);
+    for (off_t offset = 0; offset < PAGE + 600; offset += 37) {
+        flip(&rig, "index.ckpt", offset);
+        rig_open(&rig);
+        cr_expect_eq(store_index_hash(rig.store), hash, "flipped at %ld", (long)offset);
+        cr_expect_eq(damaged_places(&rig), 0);
+        rig_close(&rig);
+    }
+    rig_open(&rig);
+    rig_fini(&rig);
+}
