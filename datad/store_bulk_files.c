@@ -283,10 +283,10 @@ static enum gfs_err create_file(struct store *store)
     if (err != GFS_OK) {
         return err;
     }
-    err = store->io->ops->sync_dir(store->io, "bulk");
-    if (err != GFS_OK) {
+    if (store->io->ops->sync_dir(store->io, "bulk") != GFS_OK) {
         free_file(file);
-        return err;
+        store_fail(store); /* a second sync could say that all is well */
+        return GFS_IO;
     }
     (void)pthread_mutex_lock(&store->lock);
     add_file_locked(store, file);

@@ -151,11 +151,17 @@ static void live_long(uint64_t seed, struct tally *tally)
     for (uint32_t life = 0; life < LIVES_MAX && world_has_room(world, LIFE_GROUPS_MAX + 4);
          life++) {
         world_name("store_crash: seed %llu, life %u", (unsigned long long)seed, life);
-        gfs_io_sim_crash_at(world->disk, 1 + world_draw(world, LIFE_CHANGES_MAX));
+        uint64_t end = 1 + world_draw(world, LIFE_CHANGES_MAX);
+        bool is_fault = world_draw(world, 4) == 0; /* the disk fails, and then the process ends */
+        if (is_fault) {
+            gfs_io_sim_fail_at(world->disk, end, GFS_IO);
+        } else {
+            gfs_io_sim_crash_at(world->disk, end);
+        }
         if (world_open(world, NULL) == GFS_OK) {
             world_load(world, 1 + (uint32_t)world_draw(world, LIFE_GROUPS_MAX));
         }
-        if (gfs_io_sim_has_crashed(world->disk)) {
+        if (gfs_io_sim_has_crashed(world->disk) || is_fault) {
             recover(world, world_draw(world, 1000));
         } else {
             world_close(world); /* or stopped in peace */
