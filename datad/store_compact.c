@@ -281,7 +281,10 @@ static enum gfs_err drain(struct store *store, struct log_segment *segment)
                                 .durable_seq = UINT64_MAX,
                                 .limit = segment->end};
     enum gfs_err err = GFS_OK;
-    if (segment->live != 0 || segment->target_count != 0) {
+    (void)pthread_mutex_lock(&store->lock);
+    bool is_empty = segment->live == 0 && segment->target_count == 0;
+    (void)pthread_mutex_unlock(&store->lock);
+    if (!is_empty) {
         err = log_segment_scan(&scan, copy_batch, &copier);
         if (err == GFS_OK) {
             err = run_job(&copier);
