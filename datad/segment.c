@@ -138,6 +138,10 @@ static bool is_sane_head(const struct record_header *head)
         head->block_count != segment_block_count(head->payload_len)) {
         return false;
     }
+    bool is_of_chunk = head->kind != CHUNK_RECORD_DELETE && head->kind != CHUNK_RECORD_EDIT;
+    if (is_of_chunk && (head->id_hi | head->id_lo) == 0) {
+        return false; /* no chunk has it, and the index takes it for an empty place */
+    }
     if (head->kind == CHUNK_RECORD_PLACE) {
         return head->payload_len == sizeof(struct place_entry);
     }

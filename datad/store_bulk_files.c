@@ -181,7 +181,7 @@ static const struct chunk_entry *run_of(const struct place_list *list, uint32_t 
         end++;
     }
     *ret_count = end - first;
-    return list->entries + first;
+    return list->count == 0 ? NULL : list->entries + first;
 }
 
 static bool may_sweep(const struct store *store, uint64_t allocated, uint64_t unclaimed)

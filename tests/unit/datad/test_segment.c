@@ -105,3 +105,19 @@ Test(segment, any_flipped_bit_of_a_batch_is_seen)
         bytes[bit / 8] = (char)(bytes[bit / 8] ^ (1 << (bit % 8)));
     }
 }
+
+Test(segment, a_record_of_no_chunk_is_refused)
+{
+    char bytes[SEGMENT_PAGE];
+    for (uint8_t kind = CHUNK_RECORD_DATA; kind <= SEGMENT_RECORD_BULK; kind++) {
+        struct place_entry place = {.file = 1};
+        struct record_header head = {.kind = kind};
+        bool is_of_chunk = kind != CHUNK_RECORD_DELETE && kind != CHUNK_RECORD_EDIT;
+        size_t len = kind == CHUNK_RECORD_PLACE ? sizeof place : 0;
+        size_t end =
+            segment_record_write(bytes, &head, gfs_slice_of(NULL, 0), gfs_slice_of(&place, len));
+        struct segment_record record;
+        cr_expect_eq(segment_head_parse(bytes, end, &record), is_of_chunk ? GFS_CORRUPT : GFS_OK,
+                     "kind %u", kind);
+    }
+}
