@@ -85,6 +85,21 @@ static void judge_chunk(struct world *world, const struct world_chunk *chunk)
                 gfs_err_text(expected));
 }
 
+/* What the audit found is how it is from now on. */
+static void settle_outcomes(struct world *world)
+{
+    for (uint32_t i = 0; i < world->group_count; i++) {
+        struct world_group *group = world->groups[i];
+        group->err = group->is_seen ? GFS_OK : group->err == GFS_OK ? GFS_OK : GFS_STOPPED;
+    }
+    for (uint32_t i = 0; i < world->chunk_count; i++) {
+        struct world_chunk *chunk = &world->chunk[i];
+        if (chunk->deleted != UINT32_MAX && !world->groups[chunk->deleted]->is_seen) {
+            chunk->deleted = UINT32_MAX;
+        }
+    }
+}
+
 void world_audit(struct world *world)
 {
     (void)judge_edits(world, false);
@@ -101,17 +116,7 @@ void world_audit(struct world *world)
                 (unsigned long long)live);
     WORLD_CHECK(world, stats.damaged_places == 0, "%llu damaged places",
                 (unsigned long long)stats.damaged_places);
-    /* what the audit found is how it is from now on */
-    for (uint32_t i = 0; i < world->group_count; i++) {
-        struct world_group *group = world->groups[i];
-        group->err = group->is_seen ? GFS_OK : group->err == GFS_OK ? GFS_OK : GFS_STOPPED;
-    }
-    for (uint32_t i = 0; i < world->chunk_count; i++) {
-        struct world_chunk *chunk = &world->chunk[i];
-        if (chunk->deleted != UINT32_MAX && !world->groups[chunk->deleted]->is_seen) {
-            chunk->deleted = UINT32_MAX;
-        }
-    }
+    settle_outcomes(world);
 }
 
 bool world_audit_damaged(struct world *world)
@@ -129,6 +134,9 @@ bool world_audit_damaged(struct world *world)
         WORLD_CHECK(world, err != GFS_NOT_FOUND || !is_known || stats.damaged_places != 0,
                     "chunk %llu is gone, and nothing is said to be damaged",
                     (unsigned long long)chunk->id.lo);
+    }
+    if (has_all) {
+        settle_outcomes(world);
     }
     return has_all;
 }
