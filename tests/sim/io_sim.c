@@ -158,19 +158,27 @@ static enum gfs_err sim_file_info(struct gfs_file *file, struct gfs_file_info *r
     return sim_of(file->io)->has_crashed ? GFS_IO : GFS_OK;
 }
 
-static void flip_one(struct gfs_io_sim *sim, const struct iovec *iov, int count, size_t len)
+static char *byte_at(const struct iovec *iov, size_t at)
+{
+    while (at >= iov->iov_len) {
+        at -= iov->iov_len;
+        iov++;
+    }
+    return (char *)iov->iov_base + at;
+}
+
+/* A bit of one of the `len` bytes read, of one that is not zero when there is any: most are. */
+static void flip_one(struct gfs_io_sim *sim, const struct iovec *iov, size_t len)
 {
     if (len == 0) {
         return;
     }
-    size_t at = (size_t)sim_disk_draw(&sim->disk, len);
-    for (int i = 0; i < count; i++) {
-        if (at < iov[i].iov_len) {
-            ((char *)iov[i].iov_base)[at] ^= (char)(1 << sim_disk_draw(&sim->disk, 8));
-            return;
-        }
-        at -= iov[i].iov_len;
+    size_t first = (size_t)sim_disk_draw(&sim->disk, len);
+    size_t at = first;
+    while (*byte_at(iov, at) == 0 && (at + 1) % len != first) {
+        at = (at + 1) % len;
     }
+    *byte_at(iov, at) ^= (char)(1 << sim_disk_draw(&sim->disk, 8));
 }
 
 static enum gfs_err sim_read(struct gfs_file *file, const struct iovec *iov, int count,
@@ -193,7 +201,7 @@ static enum gfs_err sim_read(struct gfs_file *file, const struct iovec *iov, int
         done += len;
     }
     if (sim->reads == sim->read_flip_at) {
-        flip_one(sim, iov, count, done);
+        flip_one(sim, iov, done);
     }
     *ret_len = done;
     return GFS_OK;

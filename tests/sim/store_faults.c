@@ -7,7 +7,7 @@
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
 
-enum { GROUPS = 60, FLIPS = 200 };
+enum { GROUPS = 60, FLIPS = 200, FLIP_VARIANTS = 10 };
 
 static void lose_power(struct world *world)
 {
@@ -196,10 +196,13 @@ static bool misread_once(uint64_t seed, uint64_t n, enum read_fault fault)
     struct world *world = world_new(seed);
     world_name("store_faults: seed %llu, read %llu of a start, fault %d", (unsigned long long)seed,
                (unsigned long long)n, (int)fault);
-    gfs_io_sim_crash_at(world->disk, 60 + seed * 37 % 100);
-    if (world_open(world, NULL) == GFS_OK) {
-        world_load(world, GROUPS);
+    if (seed % 2 != 0) { /* else the last batch is one that was acknowledged */
+        gfs_io_sim_crash_at(world->disk, 60 + seed * 37 % 100);
     }
+    if (world_open(world, NULL) == GFS_OK) {
+        world_load(world, seed % 2 != 0 ? GROUPS : GROUPS / 3);
+    }
+    gfs_io_sim_crash_at(world->disk, 1); /* closing has no time to write anything */
     world_close(world);
     gfs_io_sim_restart(world->disk);
     uint64_t before = gfs_io_sim_reads(world->disk);
@@ -246,8 +249,11 @@ static uint64_t misread_all(uint64_t seed)
 {
     uint64_t count = 0;
     for (int fault = READ_FAILS; fault <= READ_FLIPS; fault++) {
-        for (uint64_t n = 1; misread_once(seed, n, (enum read_fault)fault); n++) {
-            count++;
+        for (uint64_t variant = 0; variant < (fault == READ_FLIPS ? FLIP_VARIANTS : 1); variant++) {
+            for (uint64_t n = 1; misread_once(seed + variant * 1001, n, (enum read_fault)fault);
+                 n++) {
+                count++;
+            }
         }
     }
     misread_running(seed, READ_FAILS);
