@@ -118,6 +118,11 @@ void s3_reply_xml(struct s3_request *r, int status, struct gfs_buf *xml);
 void s3_reply(struct s3_request *r, struct http_reply *reply);
 /* Error body (none for HEAD and 304); message NULL = the code's own. printf style. */
 void s3_fail(struct s3_request *r, enum s3_err err, const char *format, ...) GFS_PRINTF(3, 4);
+/* message may be NULL: the error's own text. */
+static inline void s3_fail_message(struct s3_request *r, enum s3_err err, const char *message)
+{
+    s3_fail(r, err, message == NULL ? NULL : "%s", message);
+}
 /* The S3 error for a failed metadata or chunk operation; GFS_NOT_FOUND by what_missing. */
 enum s3_err s3_err_from_gfs(enum gfs_err err, enum meta_missing what_missing);
 

@@ -192,7 +192,7 @@ static void start(struct s3_request *r)
     const char *message = NULL;
     enum s3_err err = parse(r, attributes, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_lookup(r, r->bucket_rec.id, r->key, found);

@@ -134,7 +134,7 @@ static void create_finish(struct s3_request *r)
     struct gfs_slice region;
     enum s3_err err = parse_create(r, &region, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     struct meta_op *op = gfs_arena_alloc(&r->arena, sizeof *op);

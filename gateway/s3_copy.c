@@ -46,11 +46,6 @@ struct copy {
 
 static void source_found(struct s3_request *r, enum gfs_err err, struct meta_row *row);
 
-static void fail_message(struct s3_request *r, enum s3_err err, const char *message)
-{
-    s3_fail(r, err, message == NULL ? NULL : "%s", message);
-}
-
 /* "bucket/key", "/bucket/key", percent-encoded, perhaps with ?versionId=null. */
 static enum s3_err parse_source(struct s3_request *r, struct copy *copy, const char **ret_message)
 {
@@ -394,7 +389,7 @@ static void copy_object_start(struct s3_request *r)
         err = s3_write_condition(r, &copy->op.condition, &message);
     }
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
@@ -430,7 +425,7 @@ static void upload_part_copy_start(struct s3_request *r)
         err = parse_source(r, copy, &message);
     }
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_block(r, upload_work, upload_after);

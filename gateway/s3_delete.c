@@ -80,7 +80,7 @@ static void delete_finish(struct s3_request *r)
         err = parse_condition(r, &state->item.condition, &message);
     }
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     state->item.key = r->key;

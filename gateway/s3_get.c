@@ -473,7 +473,7 @@ static void get_start(struct s3_request *r)
         message = "A response header override holds a control character.";
     }
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_lookup(r, r->bucket_rec.id, r->key, found);

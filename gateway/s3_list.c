@@ -162,7 +162,7 @@ static void start(struct s3_request *r, enum s3_list_kind kind)
     const char *message = NULL;
     enum s3_err err = parse(r, list, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_list_xml_init(&list->xml, &list->query);

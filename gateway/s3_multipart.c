@@ -41,7 +41,7 @@ static void create_start(struct s3_request *r)
                                  &create->object.checksum, &message);
     }
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
     }
 }
 

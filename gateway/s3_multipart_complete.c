@@ -104,7 +104,7 @@ static void complete_start(struct s3_request *r)
     const char *message = NULL;
     enum s3_err err = parse_headers(r, complete, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
     }
 }
 

@@ -140,7 +140,7 @@ static void parts_start(struct s3_request *r)
     const char *message = NULL;
     enum s3_err err = parse_parts(r, list, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_block(r, parts_work, parts_after);
@@ -318,7 +318,7 @@ static void uploads_start(struct s3_request *r)
     const char *message = NULL;
     enum s3_err err = parse_uploads(r, list, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_block(r, uploads_work, uploads_after);

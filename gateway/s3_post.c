@@ -29,11 +29,6 @@ struct post {
     struct meta_op op;
 };
 
-static void fail_message(struct s3_request *r, enum s3_err err, const char *message)
-{
-    s3_fail(r, err, message == NULL ? NULL : "%s", message);
-}
-
 static void post_start(struct s3_request *r)
 {
     struct post *post = gfs_arena_alloc(&r->arena, sizeof *post);
@@ -42,7 +37,7 @@ static void post_start(struct s3_request *r)
     const char *message = NULL;
     enum s3_err err = form_data_new(s3_header(r, "content-type"), &post->form, &message);
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
     }
 }
 
@@ -207,7 +202,7 @@ static size_t post_data(struct s3_request *r, const char *ptr, size_t len)
             return len;
         }
         if (err != S3_OK) {
-            fail_message(r, err, message);
+            s3_fail_message(r, err, message);
             return len;
         }
         if (!is_file_new) {
@@ -314,7 +309,7 @@ static void stored(struct s3_request *r, enum gfs_err err)
     const struct ingest_result *result = ingest_result(post->in);
     enum s3_err verdict = s3_verify_digests(r, &post->declared, result, &message);
     if (verdict != S3_OK) {
-        fail_message(r, verdict, message);
+        s3_fail_message(r, verdict, message);
         return;
     }
     s3_fill_object(&post->object, result);
@@ -335,7 +330,7 @@ static void post_finish(struct s3_request *r)
         err = post_policy_check_length(&post->range, post->file_len, true);
     }
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
         return;
     }
     ingest_finish(post->in, stored);

@@ -23,11 +23,6 @@ struct put {
     enum meta_checksum_algo algo; /* to compute */
 };
 
-static void fail_message(struct s3_request *r, enum s3_err err, const char *message)
-{
-    s3_fail(r, err, message == NULL ? NULL : "%s", message);
-}
-
 enum s3_err s3_declared_digests(struct s3_request *r, struct s3_declared_digests *ret,
                                 const char **ret_message)
 {
@@ -116,7 +111,7 @@ static void put_object_start(struct s3_request *r)
         message = "Appending by x-amz-write-offset-bytes is not implemented.";
     }
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
         return;
     }
     if (!meta_condition_is_any(&put->op.condition)) {
@@ -180,7 +175,7 @@ static void upload_part_start(struct s3_request *r)
         err = parse_common(r, put, &message);
     }
     if (err != S3_OK) {
-        fail_message(r, err, message);
+        s3_fail_message(r, err, message);
         return;
     }
     s3_block(r, upload_work, upload_after);
@@ -311,7 +306,7 @@ static void checked(struct s3_request *r, enum gfs_err err)
         err == GFS_OK ? s3_verify_digests(r, &put->declared, ingest_result(put->in), &message)
                       : S3_OK;
     if (verdict != S3_OK && !r->is_replied) {
-        fail_message(r, verdict, message);
+        s3_fail_message(r, verdict, message);
         return;
     }
     stored(r, err);

@@ -148,7 +148,7 @@ static void s3_begin(void *arg, struct http_exchange *x)
         err = begin_checks(r, &message);
     }
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     if (r->op->start != NULL) {
@@ -281,7 +281,7 @@ static void s3_end(struct http_exchange *x)
     const char *message = NULL;
     enum s3_err err = end_checks(r, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     if (r->op->finish != NULL) {

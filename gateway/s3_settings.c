@@ -132,7 +132,7 @@ static void when_it_exists(struct s3_request *r, void (*answer)(struct s3_reques
     const char *message = NULL;
     enum s3_err err = s3_version_check(r, &message);
     if (err != S3_OK) {
-        s3_fail(r, err, message == NULL ? NULL : "%s", message);
+        s3_fail_message(r, err, message);
         return;
     }
     struct pending *pending = gfs_arena_alloc(&r->arena, sizeof *pending);

@@ -84,7 +84,7 @@ struct bucket *bucket_map_add(struct bucket_map *map, const struct meta_bucket *
         map->by_id = gfs_realloc(map->by_id, map->size * sizeof(struct bucket *));
     }
     struct bucket *bucket = gfs_alloc(sizeof *bucket);
-    *bucket = (struct bucket){.info = *info, .state = state, .decided_lsn = info->id};
+    *bucket = (struct bucket){.info = *info, .state = state};
     insert(map->by_name, map->count, name_index(map, name), bucket);
     insert(map->by_id, map->count, id_index(map, info->id), bucket);
     map->count++;

@@ -22,7 +22,6 @@ enum bucket_state { BUCKET_CREATING = 1, BUCKET_ACTIVE, BUCKET_SEALED, BUCKET_DR
 struct bucket {
     struct meta_bucket info;
     enum bucket_state state;
-    uint64_t decided_lsn; /* CREATING, DROPPING: when this LSN is decided, so is the state */
 };
 
 struct bucket_map;

@@ -197,6 +197,16 @@ void shard_close(struct shard *shard)
     shard_free(shard);
 }
 
+void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nsec = until.tv_nsec + ns % 1000000000;
+    until.tv_sec += (time_t)(ns / 1000000000 + nsec / 1000000000);
+    until.tv_nsec = (long)(nsec % 1000000000);
+    (void)pthread_cond_timedwait(cond, &shard->lock, &until);
+}
+
 struct meta_service *shard_service(struct shard *shard)
 {
     return &shard->service;

@@ -2,7 +2,6 @@
  * edits wait for company, since a batch sorted by key costs a page a few rows, not a page a row. */
 #include <malloc.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
@@ -25,16 +24,6 @@ struct batch {
     size_t count;
 };
 
-static void wait_locked(struct shard *shard, int64_t ns)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t nsec = until.tv_nsec + ns % 1000000000;
-    until.tv_sec += (time_t)(ns / 1000000000 + nsec / 1000000000);
-    until.tv_nsec = (long)(nsec % 1000000000);
-    (void)pthread_cond_timedwait(&shard->apply_wake, &shard->lock, &until);
-}
-
 enum turn { TURN_APPLY, TURN_CHECKPOINT, TURN_STOP };
 
 /* What to do next, waiting for it. */
@@ -50,7 +39,7 @@ static enum turn next_turn_locked(struct shard *shard, bool is_dirty)
             if (is_time) {
                 return TURN_APPLY;
             }
-            wait_locked(shard, due - now);
+            shard_wait_locked(shard, &shard->apply_wake, due - now);
         } else if (shard->is_apply_stopping) {
             return TURN_STOP;
         } else if (!is_dirty) {
@@ -58,7 +47,7 @@ static enum turn next_turn_locked(struct shard *shard, bool is_dirty)
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return TURN_CHECKPOINT;
         } else {
-            wait_locked(shard, idle_since + IDLE_CHECKPOINT_NS - now);
+            shard_wait_locked(shard, &shard->apply_wake, idle_since + IDLE_CHECKPOINT_NS - now);
         }
     }
 }
@@ -224,7 +213,7 @@ static bool wait_after_fault_locked(struct shard *shard, enum gfs_err err)
     int64_t until = gfs_monotonic_ns() + RETRY_NS;
     int64_t left = RETRY_NS;
     while (!shard->is_apply_stopping && left > 0) { /* new edits wake as well */
-        wait_locked(shard, left);
+        shard_wait_locked(shard, &shard->apply_wake, left);
         left = shard_is_passing(err) ? until - gfs_monotonic_ns() : RETRY_NS;
     }
     return shard_is_passing(err) && !is_stopping;

@@ -181,7 +181,6 @@ void shard_bucket_proposed_locked(struct proposal *proposal, int64_t time_ms)
     if (proposal->is_drop) {
         struct bucket *bucket = bucket_map_by_id(shard->buckets, proposal->bucket_id);
         bucket_set_state(bucket, BUCKET_DROPPING);
-        bucket->decided_lsn = proposal->lsn;
     } else if (op != NULL && op->kind == META_BUCKET_CREATE) {
         proposal->bucket_id = proposal->lsn;
         op->ret_bucket = (struct meta_bucket){.id = proposal->lsn, .created_ms = time_ms};
@@ -189,8 +188,7 @@ void shard_bucket_proposed_locked(struct proposal *proposal, int64_t time_ms)
         if (op->region.len != 0) {
             memcpy(op->ret_bucket.region, op->region.ptr, op->region.len);
         }
-        struct bucket *bucket = bucket_map_add(shard->buckets, &op->ret_bucket, BUCKET_CREATING);
-        bucket->decided_lsn = proposal->lsn;
+        (void)bucket_map_add(shard->buckets, &op->ret_bucket, BUCKET_CREATING);
     }
 }
 

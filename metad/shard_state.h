@@ -93,6 +93,8 @@ static inline bool shard_is_passing(enum gfs_err fault)
 {
     return fault == GFS_NO_SPACE || fault == GFS_BUSY;
 }
+/* Waits for the condition at most ns, with the lock. May wake early. */
+void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns);
 /* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 

@@ -2,7 +2,6 @@
  * became. Garbage rows only ever come behind those that are there, so a cursor in memory is enough:
  * what it passed is deleted by a durable edit, which a restart applies before it begins anew. */
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/codec.h"
@@ -206,16 +205,6 @@ static void sweep_completed(struct sweep *sweep)
     }
 }
 
-static void wait_locked(struct shard *shard, int64_t ms)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t nsec = until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(ms / 1000 + nsec / 1000000000);
-    until.tv_nsec = (long)(nsec % 1000000000);
-    (void)pthread_cond_timedwait(&shard->sweep_wake, &shard->lock, &until);
-}
-
 void *shard_sweep_main(void *arg)
 {
     struct sweep sweep = {.shard = arg,
@@ -234,7 +223,8 @@ void *shard_sweep_main(void *arg)
         (void)pthread_mutex_lock(&shard->lock);
         bool is_news = wait_ms < 0 && shard->counters.chunks_freed != freed;
         if (wait_ms != 0 && !is_news && !shard->is_sweep_stopping) {
-            wait_locked(shard, wait_ms < 0 ? COMPLETED_CHECK_MS : wait_ms);
+            int64_t ms = wait_ms < 0 ? COMPLETED_CHECK_MS : wait_ms;
+            shard_wait_locked(shard, &shard->sweep_wake, ms * 1000000);
         }
     }
     (void)pthread_mutex_unlock(&shard->lock);
