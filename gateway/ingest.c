@@ -147,7 +147,7 @@ static void begin_chunk(struct ingest *in)
     uint64_t rest = in->size - in->taken;
     struct ingest_chunk *chunk = gfs_alloc(sizeof *chunk);
     chunk->in = in;
-    chunk->id = chunk_id_new();
+    chunk->id = chunk_id_new(0);
     chunk->size_max = (uint32_t)GFS_MIN(rest, (uint64_t)GFS_CHUNK_SIZE_MAX);
     chunk->writable_task.fn = on_writable;
     *in->chunks_tail = chunk;
@@ -267,7 +267,7 @@ static void collect_small(struct ingest *in)
     }
     in->small_record = (struct chunk_record){
         .kind = CHUNK_RECORD_DATA,
-        .id = chunk_id_new(),
+        .id = chunk_id_new(0),
         .owner = in->owner,
         .payload = gfs_slice_of(in->small, in->taken),
     };

@@ -20,7 +20,7 @@ enum { REQUEST_ARENA_MAX = 8 * 1024 * 1024 };
 /* GETs reach this point tens of thousands of times a second: the id costs no system call. */
 static void make_request_id(struct s3_request *r)
 {
-    struct chunk_id id = chunk_id_new();
+    struct chunk_id id = chunk_id_new(0);
     uint64_t mixed = (id.hi ^ (id.lo * 0x9E3779B97F4A7C15ULL)) * 0xBF58476D1CE4E5B9ULL;
     uint8_t bytes[8];
     for (size_t i = 0; i < sizeof bytes; i++) {

@@ -1,11 +1,13 @@
 /* The interface of a chunk store: immutable chunks and an ordered edit log behind one flush.
  *
- * Implemented by datad/store.c (one disk) and by test doubles; used by metad (its edit log) and by
- * the gateway (data). Model: records are submitted in groups; a group becomes durable as a whole,
+ * Implemented by datad/store.c (one disk), pool/pool.c (many) and by test doubles; used by metad
+ * (its edit log), by the gateway (data) and by the pool (its disks). Model: records are submitted in groups; a group becomes durable as a whole,
  * in submission order, and `done` is its only acknowledgement. A chunk is live from the moment a
  * group with its DATA or PLACE record is durable until a group with its DELETE record is durable;
  * nothing else makes a chunk live, so an interrupted request leaves nothing behind. Chunk ids are
- * never reused. */
+ * never reused for other bytes. A DATA or PLACE record of a live id supersedes what was there (the
+ * same bytes, written anew by repair); one of an id that was deleted makes it live again (moved
+ * away and back). */
 #pragma once
 
 #include <stdint.h>
@@ -18,9 +20,33 @@ struct chunk_id {
     uint64_t hi, lo;
 };
 
-/* A fresh id, unique across processes and restarts (64 random bits drawn at process start, and a
- * counter). Any thread. */
-struct chunk_id chunk_id_new(void);
+/* hi: random, drawn at process start. lo: placement group (24 bits, highest) | serial (34) | slot
+ * (6). Names in metadata have slot 0; a disk that keeps fragment i of a striped chunk keeps it under
+ * slot i. Group 0 is that of a store without a pool; in ids made by older versions its low bits are
+ * part of the serial, so the slot of a group 0 id means nothing. */
+enum {
+    CHUNK_SLOT_BITS = 6,
+    CHUNK_SERIAL_BITS = 34,
+    CHUNK_GROUP_MAX = (1 << 24) - 1,
+    CHUNK_SLOT_MAX = (1 << CHUNK_SLOT_BITS) - 1,
+};
+
+/* A fresh id of that group, slot 0, unique across processes and restarts. Any thread. */
+struct chunk_id chunk_id_new(uint32_t group);
+
+static inline uint32_t chunk_id_group(struct chunk_id id)
+{
+    return (uint32_t)(id.lo >> (CHUNK_SLOT_BITS + CHUNK_SERIAL_BITS));
+}
+static inline uint32_t chunk_id_slot(struct chunk_id id)
+{
+    return (uint32_t)(id.lo & CHUNK_SLOT_MAX);
+}
+/* The same chunk's id at another slot. */
+static inline struct chunk_id chunk_id_at(struct chunk_id id, uint32_t slot)
+{
+    return (struct chunk_id){.hi = id.hi, .lo = (id.lo & ~(uint64_t)CHUNK_SLOT_MAX) | slot};
+}
 
 enum chunk_record_kind {
     CHUNK_RECORD_DATA = 1,   /* a chunk of at most GFS_SMALL_CHUNK_MAX bytes, payload = its bytes */
@@ -49,7 +75,8 @@ struct chunk_record {
  * group belongs to the caller again. err: GFS_OK = durable; GFS_NO_SPACE = refused, nothing was
  * written; GFS_IO = the disk failed: the outcome is unknown until restart, and every later group
  * fails too; GFS_STOPPED = store closed, nothing was written; GFS_TOO_BIG = larger than a log
- * segment or than 12 MiB, nothing was written. */
+ * segment or than 12 MiB, nothing was written. A pool also: GFS_UNREACHABLE = too few disks for the
+ * write quorum, nothing is visible. */
 typedef void (*chunk_done_fn)(struct chunk_group *group, enum gfs_err err);
 
 /* Plain data, owned by the submitter until done. */
@@ -73,6 +100,7 @@ struct chunk_pin {
 
 enum chunk_read_flags {
     CHUNK_READ_NOWAIT = 1, /* answer GFS_AGAIN instead of waiting for the disk */
+    CHUNK_READ_MEDIUM = 2, /* from the medium, not from memory: what a scrub must see */
 };
 
 /* Called on the store's thread when a bulk writer that answered a short append has room again. */
@@ -87,11 +115,41 @@ struct chunk_bulk_options {
     void *arg;                  /* of writable and of finished */
 };
 
+/* Plain data. A live chunk (on a disk: a fragment) in a listing. */
+struct chunk_listed {
+    struct chunk_id id;
+    uint32_t len; /* bytes of payload */
+};
+
+enum { CHUNK_LIST_PARTS = 1024 };
+/* The part of the listing an id is in: the same in every store and for every slot of a chunk. */
+uint32_t chunk_list_part(struct chunk_id id);
+
+/* Plain data. Levels and counters of a store. */
+struct chunk_store_status {
+    uint64_t space_total, space_free; /* bytes of the file system(s) */
+    uint64_t chunks, live_bytes;      /* live chunks, and bytes they take */
+    uint64_t lsn_last;                /* of durable EDIT records, 0 = none */
+    uint64_t lsn_floor;               /* the next EDIT must have a higher LSN than this */
+    uint64_t damaged_places;          /* found in the log, not yet answered by repaired() */
+    uint64_t read_errors;             /* reads answered GFS_IO or GFS_CORRUPT since open */
+    bool has_failed;                  /* for writing, for good */
+    bool is_full;                     /* ordinary groups are refused */
+};
+
 struct chunk_store {
     const struct chunk_store_ops *ops;
 };
 
 struct chunk_store_ops {
+    /* A fresh id for a chunk of an object of `size` bytes in a storage class (empty = the default).
+     * GFS_INVALID: no such class; GFS_NO_SPACE; GFS_UNREACHABLE: too few disks. Never blocks. Any
+     * thread. */
+    enum gfs_err (*new_id)(struct chunk_store *store, struct gfs_slice storage_class, uint64_t size,
+                           struct chunk_id *ret);
+    /* Whether objects can be stored in that class. Never blocks. Any thread. */
+    bool (*has_class)(struct chunk_store *store, struct gfs_slice storage_class);
+
     /* Takes the group; never blocks, never fails: the answer comes by done. Any thread. */
     void (*submit)(struct chunk_store *store, struct chunk_group *group);
 
@@ -121,9 +179,32 @@ struct chunk_store_ops {
     enum gfs_err (*read)(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
                          uint32_t len, void *ret_bytes, unsigned flags);
 
+    /* Bytes of the record's owner into ret (room for CHUNK_OWNER_LEN_MAX), verified. GFS_CORRUPT,
+     * GFS_IO. May wait for the disk. Any thread, one call at a time per pin. */
+    enum gfs_err (*owner)(struct chunk_store *store, struct chunk_pin *pin, void *ret_bytes,
+                          size_t *ret_len);
+    /* A hint that these bytes will be read soon. Never blocks for long. */
+    void (*prefetch)(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
+                     uint32_t len);
+
+    /* The live chunks of one part (below CHUNK_LIST_PARTS), in no order, in an array the caller
+     * frees; count 0: ret NULL. As of one moment. Memory only, never waits for a disk. Any thread. */
+    void (*list)(struct chunk_store *store, uint32_t part, struct chunk_listed **ret,
+                 size_t *ret_count);
+    /* Never blocks for long. Any thread. */
+    void (*status)(struct chunk_store *store, struct chunk_store_status *ret);
+    /* Everything that damage in the log may have cost was written again (or is not wanted): damaged
+     * segments count as ordinary ones from now on, and their space can come back. Any thread. */
+    void (*repaired)(struct chunk_store *store);
+    /* Verifies the log itself (batches, records of every kind) of the next `bytes` at most from
+     * *cursor on, from the medium; *cursor 0 = begin, 0 at return = the end was reached. Damage
+     * found is counted in damaged_places. GFS_IO: a page cannot be read (counted as well, and
+     * skipped). One thread at a time. */
+    enum gfs_err (*verify_log)(struct chunk_store *store, uint64_t *cursor, uint64_t bytes);
+
     /* Calls visit for every durable EDIT record with lsn > after, in order; stops at the first
-     * error. Only between open and the first submit. GFS_CORRUPT: the log is damaged below its
-     * high-water mark. */
+     * error. At any time; edits that become durable meanwhile may be left out. May wait for the
+     * disk. GFS_CORRUPT: the log is damaged below its high-water mark. */
     enum gfs_err (*replay_edits)(struct chunk_store *store, uint64_t after,
                                  enum gfs_err (*visit)(void *arg, uint64_t lsn,
                                                        struct gfs_slice edit),

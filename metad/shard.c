@@ -57,7 +57,7 @@ static struct shard *shard_new(const struct shard_options *options)
     if (shard->options.apply_delay_ms == 0) {
         shard->options.apply_delay_ms = APPLY_DELAY_MS;
     }
-    shard->seed = chunk_id_new().hi; /* random, drawn at process start */
+    shard->seed = chunk_id_new(0).hi; /* random, drawn at process start */
     shard->overlay = overlay_new(shard->seed);
     shard->buckets = bucket_map_new();
     shard->cache = cache_new(shard->options.cache_bytes_max);

@@ -92,7 +92,7 @@ static void call_init(struct call *call, struct race *race, enum meta_op_kind ki
 static void call_fill(struct call *call, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        call->chunks[i] = (struct meta_chunk_ref){.id = chunk_id_new(), .len = 10};
+        call->chunks[i] = (struct meta_chunk_ref){.id = chunk_id_new(0), .len = 10};
         call->records[i] =
             (struct chunk_record){.kind = CHUNK_RECORD_DATA,
                                   .id = call->chunks[i].id,

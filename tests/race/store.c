@@ -145,7 +145,7 @@ static void keep(struct user *user, struct chunk_id id, uint32_t len)
 
 static void put_small(struct user *user)
 {
-    struct chunk_id id = chunk_id_new();
+    struct chunk_id id = chunk_id_new(0);
     uint32_t len = (uint32_t)draw(user, SMALL_LEN_MAX);
     GFS_FREE char *bytes = bytes_of(id, len);
     struct chunk_record record = {.kind = CHUNK_RECORD_DATA,
@@ -175,7 +175,7 @@ static void append(struct user *user, struct chunk_bulk *bulk, const char *bytes
 static void put_bulk(struct user *user)
 {
     const struct chunk_store_ops *ops = user->race->chunks->ops;
-    struct chunk_id id = chunk_id_new();
+    struct chunk_id id = chunk_id_new(0);
     uint32_t len = (uint32_t)draw(user, BULK_LEN_MAX);
     GFS_FREE char *bytes = bytes_of(id, len);
     struct chunk_bulk_options options = {.id = id,

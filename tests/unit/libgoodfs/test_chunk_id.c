@@ -9,7 +9,7 @@ static void *draw(void *arg)
 {
     struct chunk_id *ids = arg;
     for (int i = 0; i < EACH; i++) {
-        ids[i] = chunk_id_new();
+        ids[i] = chunk_id_new(0);
     }
     return NULL;
 }

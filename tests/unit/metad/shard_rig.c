@@ -142,7 +142,7 @@ void job_fill(struct job *job, uint32_t chunk_count, uint8_t tag)
 {
     cr_assert_leq(chunk_count, (uint32_t)JOB_CHUNKS_MAX);
     for (uint32_t i = 0; i < chunk_count; i++) {
-        job->chunks[i] = (struct meta_chunk_ref){.id = chunk_id_new(), .len = 10};
+        job->chunks[i] = (struct meta_chunk_ref){.id = chunk_id_new(0), .len = 10};
         job->records[i] =
             (struct chunk_record){.next = i + 1 < chunk_count ? &job->records[i + 1] : NULL,
                                   .kind = CHUNK_RECORD_DATA,

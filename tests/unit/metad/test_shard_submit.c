@@ -242,8 +242,8 @@ Test(shard_submit, invalid_operations_are_refused)
     cr_expect_eq(rig_part(&two.rig, two.bucket, "up", 1, 10001, NULL, NULL), GFS_INVALID);
     cr_expect_eq(rig_part(&two.rig, two.bucket, "up", 1, 10000, NULL, NULL), GFS_OK);
     job_complete(&two.first, two.bucket, "up", 1);
-    job_use_part(&two.first, 2, 1, chunk_id_new());
-    job_use_part(&two.first, 2, 1, chunk_id_new());
+    job_use_part(&two.first, 2, 1, chunk_id_new(0));
+    job_use_part(&two.first, 2, 1, chunk_id_new(0));
     cr_expect_eq(rig_run(&two.rig, &two.first), GFS_INVALID);
     job_fini(&two.first);
     rig_fini(&two.rig);

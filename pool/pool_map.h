@@ -1,0 +1,128 @@
+/* The map of a pool: its disks, storage classes, placement groups and log mirrors.
+ *
+ * An immutable value with a version; a change is a new value with the next version. Pure functions:
+ * files and disks are pool_map_file.h and pool.h. Text form: schema/pool-map.md.
+ *
+ * Invariants (pool_map_check)
+ *  1. Disk numbers are never reused, and neither are group numbers.
+ *  2. A group's slots name different disks (and different `from`s), as many as its profile is wide.
+ *  3. A group's profile never changes, except that group 0 may get more copies.
+ *  4. log_disks are different disks, at most 3, and each that is in sync is not failed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libgoodfs/buf.h"
+#include "libgoodfs/err.h"
+#include "libgoodfs/slice.h"
+
+enum {
+    POOL_DISKS_MAX = 256,  /* ever; numbers 0..255 */
+    POOL_GROUPS_MAX = 65536,
+    POOL_WIDTH_MAX = 32,   /* k + m, or copies */
+    POOL_COPIES_MAX = 8,
+    POOL_CLASSES_MAX = 16,
+    POOL_LOG_DISKS = 3,
+    POOL_PATH_LEN_MAX = 1024,
+    POOL_CLASS_NAME_LEN_MAX = 31,
+    POOL_NO_DISK = 0xffff,
+};
+
+enum pool_profile_kind { POOL_REPLICA = 1, POOL_EC = 2 };
+
+/* Plain data. How a chunk is kept. */
+struct pool_profile {
+    enum pool_profile_kind kind;
+    uint8_t k; /* EC: data cells; REPLICA: 1 */
+    uint8_t m; /* EC: parity cells; REPLICA: copies - 1 */
+};
+
+static inline unsigned pool_profile_width(struct pool_profile profile)
+{
+    return (unsigned)profile.k + profile.m;
+}
+/* Fragments that must be durable before a write counts: replica n/2 + 1, ec k + 1 at the most. */
+unsigned pool_profile_quorum(struct pool_profile profile);
+/* "replica:3", "ec:4+2". INVALID (error says why): not of this form, or numbers out of range. */
+enum gfs_err pool_profile_parse(struct gfs_slice text, struct pool_profile *ret,
+                                struct gfs_error *error) GFS_MUST_CHECK;
+enum { POOL_PROFILE_TEXT_SIZE = 16 };
+void pool_profile_format(struct pool_profile profile, char ret[POOL_PROFILE_TEXT_SIZE]);
+
+enum pool_disk_state {
+    POOL_DISK_ACTIVE = 1, /* in use, or away for now */
+    POOL_DISK_DRAINING,   /* is being emptied: readable, gets nothing new */
+    POOL_DISK_FAILED,     /* errors, missing too long, wrong or emptied: what it held is rebuilt */
+    POOL_DISK_REMOVED,    /* nothing refers to it any more; kept so that its id is refused */
+};
+
+/* Plain data. */
+struct pool_map_disk {
+    uint8_t id[16];   /* of its identity file */
+    char path[POOL_PATH_LEN_MAX];
+    enum pool_disk_state state;
+    bool is_behind;    /* may lack fragments it should have; a whole pass clears it */
+    bool is_read_only; /* gets nothing new, keeps what it has */
+    bool is_mount;     /* its directory was a mount point of its own */
+    uint64_t capacity; /* bytes, as last seen: the weight of placement */
+    uint64_t reserved; /* bytes of it not to be used */
+    uint64_t seen_version; /* newest map version known to be durable on it */
+};
+
+/* Plain data. */
+struct pool_slot {
+    uint16_t disk; /* number; where fragments go */
+    uint16_t from; /* the disk that had them and may still, POOL_NO_DISK = none */
+};
+
+/* Plain data. slots has room for POOL_WIDTH_MAX in the map's memory. */
+struct pool_group {
+    struct pool_profile profile;
+    struct pool_slot *slots; /* pool_profile_width of them */
+};
+
+/* Plain data. */
+struct pool_class {
+    char name[POOL_CLASS_NAME_LEN_MAX + 1];
+    struct pool_profile profile;
+};
+
+/* Plain data. */
+struct pool_log_disk {
+    uint16_t disk;
+    bool is_in_sync;
+};
+
+struct pool_map {
+    uint64_t version; /* 1 = the first */
+    uint64_t epoch;   /* starts of the pool */
+    char cluster[37]; /* UUID text */
+    uint32_t disk_count;
+    struct pool_map_disk *disks;
+    uint32_t class_count; /* [0] is STANDARD, the default */
+    struct pool_class classes[POOL_CLASSES_MAX];
+    uint32_t group_count;
+    struct pool_group *groups; /* by number; group 0 always exists */
+    uint32_t log_disk_count;
+    struct pool_log_disk log_disks[POOL_LOG_DISKS]; /* the first in sync holds the live database */
+};
+
+/* All take ownership of nothing. A copy is deep. */
+struct pool_map *pool_map_new(const char *cluster);
+struct pool_map *pool_map_copy(const struct pool_map *map);
+void pool_map_free(struct pool_map *map); /* NULL allowed */
+/* INVALID: an invariant does not hold; error says which. */
+enum gfs_err pool_map_check(const struct pool_map *map, struct gfs_error *error) GFS_MUST_CHECK;
+
+/* JSON text with a checksum, one line. */
+void pool_map_encode(const struct pool_map *map, struct gfs_buf *out);
+/* CORRUPT: not whole, or an invariant does not hold; UNSUPPORTED: of a newer format. */
+enum gfs_err pool_map_decode(struct gfs_slice text, struct pool_map **ret,
+                             struct gfs_error *error) GFS_MUST_CHECK;
+
+/* Numbers of the disks by id; POOL_NO_DISK. */
+uint16_t pool_map_find_disk(const struct pool_map *map, const uint8_t id[16]);
+/* Whether the disks in `present` (indexed by number) are a quorum of the map: more than half of
+ * those ACTIVE or DRAINING, or exactly half with the first of them. */
+bool pool_map_is_quorum(const struct pool_map *map, const bool *present);

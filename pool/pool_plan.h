@@ -1,0 +1,51 @@
+/* Where groups go: changes of the map as pure functions. Each answers GFS_OK and a changed map in
+ * place (version untouched), or an error and the map as it was.
+ *
+ * Placement: groups are spread so that each disk holds fragments in proportion to its usable
+ * capacity (capacity - reserved) while no two slots of a group share a disk; a change moves as
+ * little as it can. Placement is deterministic: same map, same answer. */
+#pragma once
+
+#include "pool/pool_map.h"
+
+/* Adds a disk (state ACTIVE); *ret_number. BUSY: POOL_DISKS_MAX; EXISTS: the id is known. Groups
+ * are not changed: that is pool_plan_rebalance. */
+enum gfs_err pool_plan_add_disk(struct pool_map *map, const struct pool_map_disk *disk,
+                                uint16_t *ret_number, struct gfs_error *error) GFS_MUST_CHECK;
+
+/* Makes the groups a profile needs when it has none: enough of them that disks are filled evenly
+ * (about 32 slots a disk and profile, at least 16 groups). INVALID: fewer usable disks than the
+ * profile is wide. */
+enum gfs_err pool_plan_profile(struct pool_map *map, struct pool_profile profile,
+                               struct gfs_error *error) GFS_MUST_CHECK;
+/* Groups of a profile, count into ret_count; ret is the caller's to free. */
+void pool_plan_groups(const struct pool_map *map, struct pool_profile profile, uint32_t **ret,
+                      uint32_t *ret_count);
+
+/* The disk is lost: each of its slots gets another disk (from = none), or keeps the lost one when
+ * no disk is left that the group does not use yet (*ret_unplaced counts those). State FAILED. If it
+ * was a log disk, another usable disk takes its place, not in sync. */
+enum gfs_err pool_plan_fail(struct pool_map *map, uint16_t disk, uint32_t *ret_unplaced,
+                            struct gfs_error *error) GFS_MUST_CHECK;
+/* Slots that still name a FAILED disk get a usable one if there is one now. Answers how many. */
+uint32_t pool_plan_place(struct pool_map *map);
+/* `by` (a number from pool_plan_add_disk) takes over all slots of `disk`; from = none if the disk
+ * is lost, else `disk` itself, which becomes DRAINING. */
+enum gfs_err pool_plan_replace(struct pool_map *map, uint16_t disk, uint16_t by, bool is_lost,
+                               struct gfs_error *error) GFS_MUST_CHECK;
+/* Each of its slots gets another disk, from = the drained one. INVALID: some group has no other disk
+ * to go to (error says how many disks are needed). */
+enum gfs_err pool_plan_drain(struct pool_map *map, uint16_t disk,
+                             struct gfs_error *error) GFS_MUST_CHECK;
+/* Moves slots (from = where they were) until no disk is more than 5 % of its share away from it, or
+ * max_moves. Slots that are moving already are left alone. Answers how many moved; 0 = balanced. */
+uint32_t pool_plan_rebalance(struct pool_map *map, uint32_t max_moves);
+/* A DRAINING disk that no slot and no log mirror names becomes REMOVED. Answers how many. */
+uint32_t pool_plan_retire(struct pool_map *map);
+/* log_disks has min(3, usable disks) members where it can; new ones are not in sync. */
+void pool_plan_log_disks(struct pool_map *map);
+/* Group 0 has at least as many copies as min(3, usable disks); true = changed. Only when
+ * `has_chunks`: something is kept in group 0. */
+bool pool_plan_widen_group0(struct pool_map *map, bool has_chunks);
+/* The default profile for that many disks. */
+struct pool_profile pool_plan_default_profile(uint32_t disk_count);

@@ -1,0 +1,212 @@
+/* The state of an open pool, shared by the pool_*.c files and nobody else.
+ *
+ * Views. The map in force and the disks it names are one immutable, counted value (struct
+ * pool_view). Whoever works on a chunk takes the current view once and keeps it to the end of that
+ * work: what it decides is decided by one map. A new map is a new view; the old one dies with its
+ * last user. Disks are counted as well: a disk's store is closed only when nobody uses it.
+ *
+ * Threads: any thread submits, pins, reads, appends. Completions come on the disks' threads.
+ * The watch thread (pool_watch.c) looks at the disks, times writes out and is the only one that
+ * makes new maps; who needs one asks it and waits, or is called when it is there. The reconcile
+ * thread (pool_reconcile.c) repairs and moves, the scrub thread (pool_scrub.c) verifies. Each disk
+ * has reader threads (pool_reader.c).
+ *
+ * Locks, outermost first: change_lock (making a map; held across disk I/O), deliver_lock (giving
+ * answers, in order; held while done is called), submit_lock (order of groups), tomb_lock (deletes
+ * against copies), a disk's reader lock, view_lock (innermost, a few instructions). */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "libgoodfs/chunk_store.h"
+#include "libgoodfs/ec.h"
+#include "pool/pool.h"
+#include "pool/pool_map.h"
+#include "pool/pool_stripe.h"
+
+enum {
+    POOL_READERS_PER_DISK = 2,
+    POOL_READ_JOBS_MAX = 4096,   /* of one disk; over it reads are answered BUSY */
+    POOL_BULK_MAX = 256,         /* large chunks being written at once; over it BUSY */
+    POOL_TOMBS_MAX = 1 << 20,
+    POOL_SUSPECTS_MAX = 65536,   /* fragments reported bad and not repaired yet */
+};
+
+struct pool_reader; /* pool_reader.c: the reader threads of a disk */
+
+/* A disk of the pool while this process uses it. Counted by views, pins, bulks, groups. */
+struct pool_disk {
+    atomic_uint references;
+    uint16_t number;
+    uint8_t id[16];
+    char path[POOL_PATH_LEN_MAX];
+    struct chunk_store *store; /* NULL = away: never was opened in this run */
+    struct pool *pool;
+    struct pool_reader *reader; /* NULL with store */
+    atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
+    atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
+    atomic_ulong read_failures;
+};
+
+/* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
+struct pool_view {
+    atomic_uint references;
+    struct pool_map *map;
+    struct pool_disk *disks[POOL_DISKS_MAX];
+    bool is_read_only;
+    char read_only_reason[160];
+};
+
+/* A fragment that was found bad or missing by a read or a scrub. */
+struct pool_suspect {
+    struct chunk_id id; /* of the chunk */
+    uint16_t disk;
+    uint8_t slot;
+    bool is_bad; /* there, but damaged: rewrite even though it is listed */
+};
+
+struct pool_submit;    /* pool_submit.c: groups under way */
+struct pool_watch;     /* pool_watch.c */
+struct pool_reconcile; /* pool_reconcile.c */
+struct pool_scrub;     /* pool_scrub.c */
+struct pool_suspects;  /* pool_suspects.c */
+struct pool_tombs;     /* pool_tombs.c */
+
+struct pool {
+    struct chunk_store base;
+    struct pool_options options; /* paths, classes and cluster are not kept */
+    pthread_mutex_t view_lock;
+    struct pool_view *view; /* guarded by view_lock */
+    struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
+    pthread_mutex_t coder_lock;
+    pthread_mutex_t change_lock;
+    struct pool_submit *submit;
+    struct pool_watch *watch;
+    struct pool_reconcile *reconcile;
+    struct pool_scrub *scrub;
+    struct pool_suspects *suspects;
+    struct pool_tombs *tombs;
+    struct pool_meta_hooks hooks;
+    atomic_uint bulk_count;
+    uint64_t lsn_floor;
+};
+
+/* ---- pool_view.c ---- */
+struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
+void pool_view_put(struct pool_view *view);
+struct pool_disk *pool_disk_ref(struct pool_disk *disk);
+void pool_disk_unref(struct pool_disk *disk); /* the last one closes the store and its readers */
+/* The disk is there, opened and not dropped. */
+static inline bool pool_disk_is_usable(const struct pool_disk *disk)
+{
+    return disk != NULL && disk->store != NULL && !atomic_load(&disk->is_dropped);
+}
+/* The group of a chunk, NULL = no such. */
+const struct pool_group *pool_view_group(const struct pool_view *view, struct chunk_id id);
+/* The id under which a disk keeps slot `slot` of a chunk. */
+struct chunk_id pool_fragment_id(const struct pool_group *group, struct chunk_id id, uint32_t slot);
+/* The coder of a profile; made at first use, kept for good. Any thread. */
+const struct ec *pool_coder(struct pool *pool, struct pool_profile profile);
+
+/* ---- pool_watch.c ---- */
+/* A disk misbehaves (err: GFS_IO, GFS_TIMEOUT...): it is dropped at once, the watch makes the map
+ * that says so. Never blocks. Any thread. what: for the log and the operator, "write", "identity". */
+void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err, const char *what);
+/* Makes `change` to a copy of the map in force and puts the result in force: durable on every
+ * active disk, those that fail meanwhile being called failed. UNREACHABLE: the disks left are no
+ * quorum (the pool is read-only then). Blocking; not on a disk's thread. */
+typedef enum gfs_err (*pool_change_fn)(void *arg, struct pool_map *map, struct gfs_error *error);
+enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
+                             struct gfs_error *error) GFS_MUST_CHECK;
+/* The disk lacks something that is about to be acknowledged: asks the watch for a map that says so.
+ * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be. Never blocks. */
+void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(void *arg, enum gfs_err err),
+                      void *arg);
+
+/* ---- pool_submit.c: chunk_store.submit, done, LSN order, mirrors ---- */
+void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
+/* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
+void pool_submit_view_changed(struct pool *pool);
+/* Called by the watch every 100 ms: drops disks that have owed an answer for longer than slow_ms. */
+void pool_submit_tick(struct pool *pool, int64_t now_ns);
+
+/* ---- pool_bulk.c ---- */
+enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
+                             struct chunk_bulk **ret);
+size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
+void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
+void pool_bulk_free(struct chunk_bulk *bulk);
+void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
+/* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has none
+ * (its disk is behind). Answers the width; all stay the bulk's. */
+struct pool_bulk_part {
+    struct pool_disk *disk;
+    struct chunk_bulk *child;
+};
+unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
+                         struct pool_bulk_part ret[POOL_WIDTH_MAX]);
+/* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
+ * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
+char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
+/* Writes fragment_owner and the gateway's owner to ret (CHUNK_OWNER_LEN_MAX); answers the length. */
+size_t pool_fragment_owner_write(struct pool_profile profile, uint32_t slot, uint32_t chunk_len,
+                                 struct gfs_slice owner, char *ret);
+
+/* ---- pool_read.c ---- */
+enum gfs_err pool_pin(struct chunk_store *chunks, struct chunk_id id, struct chunk_pin *ret);
+void pool_unpin(struct chunk_store *chunks, struct chunk_pin *pin);
+enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
+                       uint32_t len, void *ret_bytes, unsigned flags);
+enum gfs_err pool_owner(struct chunk_store *chunks, struct chunk_pin *pin, void *ret_bytes,
+                        size_t *ret_len);
+void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset, uint32_t len);
+
+/* ---- pool_fragment.c: for repair. A fragment's bytes, from wherever they can be had. ---- */
+struct pool_fragment;
+/* Finds what is needed to give fragment `slot` of the chunk: a whole copy of it on another disk than
+ * `avoid` (POOL_NO_DISK = none is avoided), else k others. NOT_FOUND: no disk lists the chunk any
+ * more; CORRUPT: too few fragments (or none whole) are left; UNREACHABLE: too few, and disks are
+ * away. owner: as it must be written with that slot. Blocking. */
+enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struct chunk_id id,
+                                uint32_t slot, uint16_t avoid, struct pool_fragment **ret);
+uint32_t pool_fragment_bytes(const struct pool_fragment *fragment);
+struct gfs_slice pool_fragment_owner(const struct pool_fragment *fragment);
+/* The next bytes in order, at most `size` (>= POOL_CELL); 0 at the end. Verified. Blocking. */
+enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes, size_t size,
+                                size_t *ret_len);
+void pool_fragment_close(struct pool_fragment *fragment); /* NULL allowed */
+
+/* ---- pool_reader.c ---- */
+/* A read on a disk's own threads. The job owns what it reads into until it is done: who waits may
+ * give up waiting, and the job's memory is freed when it ends. */
+struct pool_read_job;
+struct pool_reader *pool_reader_new(struct pool_disk *disk);
+void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
+
+/* ---- pool_suspects.c: what reads and scrubs found, for the reconcile thread ---- */
+void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /* never blocks */
+bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
+size_t pool_suspect_count(struct pool *pool);
+
+/* ---- pool_tombs.c: deletions against copies under way ----
+ * While a pass runs, every id that pool_submit deletes is noted before its DELETE records go to the
+ * disks. A copy of a chunk becomes live by pool_tombs_submit only, which refuses when the chunk was
+ * noted: so on the target's log the copy is either before the DELETE or not there at all. */
+void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
+void pool_tombs_end(struct pool *pool);
+/* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. */
+void pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
+                       void (*send)(void *arg), void *arg);
+/* Submits the group that makes a copy of `id` live on the disk; false: deleted meanwhile, nothing
+ * was submitted. */
+bool pool_tombs_submit(struct pool *pool, struct chunk_id id, struct pool_disk *disk,
+                       struct chunk_group *group);
+
+/* ---- pool_reconcile.c, pool_scrub.c ---- */
+struct pool_reconcile *pool_reconcile_start(struct pool *pool);
+void pool_reconcile_stop(struct pool_reconcile *reconcile); /* NULL allowed */
+void pool_reconcile_wake(struct pool *pool); /* the map changed, or there are suspects. Never blocks */
+struct pool_scrub *pool_scrub_start_thread(struct pool *pool);
+void pool_scrub_stop(struct pool_scrub *scrub); /* NULL allowed */
