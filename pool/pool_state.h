@@ -150,9 +150,6 @@ unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
-/* Writes fragment_owner and the gateway's owner to ret (CHUNK_OWNER_LEN_MAX); answers the length. */
-size_t pool_fragment_owner_write(struct pool_profile profile, uint32_t slot, uint32_t chunk_len,
-                                 struct gfs_slice owner, char *ret);
 
 /* ---- pool_read.c ---- */
 enum gfs_err pool_pin(struct chunk_store *chunks, struct chunk_id id, struct chunk_pin *ret);

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "libgoodfs/chunk_store.h"
 #include "libgoodfs/limits.h"
 #include "pool/pool_map.h"
 
@@ -40,3 +41,7 @@ enum { FRAGMENT_OWNER_LEN = 16 };
 /* GFS_CORRUPT: not one; NOT_FOUND: a record of a store without a pool. rest: the gateway's owner. */
 enum gfs_err pool_fragment_owner_parse(struct gfs_slice owner, struct fragment_owner *ret,
                                        struct gfs_slice *ret_rest) GFS_MUST_CHECK;
+/* Writes it and the gateway's owner (at most CHUNK_OWNER_LEN_MAX - FRAGMENT_OWNER_LEN bytes) to ret,
+ * which has room for CHUNK_OWNER_LEN_MAX; answers the length. */
+size_t pool_fragment_owner_write(struct pool_profile profile, uint32_t slot, uint32_t chunk_len,
+                                 struct gfs_slice owner, char *ret);
