@@ -74,6 +74,7 @@ struct pool_map_disk {
 struct pool_slot {
     uint16_t disk; /* number; where fragments go */
     uint16_t from; /* the disk that had them and may still, POOL_NO_DISK = none */
+    bool is_filling; /* `disk` took the slot over and may lack fragments; a whole pass clears it */
 };
 
 /* Plain data. slots has room for POOL_WIDTH_MAX in the map's memory. */

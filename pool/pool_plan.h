@@ -3,7 +3,11 @@
  *
  * Placement: groups are spread so that each disk holds fragments in proportion to its usable
  * capacity (capacity - reserved) while no two slots of a group share a disk; a change moves as
- * little as it can. Placement is deterministic: same map, same answer. */
+ * little as it can. Placement is deterministic: same map, same answer.
+ *
+ * Whatever gives a slot that may hold chunks another disk sets the slot's is_filling, with `from` or
+ * without; slots of new groups are not filling. A slot whose `disk` fails while `from` is whole keeps
+ * that `from`. */
 #pragma once
 
 #include "pool/pool_map.h"
