@@ -96,9 +96,10 @@ static bool add_signature(const struct load_requests *requests, const char *path
     };
     struct gfs_arena GFS_CLEANUP(gfs_arena_fini) arena;
     gfs_arena_init(&arena, SIGN_ARENA_MAX);
-    const char *value =
-        auth_sign(gfs_slice_str(options->access_key), gfs_slice_str(options->secret),
-                  gfs_slice_str(options->region), &request, &arena);
+    struct auth_signer signer = {.access_key = gfs_slice_str(options->access_key),
+                                 .secret = gfs_slice_str(options->secret),
+                                 .region = gfs_slice_str(options->region)};
+    const char *value = auth_sign(&signer, &request, &arena);
     if (value != NULL) {
         gfs_buf_printf(out, "x-amz-date: %s\r\nx-amz-content-sha256: %s\r\nAuthorization: %s\r\n",
                        date, requests->payload_hash, value);

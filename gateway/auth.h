@@ -27,6 +27,7 @@ struct auth_options {
     int64_t now_s;           /* Unix time */
     struct gfs_slice region; /* only compared when is_region_strict */
     bool is_region_strict;
+    struct gfs_slice service; /* the scope must name it; empty = "s3" */
 };
 
 /* What a verified request may be trusted with. Plain data. */
@@ -72,8 +73,13 @@ enum s3_err auth_verify_post(const struct auth_options *options,
                              const struct auth_post_fields *fields, struct gfs_arena *arena,
                              struct auth_result *ret, struct auth_detail *ret_detail);
 
+/* Plain data. Who signs, and for which endpoint. */
+struct auth_signer {
+    struct gfs_slice access_key, secret, region;
+    struct gfs_slice service; /* empty = "s3" */
+};
 /* Signs like a client does (bench, tests, goodfsctl): adds nothing, returns the Authorization value
  * in the arena. headers must hold host, x-amz-date, x-amz-content-sha256; all are signed. NULL when
  * one is missing, the target is malformed or the arena is full. */
-char *auth_sign(struct gfs_slice access_key, struct gfs_slice secret, struct gfs_slice region,
-                const struct http_request *request, struct gfs_arena *arena);
+char *auth_sign(const struct auth_signer *signer, const struct http_request *request,
+                struct gfs_arena *arena);

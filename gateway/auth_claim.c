@@ -115,10 +115,11 @@ enum s3_err auth_claim_credential(const struct auth_context *context, enum auth_
         return auth_refuse(context, code, "%sthe region '%.*s' is wrong; expecting '%.*s'", words,
                            SHOWN(region), SHOWN(context->options->region));
     }
-    if (!gfs_slice_eq_str(service, "s3")) {
+    struct gfs_slice wanted = auth_service(context->options->service);
+    if (!gfs_slice_eq(service, wanted)) {
         return auth_refuse(context, code,
-                           "%sincorrect service \"%.*s\". This endpoint belongs to \"s3\".", words,
-                           SHOWN(service));
+                           "%sincorrect service \"%.*s\". This endpoint belongs to \"%.*s\".",
+                           words, SHOWN(service), SHOWN(wanted));
     }
     if (!gfs_slice_eq_str(terminal, "aws4_request")) {
         return auth_refuse(context, code,

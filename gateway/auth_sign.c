@@ -33,9 +33,9 @@ static void add_names(const struct http_request *request, struct gfs_buf *out)
 }
 
 /* The request's signature; false when its target is malformed. */
-static bool sign(struct gfs_slice secret, struct gfs_slice region,
-                 const struct http_request *request, struct gfs_slice signed_headers,
-                 struct gfs_slice scope, char ret[AUTH_SIGNATURE_LEN + 1])
+static bool sign(const struct auth_signer *signer, const struct http_request *request,
+                 struct gfs_slice signed_headers, struct gfs_slice scope,
+                 char ret[AUTH_SIGNATURE_LEN + 1])
 {
     struct auth_query query;
     struct auth_unsigned problem;
@@ -53,36 +53,42 @@ static bool sign(struct gfs_slice secret, struct gfs_slice region,
     enum s3_err err = auth_canonical_build(&in, &canonical, &problem);
     auth_query_fini(&query);
     uint8_t key[GFS_SHA256_LEN];
-    auth_key_get(secret, gfs_slice_of(date.ptr, AUTH_DATE_LEN), region, key);
+    auth_key_get(signer->secret, gfs_slice_of(date.ptr, AUTH_DATE_LEN), signer->region,
+                 auth_service(signer->service), key);
     auth_signature(key, date.ptr, scope, gfs_buf_slice(&canonical), ret);
     return err == S3_OK;
 }
 
-char *auth_sign(struct gfs_slice access_key, struct gfs_slice secret, struct gfs_slice region,
-                const struct http_request *request, struct gfs_arena *arena)
+char *auth_sign(const struct auth_signer *signer, const struct http_request *request,
+                struct gfs_arena *arena)
 {
+    struct gfs_slice service = auth_service(signer->service);
     struct gfs_slice date = {0}, payload;
     int64_t unix_s;
     if (auth_header(request, "x-amz-date", &date) != 1 ||
         gfs_parse_amz_date(date, &unix_s) != GFS_OK ||
         auth_header(request, "x-amz-content-sha256", &payload) != 1 ||
-        request->header_count > GFS_HEADER_COUNT_MAX || secret.len > AUTH_SECRET_LEN_MAX) {
+        request->header_count > GFS_HEADER_COUNT_MAX || signer->secret.len > AUTH_SECRET_LEN_MAX ||
+        signer->region.len > AUTH_REGION_LEN_MAX || service.len > AUTH_SERVICE_LEN_MAX) {
         return NULL;
     }
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) names, scope;
     gfs_buf_init(&names, GFS_HEADER_BYTES_MAX);
-    gfs_buf_init(&scope, AUTH_DATE_LEN + 1 + AUTH_REGION_LEN_MAX + 16);
+    gfs_buf_init(&scope, AUTH_DATE_LEN + AUTH_REGION_LEN_MAX + AUTH_SERVICE_LEN_MAX + 16);
     add_names(request, &names);
     gfs_buf_add(&scope, date.ptr, AUTH_DATE_LEN);
     gfs_buf_add_char(&scope, '/');
-    gfs_buf_add_slice(&scope, region);
-    gfs_buf_add_str(&scope, "/s3/aws4_request");
+    gfs_buf_add_slice(&scope, signer->region);
+    gfs_buf_add_char(&scope, '/');
+    gfs_buf_add_slice(&scope, service);
+    gfs_buf_add_str(&scope, "/aws4_request");
     char signature[AUTH_SIGNATURE_LEN + 1];
     if (names.is_full || scope.is_full ||
-        !sign(secret, region, request, gfs_buf_slice(&names), gfs_buf_slice(&scope), signature)) {
+        !sign(signer, request, gfs_buf_slice(&names), gfs_buf_slice(&scope), signature)) {
         return NULL;
     }
     return gfs_arena_printf(arena,
                             "AWS4-HMAC-SHA256 Credential=%.*s/%s, SignedHeaders=%s, Signature=%s",
-                            (int)access_key.len, access_key.ptr, scope.ptr, names.ptr, signature);
+                            (int)signer->access_key.len, signer->access_key.ptr, scope.ptr,
+                            names.ptr, signature);
 }

@@ -55,7 +55,8 @@ bool auth_signing_key(const struct auth_context *context, const struct auth_clai
     if (!is_known) {
         memcpy(secret, stand_in, sizeof stand_in);
     }
-    auth_key_get(gfs_slice_str(secret), claim->date, claim->region, ret);
+    auth_key_get(gfs_slice_str(secret), claim->date, claim->region,
+                 auth_service(context->options->service), ret);
     explicit_bzero(secret, sizeof secret);
     return is_known;
 }

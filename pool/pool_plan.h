@@ -3,7 +3,11 @@
  *
  * Placement: groups are spread so that each disk holds fragments in proportion to its usable
  * capacity (capacity - reserved) while no two slots of a group share a disk; a change moves as
- * little as it can. Placement is deterministic: same map, same answer. */
+ * little as it can. Placement is deterministic: same map, same answer.
+ *
+ * Whatever gives a slot that may hold chunks another disk sets the slot's is_filling, with `from` or
+ * without; slots of new groups are not filling. A slot whose `disk` fails while `from` is whole keeps
+ * that `from`. */
 #pragma once
 
 #include "pool/pool_map.h"
@@ -33,8 +37,8 @@ uint32_t pool_plan_place(struct pool_map *map);
  * is lost, else `disk` itself, which becomes DRAINING. */
 enum gfs_err pool_plan_replace(struct pool_map *map, uint16_t disk, uint16_t by, bool is_lost,
                                struct gfs_error *error) GFS_MUST_CHECK;
-/* Each of its slots gets another disk, from = the drained one. INVALID: some group has no other disk
- * to go to (error says how many disks are needed). */
+/* Each of its slots gets another disk, from = the drained one. INVALID: some group has no other
+ * disk to go to (error says how many disks are needed). */
 enum gfs_err pool_plan_drain(struct pool_map *map, uint16_t disk,
                              struct gfs_error *error) GFS_MUST_CHECK;
 /* Moves slots (from = where they were) until no disk is more than 5 % of its share away from it, or

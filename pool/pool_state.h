@@ -48,6 +48,9 @@ struct pool_disk {
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
     atomic_ulong read_failures;
+    atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
+                                  the map: a pass clears is_behind only if none came meanwhile */
+    atomic_ulong healed;       /* bad fragments on it that were written anew */
 };
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
@@ -90,12 +93,16 @@ struct pool {
     struct pool_tombs *tombs;
     struct pool_meta_hooks hooks;
     atomic_uint bulk_count;
+    atomic_bool rebalance_wanted; /* pool_rebalance_start sets it and wakes the reconcile thread */
     uint64_t lsn_floor;
 };
 
 /* ---- pool_view.c ---- */
 struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
 void pool_view_put(struct pool_view *view);
+/* The version of the oldest view that anybody holds. While it is older than a pass's own, somebody
+ * may still write or delete where an older map said. */
+uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 void pool_disk_unref(struct pool_disk *disk); /* the last one closes the store and its readers */
 /* The disk is there, opened and not dropped. */
@@ -193,7 +200,8 @@ size_t pool_suspect_count(struct pool *pool);
  * noted: so on the target's log the copy is either before the DELETE or not there at all. */
 void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
 void pool_tombs_end(struct pool *pool);
-/* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. */
+/* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. Who
+ * deletes holds the view by which it chose the disks until the records are durable. */
 void pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
                        void (*send)(void *arg), void *arg);
 /* Submits the group that makes a copy of `id` live on the disk; false: deleted meanwhile, nothing

@@ -75,8 +75,10 @@ static void sign_and_verify(const struct auth_options *options, const struct htt
     own.headers = headers;
     own.header_count = count;
     gfs_arena_init(&arena, 1 << 20);
-    char *value = auth_sign(GFS_SLICE_LITERAL(ACCESS_KEY), GFS_SLICE_LITERAL(SECRET),
-                            GFS_SLICE_LITERAL("us-east-1"), &own, &arena);
+    struct auth_signer signer = {.access_key = GFS_SLICE_LITERAL(ACCESS_KEY),
+                                 .secret = GFS_SLICE_LITERAL(SECRET),
+                                 .region = GFS_SLICE_LITERAL("us-east-1")};
+    char *value = auth_sign(&signer, &own, &arena);
     if (value != NULL && !names_auth(request->raw_query)) {
         headers[count] =
             (struct http_header){GFS_SLICE_LITERAL("authorization"), gfs_slice_str(value)};

@@ -70,8 +70,11 @@ static inline void fixture_free(struct fixture *f)
 /* Adds an Authorization header that is right for the request as it is. */
 static inline void fixture_sign(struct fixture *f)
 {
-    char *value = auth_sign(gfs_slice_str(FIXTURE_ACCESS_KEY), gfs_slice_str(FIXTURE_SECRET),
-                            GFS_SLICE_LITERAL("us-east-1"), &f->request, &f->arena);
+    struct auth_signer signer = {.access_key = gfs_slice_str(FIXTURE_ACCESS_KEY),
+                                 .secret = gfs_slice_str(FIXTURE_SECRET),
+                                 .region = GFS_SLICE_LITERAL("us-east-1"),
+                                 .service = f->options.service};
+    char *value = auth_sign(&signer, &f->request, &f->arena);
     cr_assert_not_null(value);
     f->headers[f->request.header_count++] =
         (struct http_header){GFS_SLICE_LITERAL("authorization"), gfs_slice_str(value)};

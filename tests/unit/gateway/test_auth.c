@@ -257,3 +257,21 @@ Test(auth, signing_keys_are_kept_apart_by_day_region_and_secret)
         }
     }
 }
+
+Test(auth, a_signature_counts_for_the_service_it_was_made_for_only)
+{
+    static const char *const services[] = {"", "s3", "goodfs"};
+    for (size_t made = 0; made < GFS_COUNT(services); made++) {
+        for (size_t asked = 0; asked < GFS_COUNT(services); asked++) {
+            struct fixture *f = fixture_new("GET", "/a", "", STANDARD_HEADERS);
+            f->options.service = gfs_slice_str(services[made]);
+            fixture_sign(f);
+            f->options.service = gfs_slice_str(services[asked]);
+            bool is_same = (made == 2) == (asked == 2); /* "" is "s3" */
+            const char *words = asked == 2 ? "belongs to \"goodfs\"" : "belongs to \"s3\"";
+            fixture_expect(f, is_same ? S3_OK : S3_AuthorizationHeaderMalformed,
+                           is_same ? NULL : words);
+            fixture_free(f);
+        }
+    }
+}

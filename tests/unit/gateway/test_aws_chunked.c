@@ -163,7 +163,8 @@ Test(aws_chunked, accepts_the_example_of_the_s3_reference)
         .scope = "20130524/us-east-1/s3/aws4_request",
         .seed_signature = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"};
     auth_key_get(GFS_SLICE_LITERAL("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-                 GFS_SLICE_LITERAL("20130524"), GFS_SLICE_LITERAL("us-east-1"), auth.signing_key);
+                 GFS_SLICE_LITERAL("20130524"), GFS_SLICE_LITERAL("us-east-1"),
+                 GFS_SLICE_LITERAL("s3"), auth.signing_key);
     struct gfs_buf body;
     gfs_buf_init(&body, BODY_MAX);
     gfs_buf_add_str(&body, "10000;chunk-signature="
