@@ -357,6 +357,32 @@ static enum ctl_status run_object_info(struct ctl *ctl)
     return is_bad ? CTL_NO : CTL_FINE;
 }
 
+static enum ctl_status run_bucket_set(struct ctl *ctl)
+{
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) url, body;
+    const char *name = ctl->args->values[ARGS_STORAGE_CLASS];
+    struct gfs_json_out json;
+    gfs_buf_init(&url, PATH_LEN_MAX);
+    gfs_buf_init(&body, BODY_LEN_MAX);
+    if (name == NULL) {
+        (void)fprintf(stderr, "goodfsctl: bucket set needs --storage-class\n");
+        return CTL_USAGE;
+    }
+    gfs_buf_add_str(&url, "buckets/");
+    gfs_uri_encode(&url, gfs_slice_str(ctl->operands[0]), false);
+    gfs_buf_add_str(&url, "/storage-class");
+    gfs_json_out_init(&json, &body);
+    gfs_json_out_object(&json, NULL);
+    gfs_json_out_text(&json, "storage_class", name);
+    gfs_json_out_end_object(&json);
+    enum ctl_status status =
+        ctl_send(ctl, &(struct ctl_request){.method = "PUT", .path = url.ptr, .body = body.ptr});
+    if (status == CTL_FINE) {
+        print(ctl, NULL, NULL);
+    }
+    return status;
+}
+
 #define WATCH (ARGS_BIT(ARGS_WAIT) | ARGS_BIT(ARGS_WATCH))
 
 static const struct ctl_verb verbs[] = {
@@ -404,6 +430,10 @@ static const struct ctl_verb verbs[] = {
      "an object's chunks and where their fragments are\n"
      "--verify: reads them all. Exit status 1 when a fragment is not ok.",
      1, ARGS_BIT(ARGS_VERIFY), run_object_info},
+    {"bucket set", "BUCKET",
+     "--storage-class CLASS: of new objects that name none\n"
+     "CLASS is a name of the server's classes, or a profile: replica:3, ec:4+2.",
+     1, ARGS_BIT(ARGS_STORAGE_CLASS), run_bucket_set},
 };
 
 const struct ctl_verb *ctl_verbs_at(size_t index)
