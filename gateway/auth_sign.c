@@ -89,5 +89,6 @@ char *auth_sign(const struct auth_signer *signer, const struct http_request *req
     }
     return gfs_arena_printf(arena,
                             "AWS4-HMAC-SHA256 Credential=%.*s/%s, SignedHeaders=%s, Signature=%s",
-                            (int)signer->access_key.len, signer->access_key.ptr, scope.ptr, names.ptr, signature);
+                            (int)signer->access_key.len, signer->access_key.ptr, scope.ptr,
+                            names.ptr, signature);
 }

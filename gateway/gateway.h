@@ -18,8 +18,9 @@ struct gateway_options {
     uint32_t worker_count;           /* threads for calls that may block */
     uint64_t ingest_bytes_max;       /* memory for small bodies under way; over it SlowDown */
     struct http_server_options http; /* handler is set by the gateway */
-    /* Answers whether the service may take requests (health); any thread. */
-    bool (*is_ready)(void *arg, const char **ret_reason);
+    /* Answers whether the service may take requests (health), and why not, or what is to be known
+     * all the same ("ok"); any thread. */
+    bool (*is_ready)(void *arg, char *ret_reason, size_t size);
     void *ready_arg;
 };
 

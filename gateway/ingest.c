@@ -22,7 +22,9 @@ struct ingest_chunk {
 /* Owned by the request's loop thread; begin_work borrows it while is_beginning. */
 struct ingest {
     struct s3_request *r;
-    struct gfs_slice owner;
+    struct gfs_slice owner, storage_class;
+    void (*on_room)(void *arg);
+    void *on_room_arg;
     uint64_t size, taken;
     bool is_small, is_beginning, is_done;
     char *small; /* size bytes */
@@ -41,9 +43,11 @@ struct ingest {
 
 static void begin_chunk(struct ingest *in);
 
-enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice owner,
-                         enum meta_checksum_algo algo, struct ingest **ret)
+enum s3_err ingest_begin(struct s3_request *r, const struct ingest_options *options,
+                         struct ingest **ret)
 {
+    uint64_t size = options->size;
+    enum meta_checksum_algo algo = options->algo;
     bool is_small = size <= GFS_SMALL_CHUNK_MAX;
     if (is_small) {
         uint64_t used = atomic_fetch_add(&r->gw->ingest_bytes, size);
@@ -57,7 +61,10 @@ enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice o
     in->size = size;
     in->is_small = is_small;
     in->chunks_tail = &in->chunks;
-    in->owner = gfs_arena_copy(&r->arena, owner);
+    in->owner = gfs_arena_copy(&r->arena, options->owner);
+    in->storage_class = options->storage_class;
+    in->on_room = options->on_room;
+    in->on_room_arg = options->on_room_arg;
     /* CRC64NVME is always made; another algorithm runs beside it */
     checksum_init(&in->sum, algo == META_CHECKSUM_NONE ? META_CHECKSUM_CRC64NVME : algo);
     if (is_small && size > 0) {
@@ -79,11 +86,20 @@ enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice o
 
 /* ---- bulk chunks ---- */
 
+static void has_room(struct ingest *in)
+{
+    if (in->on_room != NULL) {
+        in->on_room(in->on_room_arg);
+    } else {
+        s3_resume_body(in->r);
+    }
+}
+
 static void on_writable(struct http_task *task)
 {
     struct ingest_chunk *chunk = GFS_CONTAINER_OF(task, struct ingest_chunk, writable_task);
     struct s3_request *r = chunk->in->r;
-    s3_resume_body(r);
+    has_room(chunk->in);
     s3_release(r);
 }
 
@@ -96,9 +112,14 @@ static void writable(void *arg)
 static void begin_work(struct s3_request *r, struct ingest_chunk *chunk)
 {
     struct chunk_store *store = r->gw->options.chunks;
+    const struct ingest *in = chunk->in;
+    chunk->err = store->ops->new_id(store, in->storage_class, in->size, &chunk->id);
+    if (chunk->err != GFS_OK) {
+        return;
+    }
     struct chunk_bulk_options options = {
         .id = chunk->id,
-        .owner = chunk->in->owner,
+        .owner = in->owner,
         .len_max = chunk->size_max,
         .writable = writable,
         .arg = chunk,
@@ -127,7 +148,7 @@ static void begin_after(struct http_task *task)
         }
     } else {
         in->current = chunk;
-        s3_resume_body(r);
+        has_room(in);
     }
     s3_release(r);
 }
@@ -147,7 +168,6 @@ static void begin_chunk(struct ingest *in)
     uint64_t rest = in->size - in->taken;
     struct ingest_chunk *chunk = gfs_alloc(sizeof *chunk);
     chunk->in = in;
-    chunk->id = chunk_id_new(0);
     chunk->size_max = (uint32_t)GFS_MIN(rest, (uint64_t)GFS_CHUNK_SIZE_MAX);
     chunk->writable_task.fn = on_writable;
     *in->chunks_tail = chunk;
@@ -260,14 +280,25 @@ size_t ingest_data(struct ingest *in, const char *ptr, size_t len)
 
 /* ---- the end ---- */
 
+static struct meta_chunk_ref chunk_ref(struct chunk_id id, uint32_t len)
+{
+    return (struct meta_chunk_ref){.id = id, .pg = chunk_id_group(id), .len = len};
+}
+
 static void collect_small(struct ingest *in)
 {
     if (in->taken == 0) {
         return;
     }
+    struct chunk_store *store = in->r->gw->options.chunks;
+    struct chunk_id id;
+    in->err = store->ops->new_id(store, in->storage_class, in->taken, &id);
+    if (in->err != GFS_OK) {
+        return;
+    }
     in->small_record = (struct chunk_record){
         .kind = CHUNK_RECORD_DATA,
-        .id = chunk_id_new(0),
+        .id = id,
         .owner = in->owner,
         .payload = gfs_slice_of(in->small, in->taken),
     };
@@ -275,8 +306,7 @@ static void collect_small(struct ingest *in)
     in->result.chunk_count = 1;
     in->result.chunks = gfs_arena_alloc(&in->r->arena, sizeof *in->result.chunks);
     GFS_ASSERT(in->result.chunks != NULL);
-    in->result.chunks[0] =
-        (struct meta_chunk_ref){.id = in->small_record.id, .len = (uint32_t)in->taken};
+    in->result.chunks[0] = chunk_ref(id, (uint32_t)in->taken);
 }
 
 static void collect_bulk(struct ingest *in)
@@ -289,7 +319,7 @@ static void collect_bulk(struct ingest *in)
         if (chunk->len == 0) {
             continue;
         }
-        in->result.chunks[count] = (struct meta_chunk_ref){.id = chunk->id, .len = chunk->len};
+        in->result.chunks[count] = chunk_ref(chunk->id, chunk->len);
         in->place_records[count] =
             (struct chunk_record){.kind = CHUNK_RECORD_PLACE, .id = chunk->id, .bulk = chunk->bulk};
         if (count > 0) {

@@ -21,12 +21,20 @@ struct ingest_result {
     struct chunk_record *records;  /* for the commit; valid until ingest_free */
 };
 
-/* size: bytes that will come, or that may come at most (forms). owner: kept with each chunk,
- * copied. S3_SlowDown when the memory for small bodies is used up. Loop thread, like everything
- * here. */
-enum s3_err ingest_begin(struct s3_request *r, uint64_t size, struct gfs_slice owner,
-                         enum meta_checksum_algo algo, struct ingest **ret);
-/* Answers how many bytes were taken; fewer: s3_resume_body follows. May have failed the request. */
+/* Plain data. */
+struct ingest_options {
+    uint64_t size;                  /* bytes that will come, or that may come at most (forms) */
+    struct gfs_slice owner;         /* kept with each chunk; copied */
+    struct gfs_slice storage_class; /* empty = the default; lives as long as the request */
+    enum meta_checksum_algo algo;
+    void (*on_room)(void *arg); /* after ingest_data took less; NULL = s3_resume_body */
+    void *on_room_arg;
+};
+
+/* S3_SlowDown when the memory for small bodies is used up. Loop thread, like everything here. */
+enum s3_err ingest_begin(struct s3_request *r, const struct ingest_options *options,
+                         struct ingest **ret);
+/* Answers how many bytes were taken; fewer: on_room follows. May have failed the request. */
 size_t ingest_data(struct ingest *in, const char *ptr, size_t len);
 /* All bytes came: computes the result; after(r, err) once everything is on stable storage (bulk) or
  * ready for the commit (small); may be called before return. */

@@ -1,4 +1,5 @@
-/* CopyObject and UploadPartCopy: the copy shares the source's chunks, no byte of them is written.
+/* CopyObject and UploadPartCopy: the copy shares the source's chunks, no byte of them is written,
+ * unless it is to have another storage class: then the bytes are read and stored anew.
  *
  * The commit demands that the source is still the row that was read (meta_share); when it changed
  * the copy starts again. What must be hashed anew (a part of a range, another checksum algorithm)
@@ -12,6 +13,7 @@
 #include "gateway/s3_ops.h"
 #include "gateway/s3_put.h"
 #include "gateway/s3_request.h"
+#include "gateway/s3_rewrite.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
@@ -26,7 +28,7 @@ struct copy {
     struct meta_row *source_row, *upload_row;
     struct meta_object source;
     struct s3_range range;
-    bool is_replace, has_class;
+    bool is_replace;
     enum meta_checksum_algo wanted; /* NONE = whatever the source has */
     uint8_t upload_id[META_UPLOAD_ID_LEN];
     enum gfs_err upload_err;
@@ -37,6 +39,7 @@ struct copy {
     uint64_t crc64;
     struct checksum sum;
     enum gfs_err hash_err;
+    struct s3_rewrite *rewrite; /* NULL = the chunks are shared */
     /* commit */
     struct meta_object object;
     struct meta_part part;
@@ -123,6 +126,17 @@ static void hash_after(struct s3_request *r)
     }
 }
 
+/* Why the source's chunks cannot be read; when they are gone its row is read again. */
+static void source_failed(struct s3_request *r, struct copy *copy, enum gfs_err err)
+{
+    if (err == GFS_NOT_FOUND && copy->retry_count++ < COPY_RETRIES) {
+        meta_row_unref(GFS_TAKE(copy->source_row));
+        s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
+    } else {
+        s3_fail(r, s3_err_from_gfs(err, META_MISSING_KEY), NULL);
+    }
+}
+
 static void start_hash(struct s3_request *r, struct copy *copy)
 {
     gfs_digest_init(&copy->md5, GFS_MD5);
@@ -132,17 +146,12 @@ static void start_hash(struct s3_request *r, struct copy *copy)
     enum gfs_err err =
         reader_new(r->gw->options.chunks, copy->source.chunks, copy->source.chunk_count,
                    copy->range.start, copy->range.len, &copy->reader);
-    if (err == GFS_OK && copy->buffer == NULL) {
-        copy->buffer = gfs_alloc(COPY_BUFFER_SIZE);
-    }
-    if (err == GFS_NOT_FOUND && copy->retry_count++ < COPY_RETRIES) {
-        meta_row_unref(GFS_TAKE(copy->source_row));
-        s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
-        return;
-    }
     if (err != GFS_OK) {
-        s3_fail(r, s3_err_from_gfs(err, META_MISSING_KEY), NULL);
+        source_failed(r, copy, err);
         return;
+    }
+    if (copy->buffer == NULL) {
+        copy->buffer = gfs_alloc(COPY_BUFFER_SIZE);
     }
     s3_block(r, hash_work, hash_after);
 }
@@ -185,7 +194,8 @@ static void reply_copied(struct s3_request *r, struct copy *copy)
 static void committed(struct s3_request *r, struct meta_op *op, enum gfs_err err)
 {
     struct copy *copy = r->op_state;
-    if (err == GFS_CONFLICT && copy->retry_count++ < COPY_RETRIES) {
+    bool is_shared = copy->rewrite == NULL;
+    if (err == GFS_CONFLICT && is_shared && copy->retry_count++ < COPY_RETRIES) {
         meta_row_unref(GFS_TAKE(copy->source_row));
         s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
     } else if (err != GFS_OK) {
@@ -199,10 +209,14 @@ static void commit(struct s3_request *r, struct copy *copy)
 {
     copy->op.bucket_id = r->bucket_rec.id;
     copy->op.key = r->key;
-    copy->op.share = (struct meta_share){.is_used = true,
-                                         .bucket_id = copy->source_bucket_id,
-                                         .key = copy->source_key,
-                                         .mod_lsn = copy->source.mod_lsn};
+    if (copy->rewrite == NULL) {
+        copy->op.share = (struct meta_share){.is_used = true,
+                                             .bucket_id = copy->source_bucket_id,
+                                             .key = copy->source_key,
+                                             .mod_lsn = copy->source.mod_lsn};
+    } else {
+        copy->op.data = s3_rewrite_result(copy->rewrite)->records;
+    }
     if (copy->is_part) {
         copy->op.kind = META_PART_PUT;
         copy->op.part = &copy->part;
@@ -262,6 +276,57 @@ static void hashed(struct s3_request *r)
     commit(r, copy);
 }
 
+/* ---- another storage class ---- */
+
+static void rewritten(struct s3_request *r, enum gfs_err err)
+{
+    struct copy *copy = r->op_state;
+    if (r->is_closed || r->is_replied) {
+        return;
+    }
+    if (err != GFS_OK) {
+        s3_fail(r, s3_err_from_gfs(err, META_MISSING_NONE), NULL);
+        return;
+    }
+    const struct ingest_result *result = s3_rewrite_result(copy->rewrite);
+    if (copy->is_part) {
+        s3_fill_part(&copy->part, result);
+        commit(r, copy);
+        return;
+    }
+    if (result->crc64 != copy->source.crc64) { /* the whole object: its checksum is known */
+        s3_fail(r, S3_InternalError, NULL);
+        return;
+    }
+    s3_fill_object(&copy->object, result);
+    copy->object.etag_parts = 0; /* all bytes were read: the ETag of a single upload */
+    copy->object.part_count = 0;
+    commit(r, copy);
+}
+
+static void start_rewrite(struct s3_request *r, struct copy *copy, struct gfs_slice storage_class,
+                          struct gfs_slice owner)
+{
+    struct s3_rewrite_options options = {
+        .chunks = copy->source.chunks,
+        .chunk_count = copy->source.chunk_count,
+        .start = copy->range.start,
+        .len = copy->range.len,
+        .ingest = {.owner = owner, .storage_class = storage_class, .algo = copy->wanted},
+    };
+    enum gfs_err err = s3_rewrite_begin(r, &options, &copy->rewrite);
+    if (err != GFS_OK) {
+        source_failed(r, copy, err);
+    } else {
+        s3_rewrite_run(copy->rewrite, rewritten);
+    }
+}
+
+static bool is_other_class(const struct copy *copy, struct gfs_slice storage_class)
+{
+    return !gfs_slice_eq(storage_class, copy->source.storage_class) && copy->range.len > 0;
+}
+
 static void copy_part(struct s3_request *r, struct copy *copy)
 {
     struct meta_object upload;
@@ -284,6 +349,12 @@ static void copy_part(struct s3_request *r, struct copy *copy)
     }
     copy->wanted =
         upload.checksum.algo == META_CHECKSUM_NONE ? META_CHECKSUM_CRC64NVME : upload.checksum.algo;
+    if (is_other_class(copy, upload.storage_class)) {
+        start_rewrite(r, copy, upload.storage_class,
+                      ingest_owner_part(&r->arena, r->bucket_rec.id, copy->upload_id,
+                                        copy->part.number, r->key));
+        return;
+    }
     copy->part.size = copy->range.len;
     slice_refs(r, copy);
     start_hash(r, copy);
@@ -294,15 +365,22 @@ static void copy_object(struct s3_request *r, struct copy *copy)
     struct meta_object headers = copy->object; /* what the request asked to store */
     struct meta_object *object = &copy->object;
     *object = copy->source;
-    object->storage_class = copy->has_class ? headers.storage_class : (struct gfs_slice){0};
+    object->storage_class = headers.storage_class;
     if (copy->is_replace) {
         object->header_count = headers.header_count;
         object->headers = headers.headers;
     }
     copy->range = (struct s3_range){.len = object->size};
-    bool is_same =
-        copy->wanted == META_CHECKSUM_NONE || (copy->wanted == object->checksum.algo &&
-                                               object->checksum.type == META_CHECKSUM_FULL_OBJECT);
+    bool is_full = object->checksum.type == META_CHECKSUM_FULL_OBJECT;
+    if (is_other_class(copy, object->storage_class)) {
+        copy->wanted = copy->wanted == META_CHECKSUM_NONE && is_full ? object->checksum.algo
+                                                                     : copy->wanted;
+        start_rewrite(r, copy, object->storage_class,
+                      ingest_owner_object(&r->arena, r->bucket_rec.id, r->key));
+        return;
+    }
+    bool is_same = copy->wanted == META_CHECKSUM_NONE ||
+                   (copy->wanted == object->checksum.algo && is_full);
     if (!is_same) {
         start_hash(r, copy);
         return;
@@ -352,10 +430,10 @@ static enum s3_err parse_directive(struct s3_request *r, struct copy *copy,
         *ret_message = "Unknown tagging directive.";
         return S3_InvalidArgument;
     }
-    copy->has_class = s3_header(r, "x-amz-storage-class").ptr != NULL;
+    bool has_class = s3_header(r, "x-amz-storage-class").ptr != NULL;
     bool is_self =
         copy->source_bucket_id == r->bucket_rec.id && gfs_slice_eq(copy->source_key, r->key);
-    if (is_self && !copy->is_replace && !copy->has_class) {
+    if (is_self && !copy->is_replace && !has_class) {
         *ret_message = "This copy request is illegal because it is trying to copy an object to "
                        "itself without changing the object's metadata, storage class, website "
                        "redirect location or encryption attributes.";
@@ -436,6 +514,7 @@ static void copy_release(struct s3_request *r)
     struct copy *copy = r->op_state;
     if (copy != NULL) {
         reader_free(copy->reader);
+        s3_rewrite_free(copy->rewrite);
         free(copy->buffer);
         meta_row_unref(copy->source_row);
         meta_row_unref(copy->upload_row);

@@ -161,7 +161,11 @@ static enum s3_err file_begins(struct s3_request *r, struct post *post, const ch
     }
     uint64_t bound = GFS_MIN(s3_body_length(r), (uint64_t)GFS_PART_SIZE_MAX);
     struct gfs_slice owner = ingest_owner_object(&r->arena, r->bucket_rec.id, r->key);
-    return ingest_begin(r, bound, owner, post->declared.checksum.algo, &post->in);
+    struct ingest_options options = {.size = bound,
+                                     .owner = owner,
+                                     .storage_class = post->object.storage_class,
+                                     .algo = post->declared.checksum.algo};
+    return ingest_begin(r, &options, &post->in);
 }
 
 /* ---- body ---- */

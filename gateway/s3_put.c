@@ -14,7 +14,7 @@ struct put {
     bool is_finish_pending; /* the body ended before the rows were looked up */
     struct ingest *in;
     struct s3_declared_digests declared;
-    struct meta_object object;
+    struct meta_object object; /* of a part: only the upload's storage class */
     struct meta_part part;
     struct meta_op op;
     enum gfs_err lookup_err;
@@ -51,7 +51,11 @@ static void start_body(struct s3_request *r, struct put *put)
                                  ? ingest_owner_part(&r->arena, r->bucket_rec.id, put->upload_id,
                                                      put->part.number, r->key)
                                  : ingest_owner_object(&r->arena, r->bucket_rec.id, r->key);
-    enum s3_err err = ingest_begin(r, s3_body_length(r), owner, put->algo, &put->in);
+    struct ingest_options options = {.size = s3_body_length(r),
+                                     .owner = owner,
+                                     .storage_class = put->object.storage_class,
+                                     .algo = put->algo};
+    enum s3_err err = ingest_begin(r, &options, &put->in);
     if (err != S3_OK) {
         s3_fail(r, err, NULL);
     }
@@ -160,6 +164,7 @@ static void upload_after(struct s3_request *r)
     if (put->algo == META_CHECKSUM_NONE) {
         put->algo = wanted;
     }
+    put->object.storage_class = upload.storage_class;
     go_on(r, put);
 }
 
@@ -260,18 +265,14 @@ void s3_fill_object(struct meta_object *object, const struct ingest_result *resu
     object->chunks = result->chunks;
 }
 
-static void fill_part(struct put *put, const struct ingest_result *result)
+void s3_fill_part(struct meta_part *part, const struct ingest_result *result)
 {
-    struct meta_part *part = &put->part;
     part->size = result->size;
     memcpy(part->etag, result->md5, sizeof part->etag);
     part->crc64 = result->crc64;
     part->checksum = result->checksum;
     part->chunk_count = result->chunk_count;
     part->chunks = result->chunks;
-    put->op.kind = META_PART_PUT;
-    put->op.part = part;
-    memcpy(put->op.upload_id, put->upload_id, sizeof put->upload_id);
 }
 
 static void stored(struct s3_request *r, enum gfs_err err)
@@ -289,7 +290,10 @@ static void stored(struct s3_request *r, enum gfs_err err)
     put->op.key = r->key;
     put->op.data = result->records;
     if (put->is_part) {
-        fill_part(put, result);
+        s3_fill_part(&put->part, result);
+        put->op.kind = META_PART_PUT;
+        put->op.part = &put->part;
+        memcpy(put->op.upload_id, put->upload_id, sizeof put->upload_id);
     } else {
         s3_fill_object(&put->object, result);
         put->op.kind = META_OBJECT_PUT;

@@ -22,5 +22,6 @@ enum s3_err s3_verify_digests(struct s3_request *r, struct s3_declared_digests *
                               const struct ingest_result *result, const char **ret_message);
 /* Size, ETag, checksums and chunks of an object that was uploaded in one piece. */
 void s3_fill_object(struct meta_object *object, const struct ingest_result *result);
+void s3_fill_part(struct meta_part *part, const struct ingest_result *result);
 /* Adds ETag and checksum headers of what was stored. */
 void s3_reply_stored(struct s3_request *r, const struct ingest_result *result);

@@ -200,11 +200,11 @@ struct gfs_slice s3_header(const struct s3_request *r, const char *lower_name)
 
 static void reply_health(struct s3_request *r, bool is_live_only)
 {
-    const char *reason = "ok";
+    char reason[256] = "ok";
     bool is_ready = is_live_only || r->gw->options.is_ready == NULL ||
-                    r->gw->options.is_ready(r->gw->options.ready_arg, &reason);
+                    r->gw->options.is_ready(r->gw->options.ready_arg, reason, sizeof reason);
     gfs_buf_init(&r->reply_bytes, 512);
-    gfs_buf_printf(&r->reply_bytes, "%s\n", is_ready ? "ok" : reason);
+    gfs_buf_printf(&r->reply_bytes, "%s\n", reason);
     s3_reply_header_str(r, "content-type", "text/plain");
     struct http_reply reply = {.status = is_ready ? 200 : 503,
                                .body = HTTP_BODY_BYTES,

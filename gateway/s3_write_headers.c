@@ -1,5 +1,6 @@
 /* The headers of a request that stores something: what is kept, what is verified, what is a
  * condition, and what is refused because ignoring it would store something else than was meant. */
+#include "gateway/gateway_state.h"
 #include "gateway/s3.h"
 
 #include "libgoodfs/mem.h"
@@ -161,6 +162,26 @@ static bool is_user_metadata_too_large(const struct meta_object *object)
     return total > GFS_USER_METADATA_LEN_MAX;
 }
 
+/* STANDARD is stored as no class: what it means may change with the number of disks. */
+enum s3_err s3_wanted_storage_class(struct s3_request *r, struct gfs_slice *ret)
+{
+    const struct http_header *header = find(r->http, "x-amz-storage-class");
+    if (header == NULL) {
+        *ret = gfs_slice_str(r->bucket_rec.storage_class);
+        return S3_OK;
+    }
+    *ret = (struct gfs_slice){0};
+    if (gfs_slice_eq_str(header->value, "STANDARD")) {
+        return S3_OK;
+    }
+    struct chunk_store *store = r->gw->options.chunks;
+    if (!store->ops->has_class(store, header->value)) {
+        return S3_InvalidStorageClass;
+    }
+    *ret = gfs_arena_copy(&r->arena, header->value);
+    return S3_OK;
+}
+
 enum s3_err s3_stored_headers(struct s3_request *r, struct meta_object *object,
                               const char **ret_message)
 {
@@ -168,12 +189,10 @@ enum s3_err s3_stored_headers(struct s3_request *r, struct meta_object *object,
     if (err != S3_OK) {
         return err;
     }
-    const struct http_header *class = find(r->http, "x-amz-storage-class");
-    if (class != NULL && !gfs_slice_eq_str(class->value, "STANDARD")) {
-        return S3_InvalidStorageClass;
+    err = s3_wanted_storage_class(r, &object->storage_class);
+    if (err == S3_OK) {
+        err = keep_headers(r, object);
     }
-    object->storage_class = (struct gfs_slice){0};
-    err = keep_headers(r, object);
     if (err == S3_OK && is_user_metadata_too_large(object)) {
         err = S3_MetadataTooLarge;
     }

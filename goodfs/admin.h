@@ -1,14 +1,25 @@
-/* The admin listener: GET /metrics and /_/health/..., nothing that changes or reveals settings. */
+/* The operator's interface: metrics and health for everybody who can reach the address, and the
+ * admin API below /_/admin/v1/ for who signs with the root keys (SigV4, service "goodfs").
+ *
+ * One table (admin_routes.c) of method, path, who may, and what runs; whatever is not in it is
+ * refused. Nothing that may wait runs on the listener's thread. */
 #pragma once
 
 #include "gateway/http_server.h"
 #include "libgoodfs/buf.h"
+#include "libgoodfs/chunk_store.h"
+#include "libgoodfs/meta_service.h"
 
-/* Plain data. Both functions may be called from the listener's thread until admin_stop returns. */
+/* Plain data. Everything named here outlives the admin; the functions may be called from any of its
+ * threads until admin_stop returns. */
 struct admin_options {
     const char *const *listen;
+    const char *access_key, *secret_key; /* root */
+    struct chunk_store *chunks;
+    struct meta_service *meta;
     void (*write_metrics)(void *arg, struct gfs_buf *out);
-    bool (*is_ready)(void *arg, const char **ret_reason);
+    /* Why not, or what is to be known all the same ("ok"). */
+    bool (*is_ready)(void *arg, char *ret_reason, size_t size);
     void *arg;
 };
 
@@ -17,5 +28,5 @@ struct admin;
  * address and why. */
 enum gfs_err admin_start(const struct admin_options *options, struct admin **ret,
                          struct gfs_error *error) GFS_MUST_CHECK;
-void admin_stop(struct admin *admin); /* NULL allowed */
+void admin_stop(struct admin *admin); /* NULL allowed; waits for calls under way */
 struct http_server *admin_http(struct admin *admin);

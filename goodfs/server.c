@@ -24,7 +24,10 @@ enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000 };
 
 static const struct gfs_setting table[] = {
     {"listen", GFS_CONFIG_LIST, "127.0.0.1:9000", "address:port of the S3 endpoint", 0, 0},
-    {"admin-listen", GFS_CONFIG_LIST, NULL, "address:port of metrics and health", 0, 0},
+    {"admin-listen", GFS_CONFIG_LIST, "127.0.0.1:9001",
+     "address:port of goodfsctl, metrics and health; none = no such. The default is given up when "
+     "it is taken",
+     0, 0},
     {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
     {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
     {"cluster", GFS_CONFIG_TEXT, NULL, "id the directory must belong to; default any", 0, 0},
@@ -67,20 +70,19 @@ static void usage(void)
     gfs_buf_fini(&out);
 }
 
-static bool is_ready(void *arg, const char **ret_reason)
+static bool is_ready(void *arg, char *ret_reason, size_t size)
 {
     struct server *server = arg;
     struct store_stats stats;
+    const char *reason = NULL;
     store_stats(server->store, &stats);
-    *ret_reason = "ok";
     if (atomic_load(&server->is_stopping)) {
-        *ret_reason = "stopping";
+        reason = "stopping";
     } else if (stats.has_failed) {
-        *ret_reason = "the disk has failed";
-    } else {
-        return true;
+        reason = "the disk has failed";
     }
-    return false;
+    (void)snprintf(ret_reason, size, "%s", reason == NULL ? "ok" : reason);
+    return reason == NULL;
 }
 
 static void write_metrics(void *arg, struct gfs_buf *out)
@@ -197,12 +199,25 @@ static enum gfs_err start_gateway(struct server *server, struct gfs_error *error
 static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
 {
     const char *const *listen = gfs_config_list(server->config, "admin-listen");
-    if (listen[0] == NULL) {
+    if (listen[0] == NULL || (strcmp(listen[0], "none") == 0 && listen[1] == NULL)) {
         return GFS_OK;
     }
-    struct admin_options options = {
-        .listen = listen, .write_metrics = write_metrics, .is_ready = is_ready, .arg = server};
-    return admin_start(&options, &server->admin, error);
+    struct admin_options options = {.listen = listen,
+                                    .access_key = server->credentials.access_key,
+                                    .secret_key = server->credentials.secret_key,
+                                    .chunks = store_chunks(server->store),
+                                    .meta = shard_service(server->shard),
+                                    .write_metrics = write_metrics,
+                                    .is_ready = is_ready,
+                                    .arg = server};
+    enum gfs_err err = admin_start(&options, &server->admin, error);
+    if (err != GFS_OK && !gfs_config_is_set(server->config, "admin-listen")) {
+        /* a second server on this machine serves all the same; nobody asked for this address */
+        gfs_log(GFS_LOG_WARN, "msg=\"no admin address: set --admin-listen\" err=\"%s\"",
+                error->text);
+        return GFS_OK;
+    }
+    return err;
 }
 
 /* HOST of "HOST:PORT", with the port that was really bound. */

@@ -6,6 +6,7 @@
  * Invariants (pool_map_check)
  *  1. Disk numbers are never reused, and neither are group numbers.
  *  2. A group's slots name different disks (and different `from`s), as many as its profile is wide.
+ *     A slot with a `from` is filling.
  *  3. A group's profile never changes, except that group 0 may get more copies.
  *  4. log_disks are different disks, at most 3, and each that is in sync is not failed. */
 #pragma once
@@ -18,15 +19,16 @@
 #include "libgoodfs/slice.h"
 
 enum {
-    POOL_DISKS_MAX = 256,  /* ever; numbers 0..255 */
+    POOL_DISKS_MAX = 256, /* ever; numbers 0..255 */
     POOL_GROUPS_MAX = 65536,
-    POOL_WIDTH_MAX = 32,   /* k + m, or copies */
+    POOL_WIDTH_MAX = 32, /* k + m, or copies */
     POOL_COPIES_MAX = 8,
     POOL_CLASSES_MAX = 16,
     POOL_LOG_DISKS = 3,
     POOL_PATH_LEN_MAX = 1024,
     POOL_CLASS_NAME_LEN_MAX = 31,
     POOL_NO_DISK = 0xffff,
+    POOL_MAP_TEXT_MAX = 32 << 20, /* bytes of a map as text */
 };
 
 enum pool_profile_kind { POOL_REPLICA = 1, POOL_EC = 2 };
@@ -44,7 +46,14 @@ static inline unsigned pool_profile_width(struct pool_profile profile)
 }
 /* Fragments that must be durable before a write counts: replica n/2 + 1, ec k + 1 at the most. */
 unsigned pool_profile_quorum(struct pool_profile profile);
-/* "replica:3", "ec:4+2". INVALID (error says why): not of this form, or numbers out of range. */
+/* How small objects of a class are kept: as many copies as survive what the profile does. */
+struct pool_profile pool_profile_small(struct pool_profile profile);
+static inline bool pool_profile_is_equal(struct pool_profile a, struct pool_profile b)
+{
+    return a.kind == b.kind && a.k == b.k && a.m == b.m;
+}
+/* "replica:3", "ec:4+2", no leading zeros. INVALID (error says why): not of this form, or numbers
+ * out of range. */
 enum gfs_err pool_profile_parse(struct gfs_slice text, struct pool_profile *ret,
                                 struct gfs_error *error) GFS_MUST_CHECK;
 enum { POOL_PROFILE_TEXT_SIZE = 16 };
@@ -59,14 +68,15 @@ enum pool_disk_state {
 
 /* Plain data. */
 struct pool_map_disk {
-    uint8_t id[16];   /* of its identity file */
-    char path[POOL_PATH_LEN_MAX];
+    uint8_t id[16];               /* of its identity file */
+    char path[POOL_PATH_LEN_MAX]; /* UTF-8; "" = given up: FAILED or REMOVED, its place is free */
     enum pool_disk_state state;
-    bool is_behind;    /* may lack fragments it should have; a whole pass clears it */
-    bool is_read_only; /* gets nothing new, keeps what it has */
-    bool is_mount;     /* its directory was a mount point of its own */
-    uint64_t capacity; /* bytes, as last seen: the weight of placement */
-    uint64_t reserved; /* bytes of it not to be used */
+    bool is_behind;        /* may lack fragments it should have; a whole pass clears it */
+    bool is_read_only;     /* gets nothing new, keeps what it has */
+    bool is_full;          /* as last seen: placement gives it no more slots */
+    bool is_mount;         /* its directory was a mount point of its own */
+    uint64_t capacity;     /* bytes, as last seen: the weight of placement */
+    uint64_t reserved;     /* bytes of it not to be used */
     uint64_t seen_version; /* newest map version known to be durable on it */
 };
 
@@ -109,18 +119,31 @@ struct pool_map {
     struct pool_log_disk log_disks[POOL_LOG_DISKS]; /* the first in sync holds the live database */
 };
 
-/* All take ownership of nothing. A copy is deep. */
+/* All take ownership of nothing. A copy is deep. A new map is version 1 and has group 0 alone,
+ * whose one slot names no disk: it is valid when disks, classes and log disks are in. */
 struct pool_map *pool_map_new(const char *cluster);
 struct pool_map *pool_map_copy(const struct pool_map *map);
 void pool_map_free(struct pool_map *map); /* NULL allowed */
+/* Append; answer the number. Not beyond POOL_DISKS_MAX and POOL_GROUPS_MAX. The slots of a new
+ * group name no disk. Pointers into the arrays that grow are no longer good. */
+uint16_t pool_map_add_disk(struct pool_map *map, const struct pool_map_disk *disk);
+uint32_t pool_map_add_group(struct pool_map *map, struct pool_profile profile);
 /* INVALID: an invariant does not hold; error says which. */
 enum gfs_err pool_map_check(const struct pool_map *map, struct gfs_error *error) GFS_MUST_CHECK;
 
-/* JSON text with a checksum, one line. */
+/* JSON text with a checksum, one line. out holds at most POOL_MAP_TEXT_MAX bytes, or is_full. */
 void pool_map_encode(const struct pool_map *map, struct gfs_buf *out);
 /* CORRUPT: not whole, or an invariant does not hold; UNSUPPORTED: of a newer format. */
 enum gfs_err pool_map_decode(struct gfs_slice text, struct pool_map **ret,
                              struct gfs_error *error) GFS_MUST_CHECK;
+
+/* A disk's id as UUID text, as in its identity file. Parsing takes either case, and answers false
+ * for anything else. */
+enum { POOL_MAP_ID_TEXT_SIZE = 37 };
+void pool_map_id_format(const uint8_t id[16], char ret[POOL_MAP_ID_TEXT_SIZE]);
+bool pool_map_id_parse(struct gfs_slice text, uint8_t ret[16]);
+/* "active", "draining", "failed", "removed". */
+const char *pool_map_state_text(enum pool_disk_state state);
 
 /* Numbers of the disks by id; POOL_NO_DISK. */
 uint16_t pool_map_find_disk(const struct pool_map *map, const uint8_t id[16]);

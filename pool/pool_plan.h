@@ -37,8 +37,8 @@ uint32_t pool_plan_place(struct pool_map *map);
  * is lost, else `disk` itself, which becomes DRAINING. */
 enum gfs_err pool_plan_replace(struct pool_map *map, uint16_t disk, uint16_t by, bool is_lost,
                                struct gfs_error *error) GFS_MUST_CHECK;
-/* Each of its slots gets another disk, from = the drained one. INVALID: some group has no other disk
- * to go to (error says how many disks are needed). */
+/* Each of its slots gets another disk, from = the drained one. INVALID: some group has no other
+ * disk to go to (error says how many disks are needed). */
 enum gfs_err pool_plan_drain(struct pool_map *map, uint16_t disk,
                              struct gfs_error *error) GFS_MUST_CHECK;
 /* Moves slots (from = where they were) until no disk is more than 5 % of its share away from it, or

@@ -31,12 +31,15 @@ class ServerDied(Exception):
 
 
 class Server:
-    """One `goodfs server` with its data directory. Owned by one thread, read by any."""
+    """One `goodfs server` with its data directories. Owned by one thread, read by any."""
 
-    def __init__(self, folder=None, tls=False, args=(), env=None):
+    def __init__(self, folder=None, tls=False, args=(), env=None, disks=()):
+        """disks: directories of a pool; they are the caller's, who may change the list."""
         self.home = tempfile.mkdtemp(prefix="goodfs-s3.")
         self.data = folder or os.path.join(self.home, "data")
-        os.makedirs(self.data, exist_ok=True)
+        self.disks = disks or [self.data]
+        if not disks:
+            os.makedirs(self.data, exist_ok=True)
         self.access_key = "AK" + secrets.token_hex(8).upper()
         self.secret_key = secrets.token_urlsafe(30)
         self.tls, self.args, self.env = tls, list(args), dict(env or {})
@@ -51,7 +54,7 @@ class Server:
         assert self.process is None
         log = os.path.join(self.home, f"server.{len(self.logs)}.log")
         self.logs.append(log)
-        command = [binary(), "server", self.data, "--listen", f"127.0.0.1:{self.port}",
+        command = [binary(), "server", *self.disks, "--listen", f"127.0.0.1:{self.port}",
                    "--admin-listen", "127.0.0.1:0"]
         if self.tls:
             command += ["--tls-cert", self.cert, "--tls-key", self.key]
@@ -151,12 +154,13 @@ class Server:
 
     def disk_bytes(self):
         total = 0
-        for folder, _, names in os.walk(self.data):
-            for name in names:
-                try:
-                    total += os.stat(os.path.join(folder, name)).st_blocks * 512
-                except FileNotFoundError:
-                    pass
+        for top in self.disks:
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    try:
+                        total += os.stat(os.path.join(folder, name)).st_blocks * 512
+                    except FileNotFoundError:
+                        pass
         return total
 
     def other_ports(self, host):

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/gateway_state.h"
 #include "gateway/s3.h"
 #include "libgoodfs/mem.h"
 
 struct fixture {
     struct s3_request r;
+    struct gateway gw;
+    struct chunk_store chunks;
     struct http_request http;
     struct http_header headers[64];
 };
@@ -20,12 +23,23 @@ struct fixture {
         cr_assert(gfs_slice_eq_str(slice_, (text)), "got %.*s", (int)slice_.len, slice_.ptr);      \
     } while (0)
 
+/* A store with one class besides the default. */
+static inline bool fixture_has_class(struct chunk_store *store, struct gfs_slice storage_class)
+{
+    (void)store;
+    return gfs_slice_eq_str(storage_class, "replica:3");
+}
+static const struct chunk_store_ops fixture_chunk_ops = {.has_class = fixture_has_class};
+
 /* lines: "name:value\n..." */
 static inline struct fixture *fixture_new(const char *lines)
 {
     struct fixture *f = gfs_alloc(sizeof *f);
     gfs_arena_init(&f->r.arena, 4 * 1024 * 1024);
     f->r.http = &f->http;
+    f->chunks.ops = &fixture_chunk_ops;
+    f->gw.options.chunks = &f->chunks;
+    f->r.gw = &f->gw;
     f->http.headers = f->headers;
     while (*lines != '\0') {
         size_t name_len = strcspn(lines, ":");

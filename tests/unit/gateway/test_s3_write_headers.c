@@ -100,12 +100,15 @@ Test(s3_write_headers, refuses_what_would_change_the_meaning_of_the_object)
     }
 }
 
-Test(s3_write_headers, knows_one_storage_class)
+Test(s3_write_headers, asks_the_store_which_storage_classes_there_are)
 {
     struct fixture *f;
     struct meta_object object;
     cr_assert_eq(stored("x-amz-storage-class:STANDARD", &f, &object), S3_OK);
     cr_assert_eq(object.storage_class.len, 0u);
+    fixture_free(f);
+    cr_assert_eq(stored("x-amz-storage-class:replica:3", &f, &object), S3_OK);
+    ASSERT_SLICE(object.storage_class, "replica:3");
     fixture_free(f);
     cr_assert_eq(stored("x-amz-storage-class:GLACIER", &f, &object), S3_InvalidStorageClass);
     fixture_free(f);

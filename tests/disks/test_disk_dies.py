@@ -1,0 +1,162 @@
+"""A disk dies under mixed load: no read fails, nothing acknowledged is lost, and redundancy comes
+back by itself or with a fresh disk."""
+import collections
+import os
+import random
+import shutil
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import ctl, disks
+from harness.lean import Lean
+from harness.server import Server
+from history import ABSENT, History, Values
+from load import BUCKET, Uploads, Worker, path_of
+
+WORKERS = 4
+LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
+HEAL_LIMIT_S = 120
+SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
+
+
+class PoolUnderLoad:
+    """A server on disks that can fail, workers that judge every answer, and a last audit."""
+
+    def __init__(self, count, fault_disks=True, args=(), seed=SEED):
+        self.home = tempfile.mkdtemp(prefix="goodfs-disks.")
+        kind = disks.FaultDisk if fault_disks else disks.PlainDisk
+        self.disks = [kind(self.home, f"d{index}") for index in range(count)]
+        self.server = Server(disks=[disk.path for disk in self.disks], args=args,
+                             env={"GOODFS_GC_GRACE_SECONDS": "1"})
+        self.history, self.uploads = History(Values(seed)), Uploads()
+        self.answers, self.seed, self.workers = collections.Counter(), seed, []
+        self.server.start()
+        assert Lean(self.server).request("PUT", f"/{BUCKET}").status == 200
+        self.stop_event = threading.Event()
+
+    def load(self):
+        self.stop_event.clear()
+        self.seed += 1000
+        self.workers = [Worker(self.server, self.history, self.uploads, self.seed + index,
+                               self.stop_event) for index in range(WORKERS)]
+        for worker in self.workers:
+            worker.start()
+
+    def end_load(self):
+        self.stop_event.set()
+        for worker in self.workers:
+            worker.join()
+            self.answers.update(worker.answers)
+        for worker in self.workers:
+            if worker.errors:
+                raise worker.errors[0]
+        self.workers = []
+
+    def failed_reads(self):
+        return {answer: count for answer, count in self.answers.items()
+                if answer[0] == "get" and answer[1] not in (200, 404)}
+
+    def metadata_disk(self):
+        """Index of the disk that holds the live database."""
+        live = ctl.ask(self.server, "status")["metadata"]["live"]
+        return [disk.path for disk in self.disks].index(live)
+
+    def audit(self):
+        """Every key has a value it may have, and its bytes."""
+        lean = Lean(self.server)
+        found = {}
+        for key, (etag, size) in lean.list_all(BUCKET).items():
+            number = self.history.values.number_of(etag)
+            if number is None or self.history.values.known[number][1] != size:
+                raise AssertionError(f"{key} is listed with {etag}, {size} bytes: never written")
+            found[key] = number
+        with self.history.lock:
+            names = set(self.history.keys)
+        for key in names | set(found):
+            self.check_key(lean, key, found.get(key, ABSENT))
+        lean.close()
+        return len(names | set(found))
+
+    def check_key(self, lean, key, value):
+        allowed = self.history.possible(key)
+        sources = [mark[len("any of "):] for mark in allowed if isinstance(mark, str)]
+        if value not in allowed and not any(value in self.history.ever(s) for s in sources):
+            raise AssertionError(f"{key} has value {value}, allowed {allowed}")
+        reply = lean.request("GET", path_of(key))
+        if value == ABSENT:
+            if reply.status != 404:
+                raise AssertionError(f"{key} is not listed but answers {reply.status}")
+        elif reply.status != 200 or not self.history.values.is_body(value, reply.body):
+            raise AssertionError(f"{key}: wrong bytes of value {value}: {reply}")
+
+    def close(self):
+        self.stop_event.set()
+        for worker in self.workers:
+            worker.join()
+        for disk in self.disks:
+            if isinstance(disk, disks.FaultDisk):
+                disk.set()
+        self.server.kill()
+        self.server.close()
+        for disk in self.disks:
+            disk.close()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+@unittest.skipUnless(disks.faultfs(), "no faultfs: libfuse3 or /dev/fuse is missing")
+class DiskDies(unittest.TestCase):
+    limit_s = 400
+
+    def check(self, count, break_disk, which, mend=None):
+        """mend: None = the others take over."""
+        pool = PoolUnderLoad(count)
+        self.addCleanup(pool.close)
+        pool.load()
+        time.sleep(LOAD_S / 2)
+        index = pool.metadata_disk() if which == "metadata" else \
+            (pool.metadata_disk() + count - 1) % count
+        break_disk(pool.disks[index])
+        time.sleep(LOAD_S)
+        if mend is not None:
+            mend(pool, index)
+        healed = ctl.await_health(pool.server, HEAL_LIMIT_S)
+        time.sleep(LOAD_S / 2)
+        pool.end_load()
+        self.assertEqual(pool.failed_reads(), {})
+        keys = pool.audit()
+        print(f"{self.id().split('.')[-1]}: {pool.history.acked} changes acknowledged, "
+              f"{pool.history.refused} refused, {keys} keys audited, healed {healed:.1f} s after "
+              f"the fault was mended or left", flush=True)
+        status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
+        self.assertEqual(status, 0, out + err)
+        pool.server.restart()
+        pool.audit()
+
+    def test_errors_on_a_data_disk(self):
+        self.check(7, disks.FaultDisk.fail, "data")
+
+    def test_errors_on_the_disk_with_the_metadata(self):
+        self.check(7, disks.FaultDisk.fail, "metadata")
+
+    def test_a_disk_that_hangs(self):
+        self.check(7, lambda disk: disk.set(disks.HANG), "data")
+
+    def test_a_disk_that_is_emptied_is_filled_again(self):
+        self.check(4, disks.FaultDisk.empty, "data")
+
+    def test_an_emptied_metadata_disk_is_filled_again(self):
+        self.check(4, disks.FaultDisk.empty, "metadata")
+
+    def test_flush_errors_on_the_disk_with_the_metadata(self):
+        self.check(5, lambda disk: disk.set(disks.FSYNC_ERROR, disks.WRITE_ERROR), "metadata")
+
+    def test_a_dead_disk_is_replaced_by_the_operator(self):
+        def replace(pool, index):
+            dead = pool.disks[index].path
+            pool.disks.append(disks.FaultDisk(pool.home, "fresh"))
+            status, out, err = ctl.run(pool.server, "disk", "replace", dead, pool.disks[-1].path)
+            self.assertEqual(status, 0, out + err)
+            pool.server.disks[index] = pool.disks[-1].path
+        self.check(4, disks.FaultDisk.fail, "data", replace)
