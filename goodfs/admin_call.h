@@ -72,6 +72,9 @@ enum gfs_err admin_call_bool(struct admin_call *call, const char *name,
 
 /* ---- admin_routes.c ---- */
 enum gfs_err admin_run_routes(struct admin_call *call);
+/* ---- admin_bucket.c ---- */
+enum gfs_err admin_run_bucket_class(struct admin_call *call);
+enum gfs_err admin_run_bucket_set_class(struct admin_call *call);
 /* ---- admin_object.c ---- */
 enum gfs_err admin_run_object(struct admin_call *call);
 /* ---- admin_server.c ---- */

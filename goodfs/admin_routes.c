@@ -27,6 +27,12 @@ static const struct admin_route routes[] = {
      .path = API "objects/{bucket}/{key...}",
      .query = "verify,after,limit",
      .run = admin_run_object},
+    {.method = "GET", .path = API "buckets/{bucket}/storage-class", .run = admin_run_bucket_class},
+    {.method = "PUT",
+     .path = API "buckets/{bucket}/storage-class",
+     .thread = ADMIN_CHANGER,
+     .members = "storage_class",
+     .run = admin_run_bucket_set_class},
 };
 
 const struct admin_route *admin_routes_at(size_t index)

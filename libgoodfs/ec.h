@@ -8,7 +8,11 @@
 
 #include "libgoodfs/err.h"
 
-enum { EC_CELLS_MAX = 32 };
+enum {
+    EC_CELLS_MAX = 32,
+    EC_TABLE_SIZE = 32, /* bytes of coding table for one source and one target */
+    EC_TABLES_MAX = EC_CELLS_MAX / 2 * (EC_CELLS_MAX / 2), /* sources + targets <= EC_CELLS_MAX */
+};
 
 struct ec;
 
@@ -25,11 +29,12 @@ struct ec_plan {
     uint8_t sources[EC_CELLS_MAX];      /* indexes of the cells to read, ascending */
     unsigned target_count;              /* cells to make */
     uint8_t targets[EC_CELLS_MAX];
-    uint8_t tables[EC_CELLS_MAX * EC_CELLS_MAX * 32];
+    uint8_t tables[EC_TABLES_MAX * EC_TABLE_SIZE];
 };
 
 /* have: bit i = cell i (0..k-1 data, k..k+m-1 parity) can be read; data cells are preferred as
- * sources. want: cells to make, not among the sources. GFS_NOT_FOUND: fewer than k can be read. */
+ * sources. want: cells to make; none of them becomes a source, whether it is in have or not.
+ * GFS_NOT_FOUND: fewer than k can be read. */
 enum gfs_err ec_plan_make(const struct ec *ec, uint32_t have, uint32_t want,
                           struct ec_plan *ret) GFS_MUST_CHECK;
 /* sources, targets: in the order of the plan. */

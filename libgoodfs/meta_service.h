@@ -88,7 +88,8 @@ struct meta_bucket {
     uint64_t id; /* never reused: a bucket made again under an old name is another bucket */
     int64_t created_ms;
     char name[GFS_BUCKET_NAME_LEN_MAX + 1];
-    char region[32]; /* empty = us-east-1 */
+    char region[32];        /* empty = us-east-1 */
+    char storage_class[32]; /* of objects that name none; empty = the store's default */
 };
 
 /* An encoded, checksummed row, shared and reference-counted (atomic). */
@@ -145,7 +146,7 @@ enum gfs_err meta_condition_check(const struct meta_condition *condition,
                                   struct gfs_slice object) GFS_MUST_CHECK;
 
 enum meta_op_kind {
-    META_BUCKET_CREATE = 1, /* name, region; EXISTS (ret_bucket = the one there) */
+    META_BUCKET_CREATE = 1, /* name, region, storage_class; EXISTS (ret_bucket = the one there) */
     META_BUCKET_DELETE,     /* bucket_id; NOT_FOUND, NOT_EMPTY; drops its uploads */
     META_OBJECT_PUT,        /* bucket_id, key, object; NOT_FOUND = no such bucket */
     META_OBJECT_DELETE,     /* bucket_id, deletes[]; each delete has its own err */
@@ -153,6 +154,12 @@ enum meta_op_kind {
     META_PART_PUT,          /* bucket_id, key, upload_id, part; NOT_FOUND = no such upload/bucket */
     META_UPLOAD_COMPLETE,   /* bucket_id, key, upload_id, object, used_parts */
     META_UPLOAD_ABORT,      /* bucket_id, key, upload_id; NOT_FOUND */
+    META_BUCKET_SET,        /* bucket_id, setting, and its value; NOT_FOUND */
+};
+
+/* Settings of a bucket: which one META_BUCKET_SET changes. The values are on disk. */
+enum meta_bucket_setting {
+    META_BUCKET_STORAGE_CLASS = 1, /* storage_class; empty = the store's default */
 };
 
 /* Plain data. One key of META_OBJECT_DELETE. */
@@ -177,7 +184,8 @@ struct meta_op;
 /* Called once, on a thread of the service; must not block; the op belongs to the caller again.
  * Answers besides those of the kind: PRECONDITION (a condition is false), NOT_FOUND (If-Match on a
  * missing key, no such bucket or upload: see op->what_missing), CONFLICT (share or used_parts
- * changed since they were read, or the bucket is being deleted), NO_SPACE, IO, BUSY, STOPPED. */
+ * changed since they were read, or the bucket is being deleted), NO_SPACE, UNREACHABLE (too few
+ * disks), IO, BUSY, STOPPED. */
 typedef void (*meta_done_fn)(struct meta_op *op, enum gfs_err err);
 
 enum meta_missing { META_MISSING_NONE, META_MISSING_BUCKET, META_MISSING_KEY, META_MISSING_UPLOAD };
@@ -186,7 +194,9 @@ enum meta_missing { META_MISSING_NONE, META_MISSING_BUCKET, META_MISSING_KEY, ME
 struct meta_op {
     enum meta_op_kind kind;
     uint64_t bucket_id;
-    struct gfs_slice name, region; /* BUCKET_CREATE */
+    struct gfs_slice name, region;    /* BUCKET_CREATE */
+    struct gfs_slice storage_class;   /* BUCKET_CREATE, BUCKET_SET; else the object has its own */
+    enum meta_bucket_setting setting; /* BUCKET_SET */
     struct gfs_slice key;
     struct meta_condition condition; /* OBJECT_PUT, UPLOAD_COMPLETE */
     struct meta_object *object;
@@ -204,7 +214,7 @@ struct meta_op {
     enum meta_missing what_missing;
     uint64_t lsn;
     int64_t mtime_ms;
-    struct meta_bucket ret_bucket; /* BUCKET_CREATE */
+    struct meta_bucket ret_bucket; /* BUCKET_CREATE, BUCKET_SET: as it is now */
     void *internal[8];             /* the service's */
 };
 

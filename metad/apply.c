@@ -4,11 +4,12 @@
 
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
+#include "metad/bucket_row.h"
 #include "metad/edit.h"
 #include "metad/ledger.h"
 #include "metad/record.h"
 
-enum { BUCKET_VERSION = 1, BUCKET_ROW_LEN_MAX = 256, DROP_STEP = 256, ROW_LEN_MAX = 8 << 20 };
+enum { DROP_STEP = 256, ROW_LEN_MAX = 8 << 20 };
 
 static const struct gfs_slice applied_name = {"applied_lsn", 11};
 
@@ -304,42 +305,53 @@ static enum gfs_err drop_bucket(struct apply *apply, const struct step *step, ui
     return err == GFS_OK ? db_delete(apply->db, TABLE_BUCKETS, key_row(&key)) : err;
 }
 
-static enum gfs_err put_bucket(struct apply *apply, const struct step *step,
-                               const struct change *change)
+static enum gfs_err write_bucket(struct apply *apply, const struct meta_bucket *bucket)
 {
     struct gfs_buf row;
     gfs_buf_init(&row, BUCKET_ROW_LEN_MAX);
-    gfs_codec_put_u8(&row, BUCKET_VERSION);
-    gfs_codec_put_u64(&row, (uint64_t)step->time_ms);
-    gfs_codec_put_bytes(&row, change->key);
-    gfs_codec_put_bytes(&row, change->value);
+    bucket_row_encode(&row, bucket);
     struct key key;
-    key_bucket(&key, TABLE_BUCKETS, step->lsn);
+    key_bucket(&key, TABLE_BUCKETS, bucket->id);
     enum gfs_err err = row.is_full
                            ? GFS_CORRUPT
                            : db_put(apply->db, TABLE_BUCKETS, key_row(&key), gfs_buf_slice(&row));
     gfs_buf_fini(&row);
-    struct meta_usage none = {0};
-    ledger_add_usage(apply->ledger, step->lsn, &none); /* so that its usage can be asked for */
     return err;
 }
 
-enum gfs_err apply_decode_bucket(struct gfs_slice row_key, struct gfs_slice value,
-                                 struct meta_bucket *ret)
+static enum gfs_err put_bucket(struct apply *apply, const struct step *step,
+                               const struct change *change)
 {
-    struct gfs_codec_reader in = gfs_codec_reader_of(value);
-    uint8_t version = gfs_codec_get_u8(&in);
-    *ret = (struct meta_bucket){.created_ms = (int64_t)gfs_codec_get_u64(&in)};
-    struct gfs_slice name = gfs_codec_get_bytes(&in);
-    struct gfs_slice region = gfs_codec_get_bytes(&in);
-    if (in.is_bad || in.len != 0 || version != BUCKET_VERSION || row_key.len != sizeof ret->id ||
-        name.len >= sizeof ret->name || region.len >= sizeof ret->region) {
+    struct meta_bucket bucket = {.id = step->lsn, .created_ms = step->time_ms};
+    if (change->key.len >= sizeof bucket.name || change->value.len >= sizeof bucket.region) {
         return GFS_CORRUPT;
     }
-    ret->id = gfs_codec_load_u64_be(row_key.ptr);
-    memcpy(ret->name, name.ptr, name.len);
-    memcpy(ret->region, region.ptr, region.len);
-    return GFS_OK;
+    memcpy(bucket.name, change->key.ptr, change->key.len);
+    memcpy(bucket.region, change->value.ptr, change->value.len);
+    struct meta_usage none = {0};
+    ledger_add_usage(apply->ledger, step->lsn, &none); /* so that its usage can be asked for */
+    return write_bucket(apply, &bucket);
+}
+
+/* Nothing is proposed for a bucket that is not there, so a missing row is damage. */
+static enum gfs_err set_bucket(struct apply *apply, const struct step *step,
+                               const struct change *change)
+{
+    struct key key;
+    struct meta_bucket bucket;
+    key_bucket(&key, TABLE_BUCKETS, change->bucket_id == 0 ? step->lsn : change->bucket_id);
+    gfs_buf_clear(&apply->old);
+    enum gfs_err err = db_get(apply->db, TABLE_BUCKETS, key_row(&key), &apply->old);
+    if (err == GFS_OK) {
+        err = bucket_row_decode(key_row(&key), gfs_buf_slice(&apply->old), &bucket);
+    }
+    if (err == GFS_OK) {
+        err = bucket_row_set(&bucket, change->setting, change->value);
+    }
+    if (err == GFS_NOT_FOUND || err == GFS_INVALID) {
+        err = GFS_CORRUPT;
+    }
+    return err == GFS_OK ? write_bucket(apply, &bucket) : err;
 }
 
 enum gfs_err apply_decode_usage(struct gfs_slice value, struct meta_usage *ret)
@@ -381,6 +393,8 @@ static enum gfs_err apply_change(struct apply *apply, const struct step *step,
         return err;
     case CHANGE_BUCKET_PUT:
         return put_bucket(apply, step, change);
+    case CHANGE_BUCKET_SET:
+        return set_bucket(apply, step, change);
     case CHANGE_BUCKET_DROP:
         return drop_bucket(apply, step, change->bucket_id);
     case CHANGE_GARBAGE_DONE:

@@ -34,7 +34,5 @@ enum gfs_err apply_edits(struct apply *apply, const struct gfs_slice *edits, siz
                          struct apply_result *ret, struct gfs_error *error) GFS_MUST_CHECK;
 uint64_t apply_lsn(const struct apply *apply);
 
-/* The bucket and usage rows. CORRUPT. */
-enum gfs_err apply_decode_bucket(struct gfs_slice row_key, struct gfs_slice value,
-                                 struct meta_bucket *ret) GFS_MUST_CHECK;
+/* The row of usage counters. CORRUPT. */
 enum gfs_err apply_decode_usage(struct gfs_slice value, struct meta_usage *ret) GFS_MUST_CHECK;

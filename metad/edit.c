@@ -75,6 +75,15 @@ void edit_bucket_put(struct gfs_buf *out, struct gfs_slice name, struct gfs_slic
     gfs_codec_put_bytes(out, region);
 }
 
+void edit_bucket_set(struct gfs_buf *out, uint64_t bucket_id, uint8_t setting,
+                     struct gfs_slice value)
+{
+    gfs_codec_put_u8(out, CHANGE_BUCKET_SET);
+    gfs_codec_put_u64(out, bucket_id);
+    gfs_codec_put_u8(out, setting);
+    gfs_codec_put_bytes(out, value);
+}
+
 void edit_bucket_drop(struct gfs_buf *out, uint64_t bucket_id)
 {
     gfs_codec_put_u8(out, CHANGE_BUCKET_DROP);
@@ -146,6 +155,11 @@ static void get_change(struct gfs_codec_reader *in, struct change *ret)
         break;
     case CHANGE_BUCKET_DROP:
         ret->bucket_id = gfs_codec_get_u64(in);
+        break;
+    case CHANGE_BUCKET_SET:
+        ret->bucket_id = gfs_codec_get_u64(in);
+        ret->setting = gfs_codec_get_u8(in);
+        ret->value = gfs_codec_get_bytes(in);
         break;
     case CHANGE_GARBAGE_DONE:
         ret->garbage_lsn = gfs_codec_get_u64(in);

@@ -17,6 +17,7 @@ enum change_kind {
     CHANGE_BUCKET_PUT = 5,   /* key = name, value = region; the bucket's id is the LSN */
     CHANGE_BUCKET_DROP = 6,  /* bucket_id; its uploads go and their chunks are freed */
     CHANGE_GARBAGE_DONE = 7, /* garbage_lsn, garbage_n: the row goes, its chunks are deleted */
+    CHANGE_BUCKET_SET = 8,   /* bucket_id (0 = the one made by this edit), setting, value */
 };
 
 /* Plain data. Borrows from the edit. */
@@ -26,6 +27,7 @@ struct change {
     struct gfs_slice key; /* row key, without table byte */
     struct gfs_slice value;
     uint64_t bucket_id;
+    uint8_t setting; /* enum meta_bucket_setting */
     uint64_t garbage_lsn;
     uint32_t garbage_n;
     uint32_t count;         /* numbers, ids */
@@ -44,6 +46,8 @@ void edit_upload_end(struct gfs_buf *out, struct gfs_slice key, const uint16_t *
                      uint32_t count);
 void edit_ref_add(struct gfs_buf *out, const struct chunk_id *ids, uint32_t count);
 void edit_bucket_put(struct gfs_buf *out, struct gfs_slice name, struct gfs_slice region);
+void edit_bucket_set(struct gfs_buf *out, uint64_t bucket_id, uint8_t setting,
+                     struct gfs_slice value);
 void edit_bucket_drop(struct gfs_buf *out, uint64_t bucket_id);
 void edit_garbage_done(struct gfs_buf *out, uint64_t lsn, uint32_t n);
 enum gfs_err edit_finish(struct gfs_buf *out) GFS_MUST_CHECK;

@@ -5,6 +5,7 @@
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
+#include "metad/bucket_row.h"
 #include "metad/shard_state.h"
 
 enum {
@@ -99,7 +100,7 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
         struct meta_bucket bucket;
         err = db_next(shard->db, TABLE_BUCKETS, &key, &row);
         if (err == GFS_OK) {
-            err = apply_decode_bucket(key, row, &bucket);
+            err = bucket_row_decode(key, row, &bucket);
         }
         if (err == GFS_OK) {
             (void)bucket_map_add(shard->buckets, &bucket, BUCKET_ACTIVE);
@@ -151,6 +152,16 @@ static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
     return err;
 }
 
+/* Numbers below it may have been used by edits that only a lost part of the log knows. */
+static uint64_t log_floor(const struct shard *shard)
+{
+    struct chunk_store_status status = {0};
+    if (shard->log->ops->status != NULL) {
+        shard->log->ops->status(shard->log, &status);
+    }
+    return status.lsn_floor;
+}
+
 enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
                         struct gfs_error *error)
 {
@@ -160,7 +171,7 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
         shard_free(shard);
         return err;
     }
-    shard->next_lsn = shard->committed_lsn + 1;
+    shard->next_lsn = GFS_MAX(shard->committed_lsn, log_floor(shard)) + 1;
     int rc = pthread_create(&shard->apply_thread, NULL, shard_apply_main, shard);
     GFS_ASSERT(rc == 0);
     rc = pthread_create(&shard->sweep_thread, NULL, shard_sweep_main, shard);

@@ -176,7 +176,7 @@ struct waiting_answer *shard_take_held_locked(struct shard *shard)
 void shard_await_decision_locked(struct shard *shard, uint64_t lsn)
 {
     shard->decided_waiters++;
-    while (shard->committed_lsn < lsn) {
+    while (shard->committed_lsn < lsn && shard->under_way != 0) { /* numbers may be left out */
         (void)pthread_cond_wait(&shard->decided, &shard->lock);
     }
     shard->decided_waiters--;
@@ -236,7 +236,8 @@ enum gfs_err proposal_adopt(struct proposal *proposal)
     }
     proposal->lsn = edit.lsn;
     while ((err = edit_next(&edit, &change)) == GFS_OK) {
-        if (change.kind == CHANGE_BUCKET_PUT || change.kind == CHANGE_BUCKET_DROP) {
+        if (change.kind == CHANGE_BUCKET_PUT || change.kind == CHANGE_BUCKET_SET ||
+            change.kind == CHANGE_BUCKET_DROP) {
             err = shard_bucket_adopt(shard, edit.lsn, edit.time_ms, &change);
             if (err != GFS_OK) {
                 return err;

@@ -26,8 +26,8 @@ struct proposal {
     struct gfs_buf chunk_ids; /* payload of delete_record, the sweep's */
     struct chunk_record edit_record, delete_record;
     struct chunk_group group;
-    uint64_t bucket_id; /* of a bucket that is created or dropped by it, else 0 */
-    bool is_drop;
+    uint64_t bucket_id; /* of a bucket that is created, changed or dropped by it, else 0 */
+    enum proposal_bucket { BUCKET_IS_CREATED = 1, BUCKET_IS_SET, BUCKET_IS_DROPPED } bucket_change;
     uint32_t entry_count;
     struct overlay_entry **entries; /* one version each, of this LSN */
     struct overlay_entry *entries_inline[PROPOSAL_INLINE_ENTRIES];
@@ -103,12 +103,13 @@ enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserv
 bool shard_has_bucket(struct shard *shard, uint64_t bucket_id);
 /* The whole operation, answer included. May be answered AGAIN with META_NOWAIT. */
 enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
+enum gfs_err shard_bucket_set(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
-/* CHANGE_BUCKET_PUT or CHANGE_BUCKET_DROP of an edit of an earlier run. CORRUPT. */
+/* CHANGE_BUCKET_PUT, _SET or _DROP of an edit of an earlier run. CORRUPT, UNSUPPORTED. */
 struct change;
 enum gfs_err shard_bucket_adopt(struct shard *shard, uint64_t lsn, int64_t time_ms,
                                 const struct change *change) GFS_MUST_CHECK;
-/* A proposal that creates or drops a bucket is proposed, and decided. */
+/* A proposal that creates, changes or drops a bucket is proposed, and decided. */
 void shard_bucket_proposed_locked(struct proposal *proposal, int64_t time_ms);
 void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed);
 

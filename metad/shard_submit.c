@@ -243,6 +243,7 @@ static enum gfs_err judge_rows(struct view *view, struct meta_op *op)
     case META_UPLOAD_ABORT:
         return judge_upload(view, op);
     case META_BUCKET_CREATE:
+    case META_BUCKET_SET:
     case META_BUCKET_DELETE:
     default:
         GFS_ASSERT(!"an operation on rows");
@@ -360,6 +361,7 @@ static enum gfs_err build(struct gfs_buf *out, const struct meta_op *op)
         edit_upload_end(out, key_row(&key), NULL, 0);
         break;
     case META_BUCKET_CREATE:
+    case META_BUCKET_SET:
     case META_BUCKET_DELETE:
     default:
         break;
@@ -505,6 +507,9 @@ enum gfs_err shard_submit(struct meta_service *meta, struct meta_op *op, unsigne
     op->what_missing = META_MISSING_NONE;
     if (op->kind == META_BUCKET_CREATE) {
         return shard_bucket_create(shard, op);
+    }
+    if (op->kind == META_BUCKET_SET) {
+        return shard_bucket_set(shard, op);
     }
     if (op->kind == META_BUCKET_DELETE) {
         return shard_bucket_delete(shard, op, flags);

@@ -15,12 +15,14 @@
 enum { ROWS_MAX = 64, EXPIRED_MAX = 512, LOOKS_MAX = 16384, GARBAGE_KEY_LEN = 12 };
 #define COMPLETED_KEPT_MS (7LL * 24 * 3600 * 1000)
 #define COMPLETED_CHECK_MS (3600LL * 1000)
-#define RETRY_MS 1000LL
+#define RETRY_MS_MIN 1000LL
+#define RETRY_MS_MAX 60000LL
 
 struct sweep {
     struct shard *shard;
     struct key cursor;           /* garbage rows below it are done */
     struct key completed_cursor; /* completed uploads below it were looked at in this round */
+    int64_t retry_ms;            /* before the next try; doubled by each that fails */
     int64_t completed_at_ms;     /* when completed uploads are looked through again; monotonic */
 };
 
@@ -150,6 +152,14 @@ static void commit(struct shard *shard, struct proposal *proposal, bool *ret_is_
     (void)pthread_mutex_unlock(&shard->lock);
 }
 
+/* A disk that must confirm deletions may be away for long: how long to wait for the next try. */
+static int64_t back_off(struct sweep *sweep)
+{
+    int64_t wait_ms = sweep->retry_ms;
+    sweep->retry_ms = GFS_MIN(2 * wait_ms, RETRY_MS_MAX);
+    return wait_ms;
+}
+
 /* One batch. Answers how long to wait for the next, in ms; -1: until something is freed. */
 static int64_t sweep_garbage(struct sweep *sweep)
 {
@@ -157,7 +167,7 @@ static int64_t sweep_garbage(struct sweep *sweep)
     struct key before = sweep->cursor;
     struct db *reader = NULL;
     if (readers_get(shard->readers, &reader) != GFS_OK) {
-        return RETRY_MS;
+        return back_off(sweep);
     }
     struct proposal *proposal = proposal_new(shard, NULL);
     edit_begin(&proposal->edit);
@@ -172,9 +182,10 @@ static int64_t sweep_garbage(struct sweep *sweep)
         proposal_free(proposal);
     }
     if (!is_done) {
-        sweep->cursor = before;
-        return RETRY_MS;
+        sweep->cursor = before; /* all of it stays on the list */
+        return back_off(sweep);
     }
+    sweep->retry_ms = RETRY_MS_MIN;
     return wait_ms;
 }
 
@@ -208,6 +219,7 @@ static void sweep_completed(struct sweep *sweep)
 void *shard_sweep_main(void *arg)
 {
     struct sweep sweep = {.shard = arg,
+                          .retry_ms = RETRY_MS_MIN,
                           .cursor = {.len = 1, .bytes = {TABLE_GARBAGE}},
                           .completed_cursor = {.len = 1, .bytes = {TABLE_COMPLETED}}};
     struct shard *shard = sweep.shard;

@@ -31,7 +31,7 @@ struct log_double {
     size_t waiting;
     struct kept_edit *edits; /* durable; trimmed ones are gone */
     size_t edit_count, edit_size;
-    uint64_t lsn_submitted, trimmed;
+    uint64_t lsn_submitted, trimmed, floor;
     struct kept_chunk *chunks; /* hash table, open addressing */
     size_t chunk_count, chunk_size;
     size_t deleted_count;
@@ -206,8 +206,18 @@ static void trim_edits(struct chunk_store *store, uint64_t lsn)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-static const struct chunk_store_ops ops = {
-    .submit = submit, .replay_edits = replay_edits, .trim_edits = trim_edits};
+static void status(struct chunk_store *store, struct chunk_store_status *ret)
+{
+    struct log_double *log = of(store);
+    (void)pthread_mutex_lock(&log->lock);
+    *ret = (struct chunk_store_status){.lsn_last = log->lsn_submitted, .lsn_floor = log->floor};
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
+static const struct chunk_store_ops ops = {.submit = submit,
+                                           .replay_edits = replay_edits,
+                                           .trim_edits = trim_edits,
+                                           .status = status};
 
 struct log_double *log_double_new(void)
 {
@@ -340,6 +350,13 @@ size_t log_double_edits(struct log_double *log)
 uint64_t log_double_trimmed(struct log_double *log)
 {
     GET(log, uint64_t, log->trimmed);
+}
+
+void log_double_set_floor(struct log_double *log, uint64_t lsn)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    log->floor = lsn;
+    (void)pthread_mutex_unlock(&log->lock);
 }
 
 void log_double_damage(struct log_double *log)

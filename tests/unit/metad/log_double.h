@@ -36,6 +36,8 @@ bool log_double_is_live(struct log_double *log, struct chunk_id id);
 size_t log_double_deleted(struct log_double *log);
 size_t log_double_edits(struct log_double *log);
 uint64_t log_double_trimmed(struct log_double *log);
+/* chunk_store_status.lsn_floor; 0 at first. */
+void log_double_set_floor(struct log_double *log, uint64_t lsn);
 /* Flips a bit of the newest edit, or loses all of them, as a broken disk does. Nothing is open. */
 void log_double_damage(struct log_double *log);
 void log_double_lose_edits(struct log_double *log);

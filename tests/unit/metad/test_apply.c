@@ -2,6 +2,7 @@
 
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
+#include "metad/bucket_row.h"
 #include "metad/edit.h"
 #include "metad/record.h"
 #include "tests/unit/metad/random.h"
@@ -486,6 +487,24 @@ Test(apply, dropping_a_bucket_frees_the_parts_of_all_its_uploads)
     free_history(history);
 }
 
+Test(apply, setting_of_a_bucket_that_is_not_there_is_damage)
+{
+    struct rig rig;
+    struct gfs_buf edit;
+    struct gfs_error error = {0};
+    init(&rig);
+    gfs_buf_init(&edit, 4096);
+    edit_begin(&edit);
+    edit_bucket_set(&edit, 77, META_BUCKET_STORAGE_CLASS, GFS_SLICE_LITERAL("FAST"));
+    cr_assert_eq(edit_finish(&edit), GFS_OK);
+    edit_seal(edit.ptr, edit.len, 1, 1);
+    struct gfs_slice bytes = gfs_buf_slice(&edit);
+    cr_expect_eq(apply_edits(rig.apply, &bytes, 1, &rig.result, &error), GFS_CORRUPT);
+    cr_expect_eq(apply_lsn(rig.apply), 0u);
+    gfs_buf_fini(&edit);
+    fini(&rig);
+}
+
 Test(apply, bucket_row_comes_back)
 {
     struct rig rig;
@@ -498,12 +517,12 @@ Test(apply, bucket_row_comes_back)
     gfs_buf_init(&row, 4096);
     key_bucket(&key, TABLE_BUCKETS, apply_lsn(rig.apply));
     cr_assert_eq(db_get(rig.db, TABLE_BUCKETS, key_row(&key), &row), GFS_OK);
-    cr_assert_eq(apply_decode_bucket(key_row(&key), gfs_buf_slice(&row), &bucket), GFS_OK);
+    cr_assert_eq(bucket_row_decode(key_row(&key), gfs_buf_slice(&row), &bucket), GFS_OK);
     cr_expect_str_eq(bucket.name, "b0");
     cr_expect_str_eq(bucket.region, "");
     cr_expect_eq(bucket.id, apply_lsn(rig.apply));
     for (size_t len = 0; len < row.len; len++) {
-        cr_expect_eq(apply_decode_bucket(key_row(&key), gfs_slice_of(row.ptr, len), &bucket),
+        cr_expect_eq(bucket_row_decode(key_row(&key), gfs_slice_of(row.ptr, len), &bucket),
                      GFS_CORRUPT);
     }
     gfs_buf_fini(&row);

@@ -22,6 +22,7 @@ static void make(struct gfs_buf *out)
     edit_upload_end(out, GFS_SLICE_LITERAL("up"), numbers, GFS_COUNT(numbers));
     edit_ref_add(out, ids, GFS_COUNT(ids));
     edit_bucket_put(out, GFS_SLICE_LITERAL("name"), GFS_SLICE_LITERAL(""));
+    edit_bucket_set(out, 41, 1, GFS_SLICE_LITERAL("class"));
     edit_bucket_drop(out, 42);
     edit_garbage_done(out, 7, 8);
     cr_assert_eq(edit_finish(out), GFS_OK);
@@ -67,6 +68,10 @@ Test(edit, changes_come_back_in_order)
     change = next(&edit, CHANGE_BUCKET_PUT);
     cr_expect(gfs_slice_eq_str(change.key, "name"));
     cr_expect_eq(change.value.len, 0u);
+    change = next(&edit, CHANGE_BUCKET_SET);
+    cr_expect_eq(change.bucket_id, 41u);
+    cr_expect_eq(change.setting, 1u);
+    cr_expect(gfs_slice_eq_str(change.value, "class"));
     cr_expect_eq(next(&edit, CHANGE_BUCKET_DROP).bucket_id, 42u);
     change = next(&edit, CHANGE_GARBAGE_DONE);
     cr_expect_eq(change.garbage_lsn, 7u);

@@ -73,3 +73,34 @@ Test(shard, operations_under_way_are_waited_for)
     cr_expect_eq(rig_tag(&rig, bucket, "a"), (int)GFS_COUNT(jobs) - 1);
     rig_fini(&rig);
 }
+
+Test(shard, lsns_go_on_above_the_floor_of_the_log_and_nobody_waits_for_what_was_left_out)
+{
+    struct rig rig;
+    struct job job;
+    rig_init(&rig);
+    uint64_t bucket = rig_bucket(&rig, "bucket");
+    cr_expect_eq(bucket, 1u);
+    rig_close(&rig);
+    log_double_set_floor(rig.log, 1000);
+    rig_open(&rig);
+    uint64_t empty = rig_bucket(&rig, "empty");
+    cr_expect_eq(empty, 1001u);
+    rig_close(&rig);
+    log_double_set_floor(rig.log, 5000);
+    rig_open(&rig);
+    cr_expect_eq(rig_drop(&rig, empty), GFS_OK, "waits until what is under way is decided");
+    job_init(&job, META_OBJECT_PUT, bucket, GFS_SLICE_LITERAL("a"));
+    job_fill(&job, 1, 7);
+    cr_assert_eq(rig_run(&rig, &job), GFS_OK);
+    cr_expect_eq(job.op.lsn, 5002u);
+    job_fini(&job);
+    rig_crash(&rig);
+    rig_restart(&rig);
+    cr_expect_eq(rig_tag(&rig, bucket, "a"), 7);
+    job_init(&job, META_OBJECT_PUT, bucket, GFS_SLICE_LITERAL("b"));
+    cr_assert_eq(rig_run(&rig, &job), GFS_OK);
+    cr_expect_eq(job.op.lsn, 5003u, "a floor below the newest edit changes nothing");
+    job_fini(&job);
+    rig_fini(&rig);
+}

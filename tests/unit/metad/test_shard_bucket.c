@@ -237,3 +237,118 @@ Test(shard_bucket, refused_delete_leaves_the_bucket_as_it_was)
     job_fini(&drop);
     rig_fini(&rig);
 }
+
+static void set_job(struct job *job, uint64_t bucket_id, const char *storage_class)
+{
+    job_init(job, META_BUCKET_SET, bucket_id, (struct gfs_slice){0});
+    job->op.setting = META_BUCKET_STORAGE_CLASS;
+    job->op.storage_class = gfs_slice_str(storage_class);
+}
+
+static enum gfs_err set_class(struct rig *rig, uint64_t bucket_id, const char *storage_class)
+{
+    struct job job;
+    set_job(&job, bucket_id, storage_class);
+    enum gfs_err err = rig_run(rig, &job);
+    if (err == GFS_OK) {
+        cr_expect_str_eq(job.op.ret_bucket.storage_class, storage_class);
+        cr_expect_eq(job.op.ret_bucket.id, bucket_id);
+    }
+    job_fini(&job);
+    return err;
+}
+
+static struct meta_bucket look(struct rig *rig, const char *name)
+{
+    struct meta_bucket found;
+    cr_assert_eq(rig->meta->ops->bucket(rig->meta, gfs_slice_str(name), &found), GFS_OK);
+    return found;
+}
+
+Test(shard_bucket, storage_class_is_given_changed_and_kept)
+{
+    struct rig rig;
+    struct job job;
+    rig_init(&rig);
+    job_init(&job, META_BUCKET_CREATE, 0, GFS_SLICE_LITERAL("bbb"));
+    job.op.region = GFS_SLICE_LITERAL("eu-west-1");
+    job.op.storage_class = GFS_SLICE_LITERAL("ec:10+4");
+    cr_assert_eq(rig_run(&rig, &job), GFS_OK);
+    uint64_t id = job.op.ret_bucket.id;
+    job_fini(&job);
+    uint64_t plain = rig_bucket(&rig, "plain");
+    rig_crash(&rig); /* from the log */
+    cr_expect_str_eq(look(&rig, "bbb").storage_class, "ec:10+4");
+    rig_restart(&rig); /* from the row */
+    cr_expect_str_eq(look(&rig, "bbb").storage_class, "ec:10+4");
+    cr_expect_str_eq(look(&rig, "plain").storage_class, "");
+
+    cr_expect_eq(set_class(&rig, id, ""), GFS_OK);
+    cr_expect_eq(set_class(&rig, plain, "1234567890123456789012345678901"), GFS_OK);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_str_eq(look(&rig, "bbb").storage_class, "");
+        cr_expect_str_eq(look(&rig, "bbb").region, "eu-west-1");
+        cr_expect_str_eq(look(&rig, "plain").storage_class, "1234567890123456789012345678901");
+        if (i == 0) {
+            rig_crash(&rig);
+        } else {
+            rig_restart(&rig);
+        }
+    }
+    rig_fini(&rig);
+}
+
+Test(shard_bucket, settings_that_make_no_sense_are_refused)
+{
+    struct rig rig;
+    struct job job;
+    rig_init(&rig);
+    uint64_t id = rig_bucket(&rig, "bbb");
+    cr_expect_eq(set_class(&rig, id, "12345678901234567890123456789012"), GFS_INVALID);
+    set_job(&job, id, "");
+    job.op.storage_class = gfs_slice_of("a\0b", 3);
+    cr_expect_eq(rig_run(&rig, &job), GFS_INVALID);
+    job_fini(&job);
+    set_job(&job, id, "A");
+    job.op.setting = (enum meta_bucket_setting)9;
+    cr_expect_eq(rig_run(&rig, &job), GFS_INVALID);
+    job_fini(&job);
+    job_init(&job, META_BUCKET_CREATE, 0, GFS_SLICE_LITERAL("ccc"));
+    job.op.storage_class = GFS_SLICE_LITERAL("12345678901234567890123456789012");
+    cr_expect_eq(rig_run(&rig, &job), GFS_INVALID);
+    job_fini(&job);
+    set_job(&job, id + 100, "A");
+    cr_expect_eq(rig_run(&rig, &job), GFS_NOT_FOUND);
+    cr_expect_eq(job.op.what_missing, META_MISSING_BUCKET);
+    job_fini(&job);
+    cr_expect_str_eq(look(&rig, "bbb").storage_class, "");
+    rig_fini(&rig);
+}
+
+Test(shard_bucket, setting_is_seen_when_it_is_durable_and_never_when_it_was_refused)
+{
+    const enum gfs_err refusals[] = {GFS_NO_SPACE, GFS_UNREACHABLE};
+    struct rig rig;
+    struct job job;
+    rig_init(&rig);
+    uint64_t id = rig_bucket(&rig, "bbb");
+    log_double_set_auto(rig.log, false);
+    for (size_t i = 0; i < GFS_COUNT(refusals); i++) {
+        set_job(&job, id, "A");
+        cr_assert_eq(rig_submit(&rig, &job, 0), GFS_OK);
+        cr_expect_str_eq(look(&rig, "bbb").storage_class, "");
+        (void)log_double_decide(rig.log, 1, refusals[i]);
+        cr_expect_eq(job_wait(&job), refusals[i]);
+        cr_expect_str_eq(look(&rig, "bbb").storage_class, "");
+        job_fini(&job);
+    }
+    set_job(&job, id, "B");
+    cr_assert_eq(rig_submit(&rig, &job, 0), GFS_OK);
+    cr_expect_str_eq(look(&rig, "bbb").storage_class, "");
+    (void)log_double_decide(rig.log, 1, GFS_OK);
+    cr_expect_eq(job_wait(&job), GFS_OK);
+    cr_expect_str_eq(look(&rig, "bbb").storage_class, "B");
+    job_fini(&job);
+    log_double_set_auto(rig.log, true);
+    rig_fini(&rig);
+}

@@ -149,7 +149,7 @@ Test(shard_sweep, nothing_goes_before_the_grace_time_is_over)
     rig_fini(&rig.rig);
 }
 
-Test(shard_sweep, refused_deletion_is_tried_again)
+static void check_refused(enum gfs_err refusal)
 {
     struct sweep_rig rig;
     struct chunk_id chunk;
@@ -159,7 +159,7 @@ Test(shard_sweep, refused_deletion_is_tried_again)
     log_double_set_auto(rig.rig.log, false);
     if (is_live(&rig, chunk)) { /* not swept before the double stopped deciding */
         log_double_await(rig.rig.log, 1);
-        (void)log_double_decide(rig.rig.log, 1, GFS_NO_SPACE);
+        (void)log_double_decide(rig.rig.log, 1, refusal);
         cr_expect(is_live(&rig, chunk));
     }
     log_double_set_auto(rig.rig.log, true);
@@ -167,6 +167,16 @@ Test(shard_sweep, refused_deletion_is_tried_again)
         (void)sched_yield();
     }
     rig_fini(&rig.rig);
+}
+
+Test(shard_sweep, refused_deletion_is_tried_again)
+{
+    check_refused(GFS_NO_SPACE);
+}
+
+Test(shard_sweep, deletion_that_not_every_disk_confirmed_is_tried_again)
+{
+    check_refused(GFS_UNREACHABLE);
 }
 
 static enum gfs_err completed(struct rig *rig, const uint8_t *id)
