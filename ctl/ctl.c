@@ -1,4 +1,5 @@
-/* Talking to the server: one request after the other, and what their answers mean for the exit status. */
+/* Talking to the server: one request after the other, and what their answers mean for the exit
+ * status. */
 #include "ctl/ctl.h"
 
 #include <stdio.h>

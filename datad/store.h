@@ -66,6 +66,8 @@ void store_close(struct store *store);
 
 struct chunk_store *store_chunks(struct store *store);
 void store_stats(struct store *store, struct store_stats *ret);
+/* The id in the disk's identity file. */
+void store_disk_id(const struct store *store, uint8_t ret[16]);
 
 /* Manual mode only: one turn of the store's and the background's loop. Answers whether anything
  * was done. */

@@ -77,6 +77,10 @@ struct chunk_store *pool_chunks(struct pool *pool);
 /* Directory of the disk that holds the live database, "" = none; ret has POOL_PATH_LEN_MAX. index: 0
  * the live one, then the other mirrors in sync; false = no such. */
 bool pool_mirror_dir(struct pool *pool, uint32_t index, char *ret);
+/* The database in dir (a disk's directory) cannot be used, though the disk's log may be: the mirror
+ * is not in sync any more and joins anew; if it was the live one, `move` is called. Never blocks.
+ * Any thread. */
+void pool_mirror_failed(struct pool *pool, const char *dir);
 
 /* ---- for the operator; blocking, any thread. error has a sentence for people. ---- */
 
