@@ -47,6 +47,7 @@ struct pool_disk {
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
+    atomic_llong progress_ns;   /* monotonic; when a large chunk's writing last went on here */
     atomic_ulong read_failures;
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
@@ -93,6 +94,8 @@ struct pool {
     struct pool_tombs *tombs;
     struct pool_meta_hooks hooks;
     atomic_uint bulk_count;
+    pthread_mutex_t bulk_lock;
+    struct pool_bulk *bulks; /* guarded by bulk_lock; those pool_bulk_tick looks at */
     atomic_bool rebalance_wanted; /* pool_rebalance_start sets it and wakes the reconcile thread */
     uint64_t lsn_floor;
 };
@@ -115,7 +118,9 @@ void pool_view_put(struct pool_view *view);
  * may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
-void pool_disk_unref(struct pool_disk *disk); /* the last one closes the store and its readers */
+/* The last one has the store and its readers closed, by another thread: it may come on one of the
+ * disk's own. Any thread. */
+void pool_disk_unref(struct pool_disk *disk);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -164,6 +169,7 @@ void pool_submit_tick(struct pool *pool, int64_t now_ns);
 enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
                              struct chunk_bulk **ret);
 size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
+void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
