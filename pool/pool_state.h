@@ -52,11 +52,14 @@ struct pool_disk {
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
+    struct pool_disk *next_unused; /* pool_view.c */
 };
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
 struct pool_view {
     atomic_uint references;
+    struct pool *pool;
+    struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
     struct pool_disk *disks[POOL_DISKS_MAX];
     bool is_read_only;
@@ -82,7 +85,9 @@ struct pool {
     struct chunk_store base;
     struct pool_options options; /* paths, classes and cluster are not kept */
     pthread_mutex_t view_lock;
-    struct pool_view *view; /* guarded by view_lock */
+    struct pool_view *view;  /* guarded by view_lock */
+    struct pool_view *views; /* all that are held; guarded by view_lock */
+    _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
     struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
@@ -118,9 +123,12 @@ void pool_view_put(struct pool_view *view);
  * may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
-/* The last one has the store and its readers closed, by another thread: it may come on one of the
- * disk's own. Any thread. */
+/* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
+ * thread. */
 void pool_disk_unref(struct pool_disk *disk);
+/* Closes the stores of the disks that nobody uses any more. By the watch, every 100 ms, and at the
+ * end of pool_close, when no view is left. Blocking; never on a disk's thread. */
+void pool_disk_reap(struct pool *pool);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -174,13 +182,15 @@ void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
 /* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has none
- * (its disk is behind). Answers the width; all stay the bulk's. */
+ * (its disk is behind). Answers the width. The bulk is held until pool_bulk_release: a disk that
+ * hangs may still have the record when the user was answered and freed the bulk. Any thread. */
 struct pool_bulk_part {
     struct pool_disk *disk;
     struct chunk_bulk *child;
 };
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
                          struct pool_bulk_part ret[POOL_WIDTH_MAX]);
+void pool_bulk_release(struct chunk_bulk *bulk);
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
@@ -232,8 +242,9 @@ void pool_tombs_free(struct pool_tombs *tombs); /* NULL allowed */
 void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
 void pool_tombs_end(struct pool *pool);
 /* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. Who
- * deletes holds the view by which it chose the disks until the records are durable. */
-void pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
+ * deletes holds the view by which it chose the disks until the records are durable. false: too many
+ * deletions in one pass, nothing was sent. */
+bool pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
                        void (*send)(void *arg), void *arg);
 /* Submits the group that makes a copy of `id` live on the disk; false: deleted meanwhile, nothing
  * was submitted. */
