@@ -101,6 +101,17 @@ struct pool {
 };
 
 /* ---- pool_view.c ---- */
+/* A disk with one reference. store NULL = away; else it is the disk's from now on, and its readers
+ * run. */
+struct pool_disk *pool_disk_new(struct pool *pool, uint16_t number, const uint8_t id[16],
+                                const char *path, struct chunk_store *store);
+/* A view with one reference. Takes the map over; refers to the disks (by number, NULL allowed) of
+ * its own. It counts as held from here on. */
+struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
+                                struct pool_disk *const disks[POOL_DISKS_MAX]);
+/* Puts the view in force and takes it over; the one before lives until its last user. NULL = none,
+ * at the close. */
+void pool_view_set(struct pool *pool, struct pool_view *view);
 struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
 void pool_view_put(struct pool_view *view);
 /* The version of the oldest view that anybody holds. While it is older than a pass's own, somebody
@@ -138,6 +149,16 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(vo
                       void *arg);
 
 /* ---- pool_submit.c: chunk_store.submit, done, LSN order, mirrors ---- */
+/* After the first view is in force. An EDIT record goes to every log disk of the view in force when
+ * its phase 2 begins, in sync or not; those not in sync are not waited for, and one of them that
+ * fails is dropped as any disk. */
+struct pool_submit *pool_submit_new(struct pool *pool);
+/* Everything waiting is answered; no disk owes an answer any more. NULL allowed. */
+void pool_submit_free(struct pool_submit *submit);
+/* The disk became a log disk by the view in force: waits until every edit submitted so far that did
+ * not go to it is decided, so that what is on the other mirrors now and what goes to this disk from
+ * now on leave no gap. Called by the watch before the hook `join`. UNREACHABLE: gave up. */
+enum gfs_err pool_submit_settle(struct pool *pool) GFS_MUST_CHECK;
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
 /* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
 void pool_submit_view_changed(struct pool *pool);
@@ -196,6 +217,8 @@ struct pool_reader *pool_reader_new(struct pool_disk *disk);
 void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
 
 /* ---- pool_suspects.c: what reads and scrubs found, for the reconcile thread ---- */
+struct pool_suspects *pool_suspects_new(void);
+void pool_suspects_free(struct pool_suspects *suspects); /* NULL allowed */
 void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /* never blocks */
 bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
 size_t pool_suspect_count(struct pool *pool);
@@ -204,6 +227,8 @@ size_t pool_suspect_count(struct pool *pool);
  * While a pass runs, every id that pool_submit deletes is noted before its DELETE records go to the
  * disks. A copy of a chunk becomes live by pool_tombs_submit only, which refuses when the chunk was
  * noted: so on the target's log the copy is either before the DELETE or not there at all. */
+struct pool_tombs *pool_tombs_new(void);
+void pool_tombs_free(struct pool_tombs *tombs); /* NULL allowed */
 void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
 void pool_tombs_end(struct pool *pool);
 /* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. Who
