@@ -255,5 +255,17 @@ bool pool_tombs_submit(struct pool *pool, struct chunk_id id, struct pool_disk *
 struct pool_reconcile *pool_reconcile_start(struct pool *pool);
 void pool_reconcile_stop(struct pool_reconcile *reconcile); /* NULL allowed */
 void pool_reconcile_wake(struct pool *pool); /* the map changed, or there are suspects. Never blocks */
+/* Plain data. What repair knows, for health and metrics (pool_repair.c). All zero when it does not
+ * run. */
+struct pool_repair_summary {
+    bool is_running;           /* a pass is under way */
+    bool is_surveyed;          /* all chunks were compared since the start */
+    uint64_t left, left_bytes; /* fragments still to be made */
+    uint64_t unplaced;         /* fragments whose disk is lost or away */
+    uint64_t lost;             /* chunks of which too few fragments are left */
+    uint64_t failures;         /* of the last pass */
+    uint64_t healed;           /* bad fragments written anew since the start */
+};
+void pool_reconcile_summary(struct pool *pool, struct pool_repair_summary *ret);
 struct pool_scrub *pool_scrub_start_thread(struct pool *pool);
 void pool_scrub_stop(struct pool_scrub *scrub); /* NULL allowed */
