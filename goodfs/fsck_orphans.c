@@ -25,15 +25,20 @@ void fsck_orphans_fini(struct fsck_orphans *orphans)
     *orphans = (struct fsck_orphans){0};
 }
 
+void fsck_orphans_sort(struct fsck_orphans *orphans)
+{
+    if (orphans->count > 1) {
+        qsort(orphans->items, orphans->count, sizeof *orphans->items, compare);
+    }
+}
+
 void fsck_orphans_begin(struct fsck_orphans *orphans)
 {
     orphans->is_full = false;
     for (size_t i = 0; i < orphans->count; i++) {
         orphans->items[i].is_seen = false;
     }
-    if (orphans->count > 1) {
-        qsort(orphans->items, orphans->count, sizeof *orphans->items, compare);
-    }
+    fsck_orphans_sort(orphans);
     orphans->sorted_count = orphans->count;
 }
 

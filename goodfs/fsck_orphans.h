@@ -34,6 +34,8 @@ void fsck_orphans_add(struct fsck_orphans *orphans, struct chunk_id id, uint64_t
                       int64_t now_ms);
 /* The search was whole: what it did not see is forgotten. */
 void fsck_orphans_end(struct fsck_orphans *orphans);
+/* By id, for who asks about all of them. */
+void fsck_orphans_sort(struct fsck_orphans *orphans);
 /* Takes out what `keep` (one flag an item) does not hold. */
 void fsck_orphans_filter(struct fsck_orphans *orphans, const bool *keep);
 /* Too many to be true, of `chunks` listed and `references` different ones referred to. */

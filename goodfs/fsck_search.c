@@ -303,28 +303,28 @@ static enum gfs_err name_findings(struct search *search)
 
 /* ---- orphans ---- */
 
-/* Lets go of those that metadata knows after all. */
+/* Lets go of those that metadata knows after all. What it does not know now it never will: only a
+ * row that refers to a chunk can give it to another, and what was being written is not old. */
 static enum gfs_err filter_orphans(struct search *search)
 {
     struct fsck_orphans *orphans = search->orphans;
+    fsck_orphans_sort(orphans);
+    struct chunk_id *ids = gfs_alloc_array(orphans->count + 1, sizeof *ids);
     bool *keep = gfs_alloc_array(orphans->count + 1, sizeof *keep);
-    enum gfs_err err = GFS_OK;
-    for (size_t first = 0; err == GFS_OK && first < orphans->count; first += FSCK_BATCH) {
-        struct chunk_id ids[FSCK_BATCH];
-        bool is_known[FSCK_BATCH];
-        size_t count = GFS_MIN((size_t)FSCK_BATCH, orphans->count - first);
-        for (size_t i = 0; i < count; i++) {
-            ids[i] = orphans->items[first + i].id;
-        }
-        err = search->source->has_references(search->source->arg, ids, count, is_known);
-        for (size_t i = 0; i < count; i++) {
-            keep[first + i] = !is_known[i];
-        }
-        err = err == GFS_OK ? step(search, 1) : err;
+    for (size_t i = 0; i < orphans->count; i++) {
+        ids[i] = orphans->items[i].id;
+    }
+    enum gfs_err err =
+        orphans->count == 0
+            ? GFS_OK
+            : search->source->has_references(search->source->arg, ids, orphans->count, keep);
+    for (size_t i = 0; i < orphans->count; i++) {
+        keep[i] = !keep[i];
     }
     if (err == GFS_OK) {
         fsck_orphans_filter(orphans, keep);
     }
+    free(ids);
     free(keep);
     return err;
 }
@@ -335,41 +335,28 @@ static bool is_old_enough(const struct search *search, const struct fsck_orphan 
     return age_ms >= search->options->orphan_age_ms;
 }
 
-/* Deletes the items whose `keep` is false. */
+/* Deletes those that are old enough; keep[i] becomes false for what is gone. */
 static enum gfs_err delete_old(struct search *search, bool *keep)
 {
     struct fsck_orphans *orphans = search->orphans;
     enum gfs_err err = GFS_OK;
     for (size_t at = 0; err == GFS_OK && at < orphans->count;) {
         struct chunk_id ids[FSCK_BATCH];
-        bool is_known[FSCK_BATCH];
         size_t indices[FSCK_BATCH];
         size_t count = 0;
         for (; at < orphans->count && count < FSCK_BATCH; at++) {
-            keep[at] = !is_old_enough(search, &orphans->items[at]);
-            if (!keep[at]) {
+            if (is_old_enough(search, &orphans->items[at])) {
                 indices[count] = at;
                 ids[count++] = orphans->items[at].id;
             }
         }
-        err = count == 0
-                  ? GFS_OK
-                  : search->source->has_references(search->source->arg, ids, count, is_known);
-        size_t old = 0;
-        for (size_t i = 0; i < count; i++) {
-            keep[indices[i]] = err != GFS_OK || is_known[i];
-            if (!keep[indices[i]]) {
-                indices[old] = indices[i];
-                ids[old++] = ids[i];
-            }
+        if (count > 0) {
+            err = search->source->delete_chunks(search->source->arg, ids, count);
         }
-        if (old > 0) {
-            err = search->source->delete_chunks(search->source->arg, ids, old);
-        }
-        for (size_t i = 0; i < old; i++) {
-            keep[indices[i]] = err != GFS_OK;
-            search->result->deleted += err == GFS_OK;
-            search->result->deleted_bytes += err == GFS_OK ? orphans->items[indices[i]].bytes : 0;
+        for (size_t i = 0; err == GFS_OK && i < count; i++) {
+            keep[indices[i]] = false;
+            search->result->deleted++;
+            search->result->deleted_bytes += orphans->items[indices[i]].bytes;
         }
         err = err == GFS_OK ? step(search, 1) : err;
     }

@@ -6,7 +6,7 @@
 
 enum {
     FSCK_FINDINGS_MAX = 10000, /* chunks that are judged again and named; more are only counted */
-    FSCK_BATCH = 256,          /* ids asked for or deleted at once */
+    FSCK_BATCH = 256,          /* ids deleted at once */
 };
 
 enum fsck_state {

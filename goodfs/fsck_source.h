@@ -29,8 +29,8 @@ struct fsck_source {
     /* Every chunk of every row: objects, and parts of uploads. Each row is as of some moment during
      * the call. CORRUPT, IO. */
     enum gfs_err (*visit_references)(void *arg, fsck_reference_fn visit, void *visit_arg);
-    /* ret[i]: metadata knows ids[i], be it as garbage that it will delete itself. Any error: not
-     * known for certain. */
+    /* ret[i]: metadata knows ids[i], be it as garbage that it will delete itself. ids ascend. Goes
+     * over all rows, whatever the count. Any error: not known for certain. */
     enum gfs_err (*has_references)(void *arg, const struct chunk_id *ids, size_t count, bool *ret);
     /* The chunks of a part (below CHUNK_LIST_PARTS), each once. UNREACHABLE, IO. */
     enum gfs_err (*visit_chunks)(void *arg, uint32_t part, fsck_chunk_fn visit, void *visit_arg);
