@@ -149,17 +149,24 @@ enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk
                              struct chunk_bulk **ret);
 size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
 void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
+/* finished may be called before return, when it is clear that the chunk has failed. */
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
 /* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has none
- * (its disk is behind). Answers the width; all stay the bulk's. */
+ * (its disk is behind; disk NULL = not there). Answers the width; all stay the bulk's. */
 struct pool_bulk_part {
     struct pool_disk *disk;
     struct chunk_bulk *child;
 };
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
                          struct pool_bulk_part ret[POOL_WIDTH_MAX]);
+/* The children stay although the user frees the bulk: as long as a disk has not answered a group
+ * that places one, which may be after the group as a whole was. Any thread. */
+void pool_bulk_hold(struct chunk_bulk *bulk);
+void pool_bulk_release(struct chunk_bulk *bulk);
+
+/* ---- pool_small.c ---- */
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
