@@ -596,15 +596,6 @@ void pool_bulk_free(struct chunk_bulk *chunks)
     unref(bulk);
 }
 
-void pool_bulk_hold(struct chunk_bulk *chunks)
-{
-    struct pool_bulk *bulk = bulk_of(chunks);
-    (void)pthread_mutex_lock(&bulk->lock);
-    GFS_ASSERT(bulk->references > 0);
-    bulk->references++;
-    (void)pthread_mutex_unlock(&bulk->lock);
-}
-
 void pool_bulk_release(struct chunk_bulk *chunks)
 {
     unref(bulk_of(chunks));
@@ -616,6 +607,7 @@ unsigned pool_bulk_parts(struct chunk_bulk *chunks, struct chunk_id *ret_id,
     struct pool_bulk *bulk = bulk_of(chunks);
     (void)pthread_mutex_lock(&bulk->lock);
     GFS_ASSERT(bulk->is_answered);
+    bulk->references++;
     for (unsigned i = 0; i < bulk->width; i++) {
         const struct bulk_child *child = &bulk->children[i];
         ret[i].disk = child->disk;
