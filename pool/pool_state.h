@@ -187,6 +187,7 @@ enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk
                              struct chunk_bulk **ret);
 size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
 void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
+/* finished may be called before return, when it is clear that the chunk has failed. */
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
@@ -200,6 +201,8 @@ struct pool_bulk_part {
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
                          struct pool_bulk_part ret[POOL_WIDTH_MAX]);
 void pool_bulk_release(struct chunk_bulk *bulk);
+
+/* ---- pool_small.c ---- */
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
