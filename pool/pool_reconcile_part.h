@@ -38,8 +38,8 @@ typedef void (*pool_part_visit_fn)(void *arg, const struct pool_part_chunk *chun
  * slot its group does not have. */
 bool pool_part_key(const struct pool_map *map, struct chunk_id fragment, struct chunk_id *ret);
 
-/* Sets the keys and sorts by them. Entries that pool_part_key does not know go to the end;
- * answers the number of those that it knows. */
+/* Sets the keys and sorts by them. Entries that pool_part_key does not know go to the end; answers
+ * the number of those that it knows. */
 size_t pool_part_sort(const struct pool_map *map, struct pool_part_entry *entries, size_t count);
 
 /* Visits the chunks of `count` sorted, known entries. usable: by number, map->disk_count of them. */

@@ -3,9 +3,9 @@
  * One thread; each disk has its own cursor and pace. A pass of a disk reads its fragments part by
  * part of the listing, then verifies its log; the next one begins a day after the last one began,
  * or at once when an operator asks. What is bad becomes a suspect, which the reconcile thread
- * writes anew from the other disks. Damage in the log may have cost fragments that are not even listed any
- * more: the disk is called behind, so that a pass looks for them; and when the edits are damaged,
- * the log mirror joins anew. */
+ * writes anew from the other disks. Damage in the log may have cost fragments that are not even
+ * listed any more: the disk is called behind, so that a pass looks for them; and when the edits are
+ * damaged, the log mirror joins anew. */
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
