@@ -48,6 +48,7 @@ struct store_stats {
     uint64_t bytes_punched;
     uint64_t damaged_places;   /* found at open: see store_open */
     uint64_t replayed_batches; /* at open */
+    uint64_t read_errors;      /* reads answered GFS_IO or GFS_CORRUPT */
     bool has_failed, is_full;
 };
 

@@ -35,7 +35,8 @@ struct pool_driver {
 struct pool_meta_hooks {
     void *arg;
     /* A full copy of the database into dir, durable at return, and kept up to date from now on.
-     * Edits submitted before the call are on the mirror's log already. */
+     * Every edit that is not decided yet at the call goes to the mirror's log as well; those decided
+     * before may be missing there, so the copy must have them all. */
     enum gfs_err (*join)(void *arg, const char *dir);
     /* No more copies to dir; it need not be reachable. */
     void (*leave)(void *arg, const char *dir);

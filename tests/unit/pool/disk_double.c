@@ -16,6 +16,8 @@ struct chunk_bulk {
     size_t len;
     unsigned references, generation;
     bool is_freed, is_durable, is_short; /* short: writable is to be called */
+    bool is_calling;                     /* its user, on `caller` */
+    pthread_t caller;
     chunk_finished_fn finished;
 };
 
@@ -156,6 +158,8 @@ static void decide_bulk(struct disk_double *disk, const struct event *event)
     bool is_finish = event->kind == EVENT_FINISH;
     bulk->is_durable = bulk->is_durable || (is_finish && err == GFS_OK);
     bulk->is_short = bulk->is_short && is_finish; /* before writable is called: it may append */
+    bulk->is_calling = true;
+    bulk->caller = pthread_self();
     (void)pthread_mutex_unlock(&disk->lock);
     if (!is_freed && is_finish) {
         bulk->finished(bulk->options.arg, err);
@@ -163,6 +167,8 @@ static void decide_bulk(struct disk_double *disk, const struct event *event)
         bulk->options.writable(bulk->options.arg);
     }
     (void)pthread_mutex_lock(&disk->lock);
+    bulk->is_calling = false;
+    (void)pthread_cond_broadcast(&disk->changed);
     bulk_unref_locked(bulk);
     (void)pthread_mutex_unlock(&disk->lock);
 }
@@ -312,6 +318,19 @@ static size_t op_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t le
     return taken;
 }
 
+static void op_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner)
+{
+    struct disk_double *disk = bulk->disk;
+    GFS_ASSERT(owner.len <= CHUNK_OWNER_LEN_MAX);
+    (void)pthread_mutex_lock(&disk->lock);
+    GFS_ASSERT(bulk->finished == NULL);
+    if (owner.len != 0) {
+        memcpy(bulk->owner, owner.ptr, owner.len);
+    }
+    bulk->options.owner = gfs_slice_of(bulk->owner, owner.len);
+    (void)pthread_mutex_unlock(&disk->lock);
+}
+
 static void op_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished)
 {
     struct disk_double *disk = bulk->disk;
@@ -331,6 +350,9 @@ static void op_bulk_free(struct chunk_bulk *bulk)
     (void)pthread_mutex_lock(&disk->lock);
     GFS_ASSERT(!bulk->is_freed);
     bulk->is_freed = true;
+    while (bulk->is_calling && !pthread_equal(bulk->caller, pthread_self())) {
+        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+    }
     bulk_unref_locked(bulk);
     (void)pthread_mutex_unlock(&disk->lock);
 }
@@ -350,6 +372,7 @@ static const struct chunk_store_ops double_ops = {
     .submit = op_submit,
     .bulk_begin = op_bulk_begin,
     .bulk_append = op_bulk_append,
+    .bulk_owner = op_bulk_owner,
     .bulk_finish = op_bulk_finish,
     .bulk_free = op_bulk_free,
     .pin = disk_double_op_pin,

@@ -146,6 +146,23 @@ Test(pool_plan, a_disk_that_was_being_filled_and_is_lost_gives_the_slot_back)
     pool_map_free(other);
 }
 
+Test(pool_plan, there_are_more_mirrors_than_disks_that_data_survives_the_loss_of)
+{
+    static const struct {
+        const char *profile;
+        uint32_t disks, mirrors;
+    } cases[] = {{"replica:2", 2, 2}, {"replica:3", 5, 3}, {"ec:4+2", 6, 3},
+                 {"ec:8+3", 11, 4},   {"ec:10+4", 14, 5},  {"ec:2+12", 20, POOL_LOG_DISKS}};
+    for (size_t i = 0; i < GFS_COUNT(cases); i++) {
+        struct pool_map *map = map_rig_new(cases[i].disks, cases[i].profile);
+        plan_rig_add_profile(map, cases[i].profile);
+        pool_plan_log_disks(map);
+        cr_assert_eq(map->log_disk_count, cases[i].mirrors, "%s", cases[i].profile);
+        map_rig_check(map);
+        pool_map_free(map);
+    }
+}
+
 Test(pool_plan, the_only_complete_mirror_cannot_be_given_up)
 {
     struct pool_map *map = map_rig_new(3, "replica:3");
