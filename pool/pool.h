@@ -35,8 +35,7 @@ struct pool_driver {
 struct pool_meta_hooks {
     void *arg;
     /* A full copy of the database into dir, durable at return, and kept up to date from now on.
-     * Every edit that is not decided yet at the call goes to the mirror's log as well; those decided
-     * before may be missing there, so the copy must have them all. */
+     * The mirror's log is at the call, and from then on, as that of the others in sync. */
     enum gfs_err (*join)(void *arg, const char *dir);
     /* No more copies to dir; it need not be reachable. */
     void (*leave)(void *arg, const char *dir);
