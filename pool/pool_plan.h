@@ -55,7 +55,8 @@ uint32_t pool_plan_rebalance(struct pool_map *map, uint32_t max_moves);
 /* A DRAINING disk that no slot and no log mirror names becomes REMOVED, and so does a FAILED one
  * that was given up when all slots are filled and no disk is behind. Answers how many. */
 uint32_t pool_plan_retire(struct pool_map *map);
-/* log_disks has min(3, usable disks) members where it can; new ones are not in sync. One on a
+/* log_disks has as many members as disks allow of max(3, 1 + the disks that a class in use may
+ * lose), so that names survive whatever data survives; new ones are not in sync. One on a
  * draining or read-only disk goes when a majority is in sync without it: call it again when a
  * mirror came in sync. */
 void pool_plan_log_disks(struct pool_map *map);

@@ -6,6 +6,8 @@
 #include "pool/pool_plan.h"
 #include "pool/pool_plan_load.h"
 
+enum { LOG_DISKS_MIN = 3 };
+
 static bool is_gone(const struct pool_map_disk *disk)
 {
     return disk->state == POOL_DISK_FAILED || disk->state == POOL_DISK_REMOVED;
@@ -72,11 +74,21 @@ static uint16_t next_log_disk(const struct pool_map *map)
 
 /* Plain data. The log disks by what is to become of them. */
 struct log_counts {
-    uint32_t wanted;          /* min(3, disks that may have one) */
+    uint32_t wanted;          /* as many as there should be and disks may have one */
     uint32_t staying;         /* on disks that stay */
     uint32_t staying_in_sync; /* of these */
     uint32_t in_sync;         /* all */
 };
+
+/* One more than the disks that any data survives the loss of, and no fewer than three. */
+static uint32_t wanted_log_disks(const struct pool_map *map)
+{
+    uint32_t wanted = LOG_DISKS_MIN;
+    for (uint32_t i = 0; i < map->group_count; i++) {
+        wanted = GFS_MAX(wanted, (uint32_t)map->groups[i].profile.m + 1);
+    }
+    return GFS_MIN(wanted, (uint32_t)POOL_LOG_DISKS);
+}
 
 static struct log_counts count_log(const struct pool_map *map)
 {
@@ -84,7 +96,7 @@ static struct log_counts count_log(const struct pool_map *map)
     for (uint32_t i = 0; i < map->disk_count; i++) {
         counts.wanted += pool_plan_load_has_share(&map->disks[i]) ? 1 : 0;
     }
-    counts.wanted = GFS_MIN(counts.wanted, (uint32_t)POOL_LOG_DISKS);
+    counts.wanted = GFS_MIN(counts.wanted, wanted_log_disks(map));
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
         bool stays = pool_plan_load_has_share(&map->disks[map->log_disks[i].disk]);
         bool is_in_sync = map->log_disks[i].is_in_sync;
