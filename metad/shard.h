@@ -57,6 +57,27 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
  * the log is still open. Applies everything and checkpoints. NULL allowed. */
 void shard_close(struct shard *shard);
 
+/* ---- references: for the search for what is lost and what is nobody's ---- */
+
+/* Plain data, valid during the visit. */
+struct shard_reference {
+    struct chunk_id id;
+    bool is_part;        /* of an upload that is not complete: key is its id in hex */
+    uint64_t bucket_id;
+    struct gfs_slice key;
+};
+typedef enum gfs_err (*shard_reference_fn)(void *arg, const struct shard_reference *reference);
+/* Calls visit for each chunk reference of every committed object and part. A row is as of some moment
+ * during the call. Any answer of visit but GFS_OK ends it and is its answer. CORRUPT: at least one
+ * row could not be read; all others were visited. IO. May wait; any thread. */
+enum gfs_err shard_visit_references(struct shard *shard, shard_reference_fn visit,
+                                    void *arg) GFS_MUST_CHECK;
+/* ret[i]: a committed row refers to ids[i], or it is garbage that the shard deletes itself. ids
+ * ascend by (hi, lo), each once. Goes over all rows, whatever the count. Any error (CORRUPT: a row
+ * could not be read): nothing is known. May wait; any thread. */
+enum gfs_err shard_has_references(struct shard *shard, const struct chunk_id *ids, size_t count,
+                                  bool *ret) GFS_MUST_CHECK;
+
 /* Lives as long as the shard. Any thread. */
 struct meta_service *shard_service(struct shard *shard);
 /* Any thread. */
