@@ -149,10 +149,13 @@ class Goodfs(Peer):
         self.keys = {"GOODFS_ROOT_ACCESS_KEY": "AK" + secrets.token_hex(8).upper(),
                      "GOODFS_ROOT_SECRET_KEY": secrets.token_urlsafe(30)}
 
+    def directories(self):
+        return [self.data]
+
     def start(self):
         """Returns the seconds from the start of the process until it is ready."""
-        self.spawn([self.binary, "server", self.data, "--listen", self.endpoint, "--admin-listen",
-                    f"127.0.0.1:{self.admin_port}", *self.args], {**os.environ, **self.keys})
+        self.spawn([self.binary, "server", *self.directories(), "--listen", self.endpoint,
+                    "--admin-listen", f"127.0.0.1:{self.admin_port}", *self.args], {**os.environ, **self.keys})
         return self.await_answer(self.port, "/_/health/ready")
 
     def metrics(self):

@@ -61,6 +61,24 @@ def scale_lines(scale):
             "after kill -9 with nothing cached"]
 
 
+def disks_lines(disks):
+    """Many disks: what has no target is only told."""
+    lines = [f"encode {profile}: raw isa-l {one['raw']:,.0f} MB/s, with checksums "
+             f"{one['raw_crc']:,.0f}, in the write path {one['path']:,.0f}"
+             for profile, one in disks["encode"].items()]
+    one, many = "goodfs-one", "goodfs-disks"
+    for op in ("put", "get"):
+        lines.append(f"{op} 64MiB x8: one disk {disks[op][one]:,.0f} MB/s, 4+2 on six "
+                     f"{disks[op][many]:,.0f} ({disks[op][many] / disks[op][one]:.2f})")
+    memory, repair = disks["memory"], disks["repair"]
+    lines.append(f"get with two of six disks gone: {disks['degraded_get_mb_s']:,.0f} MB/s")
+    lines.append(f"repair of an emptied disk: {repair['mb']:,.0f} MB in {repair['seconds']:.1f} s, "
+                 f"{repair['mb_s']:,.0f} MB/s; the disk takes {disks['disk_limit_mb_s']:,.0f}")
+    lines.append(f"memory during 64 uploads of 64 MiB at once: {memory['most_kib'] / 1024:,.0f} "
+                 f"MiB resident, {memory['before_kib'] / 1024:,.0f} before")
+    return lines
+
+
 def mib(memory):
     return f"{memory['rss'] / 1024:.1f} MiB resident, {memory['pss'] / 1024:.1f} MiB proportional"
 

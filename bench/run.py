@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import cells
+import disks
 import knobs as knobs_module
 import report
 import scale
@@ -98,6 +99,13 @@ def measure_scale(knobs, home):
         return scale.measure(knobs, server, say)
 
 
+def measure_disks(knobs, home):
+    """Many disks beside one."""
+    server = Goodfs(knobs.program("goodfs/goodfs"), home, SERVER_ARGS, name="goodfs-one")
+    with running(server):
+        return disks.measure(knobs, home, SERVER_ARGS, server)
+
+
 def measure(knobs, home):
     result = {"environment": environment(knobs)}
     say(" ".join(f"{name}={value}" for name, value in result["environment"].items()))
@@ -105,6 +113,7 @@ def measure(knobs, home):
     memory["connection"] = measure_connections(knobs, home)
     result["memory"] = memory
     result["scale"] = measure_scale(knobs, home)
+    result["disks"] = measure_disks(knobs, home)
     result["environment"]["load_after"] = os.getloadavg()[0]
     return result
 
@@ -112,7 +121,8 @@ def measure(knobs, home):
 def conclude(knobs, result):
     """Prints what is left to print, writes the file; answers the number of failed cells."""
     for line in [*report.scale_lines(result["scale"]),
-                 *report.memory_lines(result["memory"], result["scale"])]:
+                 *report.memory_lines(result["memory"], result["scale"]),
+                 *report.disks_lines(result["disks"])]:
         say(line)
     lines = [target.line() for target in targets.of_run(result)]
     result["targets"] = lines

@@ -22,6 +22,9 @@ def good_run():
         "scale": {"keys": 1000, "start": {"clean": 0.1, "killed": 0.9},
                   "list": {1: {"few": {"p50_us": 100}, "many": {"p50_us": 199}}}},
         "memory": {"idle": {"goodfs": {"rss": 32 * 1024}}, "connection": {"goodfs": {"rss": 64}}},
+        "disks": {"encode": {"4+2": {"raw": 200, "raw_crc": 100, "path": 81}},
+                  "put": {"goodfs-one": 90, "goodfs-disks": 50},
+                  "get": {"goodfs-one": 120, "goodfs-disks": 100}, "degraded_get_mb_s": 61},
     }
 
 
@@ -37,12 +40,20 @@ class Targets(unittest.TestCase):
 
     def test_a_good_run_reaches_all(self):
         self.assertEqual(self.missed(good_run()), [])
-        self.assertEqual(len(targets.of_run(good_run())), 8)
+        self.assertEqual(len(targets.of_run(good_run())), 10)
 
     def test_the_worst_connection_count_decides(self):
         run = good_run()
         run["cells"]["get 4KiB x1"] = cell(60, 100)
         self.expect_missed(run, "measured 0.60 (get 4KiB x1), wanted >= 0.65: missed by 0.05")
+
+    def test_encoding_and_degraded_reads_count(self):
+        run = good_run()
+        run["disks"]["encode"]["4+2"]["path"] = 70
+        self.expect_missed(run, "encode 4+2", "missed by 0.10")
+        run = good_run()
+        run["disks"]["degraded_get_mb_s"] = 50
+        self.expect_missed(run, "two of six disks gone", "missed by 0.10")
 
     def test_large_gets_of_both_sizes_count(self):
         for name in ("get 1MiB x16", "get 64MiB x64"):

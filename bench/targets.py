@@ -5,6 +5,8 @@ IDLE_KIB_MAX = 32 * 1024
 CONNECTION_KIB_MAX = 64
 START_SECONDS_MAX = 1.0
 LIST_RATIO_MAX = 2.0
+ENCODE_RATIO_MIN = 0.8
+DEGRADED_RATIO_MIN = 0.6
 
 
 @dataclass(frozen=True)
@@ -98,5 +100,16 @@ def of_memory(memory):
     ]
 
 
+def of_disks(disks):
+    encode = [Target(f"encode {profile} in the write path of raw isa-l with checksums",
+                     one["path"] / one["raw_crc"], ENCODE_RATIO_MIN,
+                     note=f"{one['path'] / one['raw']:.2f} of isa-l without checksums")
+              for profile, one in disks["encode"].items()]
+    return [*encode,
+            Target("GET 64 MiB with two of six disks gone of a healthy one",
+                   disks["degraded_get_mb_s"] / disks["get"]["goodfs-disks"], DEGRADED_RATIO_MIN)]
+
+
 def of_run(result):
-    return [*of_cells(result["cells"]), *of_scale(result["scale"]), *of_memory(result["memory"])]
+    return [*of_cells(result["cells"]), *of_scale(result["scale"]), *of_memory(result["memory"]),
+            *of_disks(result["disks"])]

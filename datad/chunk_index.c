@@ -26,7 +26,13 @@ static uint64_t mix(uint64_t hi, uint64_t lo)
     return x ^ (x >> 32);
 }
 
-/* The high 8 bits choose the shard, the low 32 the slot: independent of each other. */
+/* All fragments of a chunk are in one shard, and a shard is some parts of the listing. */
+static struct index_shard *shard_of(struct chunk_index *index, uint64_t hi, uint64_t lo)
+{
+    uint32_t part = chunk_list_part((struct chunk_id){.hi = hi, .lo = lo});
+    return &index->shards[part / CHUNK_INDEX_SHARD_PARTS];
+}
+
 static size_t home_slot(const struct index_shard *shard, uint64_t hash)
 {
     return (size_t)(((hash & UINT32_MAX) * shard->slot_count) >> 32);
@@ -61,7 +67,7 @@ static bool is_empty(const struct chunk_entry *entry)
 struct chunk_entry *chunk_index_find(struct chunk_index *index, uint64_t hi, uint64_t lo)
 {
     uint64_t hash = mix(hi, lo);
-    struct index_shard *shard = &index->shards[hash >> 56];
+    struct index_shard *shard = shard_of(index, hi, lo);
     if (shard->used == 0) {
         return NULL;
     }
@@ -115,7 +121,7 @@ void chunk_index_reserve(struct chunk_index *index, uint64_t count)
 void chunk_index_put(struct chunk_index *index, const struct chunk_entry *entry)
 {
     GFS_ASSERT(!is_empty(entry));
-    struct index_shard *shard = &index->shards[mix(entry->hi, entry->lo) >> 56];
+    struct index_shard *shard = shard_of(index, entry->hi, entry->lo);
     if ((shard->used + 1) * 4 > shard->slot_count * 3) {
         grow(shard);
     }
@@ -125,7 +131,7 @@ void chunk_index_put(struct chunk_index *index, const struct chunk_entry *entry)
 
 void chunk_index_erase(struct chunk_index *index, struct chunk_entry *entry)
 {
-    struct index_shard *shard = &index->shards[mix(entry->hi, entry->lo) >> 56];
+    struct index_shard *shard = shard_of(index, entry->hi, entry->lo);
     GFS_ASSERT(entry >= shard->slots && entry < shard->slots + shard->slot_count);
     size_t hole = (size_t)(entry - shard->slots);
     size_t slot = hole;

@@ -1,7 +1,8 @@
 /* Chunk id -> place, in memory: 32 bytes a chunk.
  *
  * 256 small open-addressing tables, so that growing one moves a 256th of the entries and never
- * stalls a reader for long. Load stays between about 0.6 and 0.75. Needs a lock of its owner. */
+ * stalls a reader for long. Load stays between about 0.6 and 0.75. Which table an entry is in is
+ * told by chunk_list_part of its id. Needs a lock of its owner. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +10,10 @@
 
 #include "libgoodfs/chunk_store.h"
 
-enum { CHUNK_INDEX_SHARDS = 256 };
+enum {
+    CHUNK_INDEX_SHARDS = 256,
+    CHUNK_INDEX_SHARD_PARTS = CHUNK_LIST_PARTS / CHUNK_INDEX_SHARDS, /* of the listing */
+};
 
 #define CHUNK_INDEX_BULK 0x80000000U /* bit of `file`: a bulk file, not a log segment */
 

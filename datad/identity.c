@@ -124,6 +124,11 @@ static enum gfs_err refuse_data(void *arg, const char *name)
     return GFS_EXISTS;
 }
 
+void store_disk_id(const struct store *store, uint8_t ret[16])
+{
+    memcpy(ret, store->disk, sizeof store->disk);
+}
+
 enum gfs_err identity_open(struct store *store, struct gfs_error *error)
 {
     enum gfs_err err = store->io->ops->lock(store->io, "lock");

@@ -1,4 +1,4 @@
-/* Opening and closing a store, its operations table, statistics, manual driving. */
+/* Opening and closing a store, its operations table, manual driving. */
 #include "datad/store.h"
 
 #include <stdlib.h>
@@ -29,11 +29,16 @@ static const struct chunk_store_ops chunk_ops = {
     .submit = store_submit,
     .bulk_begin = store_bulk_begin,
     .bulk_append = store_bulk_append,
+    .bulk_owner = store_bulk_owner,
     .bulk_finish = store_bulk_finish,
     .bulk_free = store_bulk_free,
     .pin = store_pin,
     .unpin = store_unpin,
     .read = store_read,
+    .owner = store_owner,
+    .prefetch = store_prefetch,
+    .list = store_list,
+    .status = store_status,
     .replay_edits = store_replay_edits,
     .trim_edits = store_trim_edits,
 };
@@ -225,33 +230,6 @@ void store_close(struct store *store)
 struct chunk_store *store_chunks(struct store *store)
 {
     return &store->base;
-}
-
-void store_stats(struct store *store, struct store_stats *ret)
-{
-    (void)pthread_mutex_lock(&store->lock);
-    (void)store_is_low_locked(store, 0);
-    struct store_stats stats = store->stats;
-    stats.chunks = chunk_index_count(store->index);
-    stats.index_bytes = chunk_index_bytes(store->index);
-    stats.log_segments = store->segment_count + store->spare_count;
-    for (size_t i = 0; i < store->segment_count; i++) {
-        stats.log_bytes += store->segments[i]->header.size;
-        stats.log_live_bytes += store->segments[i]->live;
-    }
-    for (size_t i = 0; i < store->spare_count; i++) {
-        stats.log_bytes += store->spares[i]->header.size;
-    }
-    for (const struct bulk_file *file = store->bulk_files; file != NULL; file = file->next) {
-        stats.bulk_files++;
-        stats.bulk_live_bytes += file->live_bytes;
-    }
-    stats.space_total = store->space.total;
-    stats.space_free = store->space.free;
-    stats.has_failed = atomic_load(&store->has_failed);
-    (void)pthread_mutex_unlock(&store->lock);
-    stats.bulk_writers = bulk_writer_count(store);
-    *ret = stats;
 }
 
 bool store_poll(struct store *store)

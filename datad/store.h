@@ -48,6 +48,7 @@ struct store_stats {
     uint64_t bytes_punched;
     uint64_t damaged_places;   /* found at open: see store_open */
     uint64_t replayed_batches; /* at open */
+    uint64_t read_errors;      /* reads answered GFS_IO or GFS_CORRUPT */
     bool has_failed, is_full;
 };
 
@@ -66,6 +67,8 @@ void store_close(struct store *store);
 
 struct chunk_store *store_chunks(struct store *store);
 void store_stats(struct store *store, struct store_stats *ret);
+/* The id in the disk's identity file. */
+void store_disk_id(const struct store *store, uint8_t ret[16]);
 
 /* Manual mode only: one turn of the store's and the background's loop. Answers whether anything
  * was done. */

@@ -347,6 +347,18 @@ size_t store_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len)
     return taken;
 }
 
+void store_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner)
+{
+    GFS_ASSERT(owner.len <= CHUNK_OWNER_LEN_MAX);
+    GFS_ASSERT(!bulk->is_finishing);
+    free(bulk->owner);
+    bulk->owner = gfs_alloc(owner.len);
+    bulk->owner_len = owner.len;
+    if (owner.len != 0) {
+        memcpy(bulk->owner, owner.ptr, owner.len);
+    }
+}
+
 void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished)
 {
     GFS_ASSERT(finished != NULL);

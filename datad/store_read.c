@@ -151,7 +151,8 @@ static enum gfs_err read_exact(struct gfs_file *file, struct iovec *iov, int cou
         want += iov[i].iov_len;
     }
     size_t got = 0;
-    unsigned io_flags = (flags & CHUNK_READ_NOWAIT) != 0 ? GFS_IO_NOWAIT : 0;
+    unsigned io_flags = (flags & CHUNK_READ_NOWAIT) != 0 ? (unsigned)GFS_IO_NOWAIT : 0U;
+    io_flags |= (flags & CHUNK_READ_MEDIUM) != 0 ? (unsigned)GFS_IO_MEDIUM : 0U;
     enum gfs_err err = file->io->ops->read(file, iov, count, offset, io_flags, &got);
     if (err != GFS_OK) {
         return err;
@@ -198,62 +199,82 @@ static enum gfs_err read_whole_small(const struct log_segment *segment, const st
     return err == GFS_OK ? segment_blocks_verify(record.table, 0, to, pin->len) : err;
 }
 
-static enum gfs_err load_small_table(const struct log_segment *segment, struct chunk_pin *pin,
-                                     unsigned flags)
+/* The head of a small chunk's record. head: HEAD_LEN_MAX bytes, which ret refers to. */
+static enum gfs_err read_small_head(const struct log_segment *segment, const struct chunk_pin *pin,
+                                    char *head, unsigned flags, struct segment_record *ret)
 {
-    if (pin->state != NULL) {
-        return GFS_OK;
-    }
     size_t head_len = pin->offset >> 32;
-    char head[HEAD_LEN_MAX];
-    if (head_len > sizeof head) {
+    if (head_len > HEAD_LEN_MAX) {
         return GFS_CORRUPT;
     }
     struct iovec iov = {.iov_base = head, .iov_len = head_len};
     enum gfs_err err = read_exact(segment->file, &iov, 1, pin->offset & UINT32_MAX, flags);
-    struct segment_record record;
-    if (err == GFS_OK) {
-        err = check_head(head, head_len, CHUNK_RECORD_DATA, pin, &record);
+    return err == GFS_OK ? check_head(head, head_len, CHUNK_RECORD_DATA, pin, ret) : err;
+}
+
+static enum gfs_err load_small_table(const struct log_segment *segment, struct chunk_pin *pin,
+                                     unsigned flags)
+{
+    if (pin->state != NULL && (flags & CHUNK_READ_MEDIUM) == 0) {
+        return GFS_OK;
     }
+    char head[HEAD_LEN_MAX];
+    struct segment_record record;
+    enum gfs_err err = read_small_head(segment, pin, head, flags, &record);
     if (err == GFS_OK) {
+        free(pin->state);
         pin->state = copy_table(&record);
     }
     return err;
 }
 
+/* The trailer of a bulk chunk, in an array the caller frees, which ret refers to. */
+static enum gfs_err read_trailer(const struct bulk_extent *extent, const struct chunk_pin *pin,
+                                 unsigned flags, char **ret_bytes, struct segment_record *ret)
+{
+    size_t len = segment_trailer_size(pin->len, CHUNK_OWNER_LEN_MAX);
+    *ret_bytes = gfs_alloc_aligned(SEGMENT_PAGE, len);
+    struct iovec iov = {.iov_base = *ret_bytes, .iov_len = len};
+    enum gfs_err err =
+        read_exact(extent->file->file, &iov, 1, pin->offset + segment_align_page(pin->len), flags);
+    return err == GFS_OK ? check_head(*ret_bytes, len, SEGMENT_RECORD_BULK, pin, ret) : err;
+}
+
+/* From the medium: what is known is not believed but read once more. */
 static enum gfs_err load_bulk_table(struct bulk_extent *extent, const struct chunk_pin *pin,
                                     unsigned flags, const char **ret)
 {
     *ret = atomic_load_explicit(&extent->table, memory_order_acquire);
-    if (*ret != NULL) {
+    if (*ret != NULL && (flags & CHUNK_READ_MEDIUM) == 0) {
         return GFS_OK;
     }
-    size_t len = segment_trailer_size(pin->len, CHUNK_OWNER_LEN_MAX);
-    GFS_FREE char *trailer = gfs_alloc_aligned(SEGMENT_PAGE, len);
-    struct iovec iov = {.iov_base = trailer, .iov_len = len};
-    enum gfs_err err =
-        read_exact(extent->file->file, &iov, 1, pin->offset + segment_align_page(pin->len), flags);
+    GFS_FREE char *trailer = NULL;
     struct segment_record record;
-    if (err == GFS_OK) {
-        err = check_head(trailer, len, SEGMENT_RECORD_BULK, pin, &record);
-    }
+    enum gfs_err err = read_trailer(extent, pin, flags, &trailer, &record);
     if (err != GFS_OK) {
         return err;
     }
     char *table = copy_table(&record);
     char *expected = NULL;
     if (!atomic_compare_exchange_strong(&extent->table, &expected, table)) {
-        free(table); /* another pin's reader was first */
+        free(table); /* another pin's reader was first, with the same verified bytes */
         table = expected;
     }
     *ret = table;
     return GFS_OK;
 }
 
-enum gfs_err store_read(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
-                        uint32_t len, void *ret_bytes, unsigned flags)
+static enum gfs_err count_error(struct store *store, enum gfs_err err)
 {
-    (void)chunks;
+    if (err == GFS_IO || err == GFS_CORRUPT) {
+        atomic_fetch_add(&store->read_errors, 1);
+    }
+    return err;
+}
+
+static enum gfs_err read_blocks(struct chunk_pin *pin, uint32_t offset, uint32_t len,
+                                void *ret_bytes, unsigned flags)
+{
     GFS_ASSERT(pin->place != NULL);
     GFS_ASSERT(offset % GFS_BLOCK_SIZE == 0);
     GFS_ASSERT(offset <= pin->len && len <= pin->len - offset);
@@ -286,4 +307,55 @@ enum gfs_err store_read(struct chunk_store *chunks, struct chunk_pin *pin, uint3
         return err;
     }
     return segment_blocks_verify(table, offset / GFS_BLOCK_SIZE, ret_bytes, len);
+}
+
+enum gfs_err store_read(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
+                        uint32_t len, void *ret_bytes, unsigned flags)
+{
+    return count_error(store_of(chunks), read_blocks(pin, offset, len, ret_bytes, flags));
+}
+
+enum gfs_err store_owner(struct chunk_store *chunks, struct chunk_pin *pin, void *ret_bytes,
+                         size_t *ret_len)
+{
+    GFS_ASSERT(pin->place != NULL);
+    struct segment_record record;
+    GFS_FREE char *bytes = NULL;
+    enum gfs_err err;
+    if (is_bulk(pin)) {
+        err = read_trailer(pin->place, pin, 0, &bytes, &record);
+    } else {
+        bytes = gfs_alloc(HEAD_LEN_MAX);
+        err = read_small_head(pin->place, pin, bytes, 0, &record);
+    }
+    if (err == GFS_OK) {
+        memcpy(ret_bytes, record.owner.ptr, record.owner.len);
+        *ret_len = record.owner.len;
+    }
+    return count_error(store_of(chunks), err);
+}
+
+void store_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
+                    uint32_t len)
+{
+    (void)chunks;
+    GFS_ASSERT(pin->place != NULL);
+    GFS_ASSERT(offset <= pin->len && len <= pin->len - offset);
+    struct gfs_file *file;
+    uint64_t begin = pin->offset + offset;
+    uint64_t bytes = len;
+    if (is_bulk(pin)) {
+        const struct bulk_extent *extent = pin->place;
+        file = extent->file->file;
+        if (atomic_load(&extent->table) == NULL) { /* the trailer is read first */
+            file->io->ops->prefetch(file, pin->offset + segment_align_page(pin->len),
+                                    segment_trailer_size(pin->len, CHUNK_OWNER_LEN_MAX));
+        }
+    } else {
+        const struct log_segment *segment = pin->place;
+        file = segment->file;
+        begin = (pin->offset & UINT32_MAX) + offset; /* with the head, which lies in front */
+        bytes += pin->offset >> 32;
+    }
+    file->io->ops->prefetch(file, begin, bytes);
 }

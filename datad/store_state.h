@@ -136,6 +136,7 @@ struct store {
     struct compact_job *job; /* waits for or is in a batch */
     uint64_t lsn_trimmed;
     uint64_t lsn_last;       /* of durable EDIT records */
+    uint64_t lsn_floor;      /* what damage may have held had lower ones */
     uint32_t checkpoint_seq; /* segments before it are covered by index.ckpt on disk */
     uint64_t bytes_since_checkpoint;
     uint64_t batch_seq_durable;
@@ -145,6 +146,7 @@ struct store {
     bool is_stopping;
 
     atomic_bool has_failed;
+    atomic_uint_fast64_t read_errors;
 
     /* Submitted groups, newest first: any thread pushes, the store's thread takes all. */
     _Atomic(struct chunk_group *) incoming;
@@ -244,7 +246,16 @@ enum gfs_err store_pin(struct chunk_store *chunks, struct chunk_id id, struct ch
 void store_unpin(struct chunk_store *chunks, struct chunk_pin *pin);
 enum gfs_err store_read(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
                         uint32_t len, void *ret_bytes, unsigned flags);
+enum gfs_err store_owner(struct chunk_store *chunks, struct chunk_pin *pin, void *ret_bytes,
+                         size_t *ret_len);
+void store_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
+                    uint32_t len);
 void bulk_extent_release_locked(struct store *store, const struct chunk_entry *entry);
+
+/* store_status.c */
+void store_status(struct chunk_store *chunks, struct chunk_store_status *ret);
+void store_list(struct chunk_store *chunks, uint32_t part, struct chunk_listed **ret,
+                size_t *ret_count);
 
 /* store_bulk_files.c */
 enum gfs_err bulk_files_open(struct store *store, struct gfs_error *error) GFS_MUST_CHECK;
@@ -268,6 +279,7 @@ void bulk_place(const struct chunk_bulk *bulk, struct chunk_id *ret_id, struct p
 enum gfs_err store_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
                               struct chunk_bulk **ret);
 size_t store_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
+void store_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void store_bulk_free(struct chunk_bulk *bulk);
 

@@ -176,12 +176,15 @@ const char *s3_owner_id(void);
 struct gfs_slice s3_storage_class_text(const struct meta_object *object);
 /* True for 3..63 characters by S3's naming rules. */
 bool s3_bucket_name_ok(struct gfs_slice name);
+/* The class that x-amz-storage-class names, else the bucket's own; empty = STANDARD, what the store
+ * does by itself. S3_InvalidStorageClass. */
+enum s3_err s3_wanted_storage_class(struct s3_request *r, struct gfs_slice *ret);
 /* System headers to store (content-type, cache-control, content-disposition, content-encoding
  * without aws-chunked, content-language, expires) and x-amz-meta-*, from the request's headers,
  * into object->headers in the arena. S3_MetadataTooLarge, S3_InvalidArgument. Also refuses with
  * S3_NotImplemented request headers that would change the meaning of what is stored and are not
  * supported (server-side encryption, object lock, tagging, ACL grants, website redirect), and
- * checks x-amz-storage-class (S3_InvalidStorageClass) . */
+ * fills in object->storage_class. */
 enum s3_err s3_stored_headers(struct s3_request *r, struct meta_object *object,
                               const char **ret_message);
 /* The declared checksum: x-amz-checksum-<algo> (value), x-amz-sdk-checksum-algorithm,

@@ -61,7 +61,15 @@ static void create_start(struct s3_request *r)
     const char *unsupported = unsupported_header(r);
     if (unsupported != NULL) {
         s3_fail(r, S3_NotImplemented, "%s", unsupported);
+        return;
     }
+    struct meta_op *op = gfs_arena_alloc(&r->arena, sizeof *op);
+    enum s3_err err = op == NULL ? S3_SlowDown : s3_wanted_storage_class(r, &op->storage_class);
+    if (err != S3_OK) {
+        s3_fail(r, err, NULL);
+        return;
+    }
+    r->op_state = op;
 }
 
 /* Any name of the shape of a region: which ones exist is nobody's business here. */
@@ -137,11 +145,7 @@ static void create_finish(struct s3_request *r)
         s3_fail_message(r, err, message);
         return;
     }
-    struct meta_op *op = gfs_arena_alloc(&r->arena, sizeof *op);
-    if (op == NULL) {
-        s3_fail(r, S3_SlowDown, NULL);
-        return;
-    }
+    struct meta_op *op = r->op_state;
     op->kind = META_BUCKET_CREATE;
     op->name = r->bucket;
     op->region = gfs_slice_eq_str(region, REGION_DEFAULT) ? GFS_SLICE_LITERAL("") : region;

@@ -162,13 +162,16 @@ static bool is_user_metadata_too_large(const struct meta_object *object)
     return total > GFS_USER_METADATA_LEN_MAX;
 }
 
-/* The default class is stored as no class, so that it stays what the bucket's owner meant when the
- * number of disks changes. */
-static enum s3_err read_storage_class(struct s3_request *r, struct gfs_slice *ret)
+/* STANDARD is stored as no class: what it means may change with the number of disks. */
+enum s3_err s3_wanted_storage_class(struct s3_request *r, struct gfs_slice *ret)
 {
     const struct http_header *header = find(r->http, "x-amz-storage-class");
+    if (header == NULL) {
+        *ret = gfs_slice_str(r->bucket_rec.storage_class);
+        return S3_OK;
+    }
     *ret = (struct gfs_slice){0};
-    if (header == NULL || gfs_slice_eq_str(header->value, "STANDARD")) {
+    if (gfs_slice_eq_str(header->value, "STANDARD")) {
         return S3_OK;
     }
     struct chunk_store *store = r->gw->options.chunks;
@@ -186,7 +189,7 @@ enum s3_err s3_stored_headers(struct s3_request *r, struct meta_object *object,
     if (err != S3_OK) {
         return err;
     }
-    err = read_storage_class(r, &object->storage_class);
+    err = s3_wanted_storage_class(r, &object->storage_class);
     if (err == S3_OK) {
         err = keep_headers(r, object);
     }

@@ -22,11 +22,22 @@ static const struct admin_route routes[] = {
      .access = ADMIN_ANYONE,
      .is_text = true,
      .run = admin_run_metrics},
+    {.method = "GET", .path = API "status", .run = admin_run_status},
+    {.method = "GET", .path = API "health", .run = admin_run_health},
+    {.method = "GET", .path = API "disks", .run = admin_run_disks},
+    {.method = "GET", .path = API "fsck", .run = admin_run_fsck},
+    {.method = "POST", .path = API "fsck", .thread = ADMIN_CHANGER, .run = admin_run_fsck_start},
     {.method = "GET", .path = API "routes", .run = admin_run_routes},
     {.method = "GET",
      .path = API "objects/{bucket}/{key...}",
      .query = "verify,after,limit",
      .run = admin_run_object},
+    {.method = "GET", .path = API "buckets/{bucket}/storage-class", .run = admin_run_bucket_class},
+    {.method = "PUT",
+     .path = API "buckets/{bucket}/storage-class",
+     .thread = ADMIN_CHANGER,
+     .members = "storage_class",
+     .run = admin_run_bucket_set_class},
 };
 
 const struct admin_route *admin_routes_at(size_t index)

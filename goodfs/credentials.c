@@ -44,10 +44,15 @@ static bool take_line(const char *text, const char *prefix, char *ret, size_t si
     return true;
 }
 
-static enum gfs_err read_file(int fd, const char *path, struct credentials *ret,
-                              struct gfs_error *error)
+enum gfs_err credentials_read(const char *path, struct credentials *ret, struct gfs_error *error)
 {
     struct stat st;
+    *ret = (struct credentials){0};
+    GFS_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return gfs_fail(error, errno == ENOENT ? GFS_NOT_FOUND : GFS_IO, "%s: %s", path,
+                        strerror(errno));
+    }
     if (fstat(fd, &st) != 0) {
         return gfs_fail(error, GFS_IO, "%s: %s", path, strerror(errno));
     }
@@ -124,12 +129,9 @@ enum gfs_err credentials_load(const char *dir, const char *access_key, const cha
     if (len < 0 || (size_t)len >= sizeof path) {
         return gfs_fail(error, GFS_INVALID, "%s: path too long", dir);
     }
-    GFS_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0) {
-        return read_file(fd, path, ret, error);
-    }
-    if (errno != ENOENT) {
-        return gfs_fail(error, GFS_IO, "%s: %s", path, strerror(errno));
+    enum gfs_err err = credentials_read(path, ret, error);
+    if (err != GFS_NOT_FOUND) {
+        return err;
     }
     random_text(ret->access_key, CREDENTIALS_ACCESS_LEN);
     random_text(ret->secret_key, CREDENTIALS_SECRET_LEN);

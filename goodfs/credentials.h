@@ -14,6 +14,10 @@ struct credentials {
     bool is_generated; /* made by this call */
 };
 
+/* Reads such a file. NOT_FOUND; DENIED: others may read it; INVALID: lines are missing; IO. */
+enum gfs_err credentials_read(const char *path, struct credentials *ret,
+                              struct gfs_error *error) GFS_MUST_CHECK;
+
 /* access_key and secret_key: empty or NULL when not set; one without the other is GFS_INVALID. The
  * file has mode 0600 (any other access for group or others is GFS_DENIED) and holds
  * GOODFS_ROOT_ACCESS_KEY=... and GOODFS_ROOT_SECRET_KEY=...; a new one is on stable storage on

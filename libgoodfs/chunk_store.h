@@ -161,12 +161,16 @@ struct chunk_store_ops {
      * Fewer than len: writable is called once when there is room. An I/O error shows at finish.
      * One thread at a time per bulk. */
     size_t (*bulk_append)(struct chunk_bulk *bulk, const void *ptr, size_t len);
+    /* Replaces the owner given at begin (copied), before finish: for who learns only at the end what
+     * it must say. Same thread as append. */
+    void (*bulk_owner)(struct chunk_bulk *bulk, struct gfs_slice owner);
     /* No more appends. finished is called once, on the store's thread, when everything (data,
      * checksums, header) is on stable storage, or with the first error. The chunk's length is what
      * was appended. */
     void (*bulk_finish)(struct chunk_bulk *bulk, chunk_finished_fn finished);
     /* Releases the writer, any state, NULL allowed; waits for nothing (writes under way are
-     * finished in the background). Its space is given back unless a PLACE record made it live. */
+     * finished in the background) but a callback that runs on another thread: none is called any
+     * more. Its space is given back unless a PLACE record made it live. */
     void (*bulk_free)(struct chunk_bulk *bulk);
 
     /* GFS_NOT_FOUND. Every success is paired with unpin. Never blocks. Any thread. */

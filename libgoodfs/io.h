@@ -19,6 +19,7 @@ enum gfs_io_open_flags {
 
 enum gfs_io_read_flags {
     GFS_IO_NOWAIT = 1, /* GFS_AGAIN instead of waiting for the device */
+    GFS_IO_MEDIUM = 2, /* from the device, not from memory, as far as the file system can */
 };
 
 enum gfs_io_op_kind {
@@ -77,6 +78,8 @@ struct gfs_io_ops {
     /* Fills the iovs as far as the file reaches. GFS_IO, GFS_AGAIN. */
     enum gfs_err (*read)(struct gfs_file *file, const struct iovec *iov, int count, uint64_t offset,
                          unsigned flags, size_t *ret_len);
+    /* A hint that these bytes will be read soon. Does not wait for the device. */
+    void (*prefetch)(struct gfs_file *file, uint64_t offset, uint64_t len);
     enum gfs_err (*write)(struct gfs_file *file, const void *ptr, size_t len, uint64_t offset);
     enum gfs_err (*flush)(struct gfs_file *file); /* data and what is needed to read it back */
     enum gfs_err (*truncate)(struct gfs_file *file, uint64_t size);

@@ -1,7 +1,7 @@
 /* The io seam over system calls and io_uring.
  *
  * A file has a buffered descriptor for reading and, when asked and possible, a second one with
- * O_DIRECT that takes aligned writes. Without io_uring, submitted operations wait in a list and run
+ * O_DIRECT that takes aligned writes and the reads that have to see the device. Without io_uring, submitted operations wait in a list and run
  * one after the other inside wait: slower, the same order and the same answers. */
 #include <dirent.h>
 #include <errno.h>
@@ -69,7 +69,7 @@ static enum gfs_err posix_file_open(struct gfs_io *io, const char *path, unsigne
     file->fd = fd;
     file->direct_fd = -1;
     if ((flags & GFS_IO_DIRECT) != 0) {
-        file->direct_fd = openat(posix->root_fd, path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+        file->direct_fd = openat(posix->root_fd, path, O_RDWR | O_DIRECT | O_CLOEXEC);
     }
     *ret = &file->base;
     return GFS_OK;
@@ -127,6 +127,57 @@ static enum gfs_err read_rest(int fd, const struct iovec *iov, int count, uint64
     return GFS_OK;
 }
 
+/* Through an aligned buffer. GFS_UNSUPPORTED: the file system has no direct reads, or this one was
+ * short. */
+static enum gfs_err read_direct(int fd, const struct iovec *iov, int count, uint64_t offset,
+                                size_t want, size_t *ret_len)
+{
+    uint64_t begin = offset & ~(uint64_t)(DIRECT_ALIGN - 1);
+    size_t len = (size_t)((offset + want + DIRECT_ALIGN - 1) & ~(uint64_t)(DIRECT_ALIGN - 1)) -
+                 (size_t)begin;
+    GFS_FREE char *bytes = gfs_alloc_aligned(DIRECT_ALIGN, len);
+    struct iovec all = {.iov_base = bytes, .iov_len = len};
+    ssize_t got;
+    do {
+        got = preadv2(fd, &all, 1, (off_t)begin, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EINVAL || errno == EOPNOTSUPP)) {
+        return GFS_UNSUPPORTED;
+    }
+    if (got < 0) {
+        return gfs_err_from_errno(errno);
+    }
+    size_t skip = (size_t)(offset - begin);
+    if ((size_t)got < skip + want) {
+        return GFS_UNSUPPORTED; /* the end of the file, or a signal */
+    }
+    size_t left = want;
+    *ret_len = want;
+    const char *from = bytes + skip;
+    for (int i = 0; i < count && left != 0; i++) {
+        size_t step = GFS_MIN(left, iov[i].iov_len);
+        memcpy(iov[i].iov_base, from, step);
+        from += step;
+        left -= step;
+    }
+    return GFS_OK;
+}
+
+/* Answers whether it was read, or failed, past the page cache; else the cache holds nothing of it
+ * any more, unless it is dirty. */
+static bool read_medium(const struct posix_file *file, const struct iovec *iov, int count,
+                        uint64_t offset, size_t want, size_t *ret_len, enum gfs_err *ret)
+{
+    *ret = file->direct_fd < 0
+               ? GFS_UNSUPPORTED
+               : read_direct(file->direct_fd, iov, count, offset, want, ret_len);
+    if (*ret == GFS_UNSUPPORTED) {
+        (void)posix_fadvise(file->fd, (off_t)offset, (off_t)want, POSIX_FADV_DONTNEED);
+        return false;
+    }
+    return true;
+}
+
 static enum gfs_err posix_read(struct gfs_file *base, const struct iovec *iov, int count,
                                uint64_t offset, unsigned flags, size_t *ret_len)
 {
@@ -135,6 +186,11 @@ static enum gfs_err posix_read(struct gfs_file *base, const struct iovec *iov, i
     size_t want = 0;
     for (int i = 0; i < count; i++) {
         want += iov[i].iov_len;
+    }
+    enum gfs_err err;
+    if ((flags & GFS_IO_MEDIUM) != 0 &&
+        read_medium(file_of(base), iov, count, offset, want, ret_len, &err)) {
+        return err;
     }
     ssize_t len;
     do {
@@ -151,6 +207,11 @@ static enum gfs_err posix_read(struct gfs_file *base, const struct iovec *iov, i
         return GFS_OK;
     }
     return nowait ? GFS_AGAIN : read_rest(fd, iov, count, offset, (size_t)len, ret_len);
+}
+
+static void posix_prefetch(struct gfs_file *base, uint64_t offset, uint64_t len)
+{
+    (void)posix_fadvise(file_of(base)->fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 static int write_fd(const struct posix_file *file, const void *ptr, size_t len, uint64_t offset)
@@ -423,6 +484,7 @@ static const struct gfs_io_ops posix_ops = {
     .file_close = posix_file_close,
     .file_info = posix_file_info,
     .read = posix_read,
+    .prefetch = posix_prefetch,
     .write = posix_write,
     .flush = posix_flush,
     .truncate = posix_truncate,

@@ -74,6 +74,15 @@ bool gfs_json_integer(const struct gfs_json *value, int64_t *ret)
     return true;
 }
 
+bool gfs_json_number(const struct gfs_json *value, double *ret)
+{
+    if (!json_is_number(in(value))) {
+        return false;
+    }
+    *ret = json_number_value(in(value));
+    return true;
+}
+
 size_t gfs_json_count(const struct gfs_json *value)
 {
     return json_is_object(in(value)) ? json_object_size(in(value)) : json_array_size(in(value));
@@ -89,18 +98,27 @@ const struct gfs_json *gfs_json_get(const struct gfs_json *object, const char *n
     return out(json_object_get(in(object), name));
 }
 
-bool gfs_json_only_member(const struct gfs_json *object, struct gfs_slice *ret_name,
-                          const struct gfs_json **ret_value)
+bool gfs_json_member(const struct gfs_json *object, size_t index, struct gfs_slice *ret_name,
+                     const struct gfs_json **ret_value)
 {
-    if (!json_is_object(in(object)) || json_object_size(in(object)) != 1) {
+    if (!json_is_object(in(object)) || index >= json_object_size(in(object))) {
         return false;
     }
     /* jansson's iterators take the object without const, but only read it. */
     json_t *readable = (json_t *)(uintptr_t)object;
     void *member = json_object_iter(readable);
+    for (size_t i = 0; i < index; i++) {
+        member = json_object_iter_next(readable, member);
+    }
     *ret_name = gfs_slice_str(json_object_iter_key(member));
     *ret_value = out(json_object_iter_value(member));
     return true;
+}
+
+bool gfs_json_only_member(const struct gfs_json *object, struct gfs_slice *ret_name,
+                          const struct gfs_json **ret_value)
+{
+    return gfs_json_count(object) == 1 && gfs_json_member(object, 0, ret_name, ret_value);
 }
 
 void gfs_json_show(const struct gfs_json *value, char *ret, size_t size)

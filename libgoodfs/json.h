@@ -32,6 +32,9 @@ struct gfs_slice gfs_json_string(const struct gfs_json *value);
 /* True for integers of 64 bits; *ret is untouched otherwise. */
 bool gfs_json_integer(const struct gfs_json *value, int64_t *ret);
 
+/* True for integers and reals. */
+bool gfs_json_number(const struct gfs_json *value, double *ret);
+
 /* Members of an array or object; 0 for anything else. */
 size_t gfs_json_count(const struct gfs_json *value);
 
@@ -40,6 +43,11 @@ const struct gfs_json *gfs_json_at(const struct gfs_json *array, size_t index);
 
 /* The member of exactly that name; NULL when absent, and for anything but an object. */
 const struct gfs_json *gfs_json_get(const struct gfs_json *object, const char *name);
+
+/* The index-th member of an object, in the text's order; false beyond the end, and for anything but
+ * an object. */
+bool gfs_json_member(const struct gfs_json *object, size_t index, struct gfs_slice *ret_name,
+                     const struct gfs_json **ret_value);
 
 /* The only member of an object; false unless it has exactly one. */
 bool gfs_json_only_member(const struct gfs_json *object, struct gfs_slice *ret_name,

@@ -95,6 +95,33 @@ void shard_copy_remove(struct shard *shard, const char *dir);
 enum gfs_err shard_move(struct shard *shard, const char *dir,
                         struct gfs_error *error) GFS_MUST_CHECK;
 
+/* ---- references: for the search for what is lost and what is nobody's ---- */
+
+/* Plain data, valid during the visit. */
+struct shard_reference {
+    struct chunk_id id;
+    bool is_part; /* of an upload that is not complete: key is its id in hex */
+    uint64_t bucket_id;
+    struct gfs_slice key;
+    uint64_t mod_lsn; /* of the row */
+};
+typedef enum gfs_err (*shard_reference_fn)(void *arg, const struct shard_reference *reference);
+/* Calls visit for each chunk reference of rows of objects and parts, in their order, and of copies
+ * made meanwhile. A chunk that a row refers to all the time, though it need not be the same row, is
+ * visited for certain. Nothing is held between visits, which may take their time. Any answer of
+ * visit but GFS_OK ends it and is its answer. CORRUPT: at least one row could not be read; all
+ * others were visited. BUSY: too many copies were made meanwhile. IO. May wait; any thread. */
+enum gfs_err shard_visit_references(struct shard *shard, shard_reference_fn visit,
+                                    void *arg) GFS_MUST_CHECK;
+/* ret[i] = false: nothing refers to ids[i]: no row, no operation submitted before the call, no
+ * garbage that the shard deletes itself; nor will anything ever, if the chunk was listed before
+ * the call: what makes a chunk live was submitted with the operation that refers to it, and more
+ * references come from rows only. true: something did at some time during the call. ids ascend by
+ * (hi, lo), each once. Goes over all rows, whatever the count. Any error (CORRUPT: a row could not
+ * be read): nothing is known. May wait; any thread. */
+enum gfs_err shard_has_references(struct shard *shard, const struct chunk_id *ids, size_t count,
+                                  bool *ret) GFS_MUST_CHECK;
+
 /* Lives as long as the shard. Any thread. */
 struct meta_service *shard_service(struct shard *shard);
 /* Any thread. */

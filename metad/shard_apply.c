@@ -170,8 +170,12 @@ static enum gfs_err apply_turn_locked(struct copy *copy)
         take_batch_locked(shard);
     }
     struct edits *edits = edits_ref(shard->batch.edits);
+    bool is_visited = shard->visitors != NULL; /* a visit begins when the batch is applied */
     (void)pthread_mutex_unlock(&shard->lock);
     enum gfs_err err = copy_apply(copy, &edits, 1, &result);
+    if (err == GFS_OK && is_visited) {
+        shard_note_copies(shard, edits);
+    }
     (void)pthread_mutex_lock(&shard->lock);
     if (copy->role == COPY_LIVE && err == GFS_OK) {
         struct proposal *first = shard->batch.first;

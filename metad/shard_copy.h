@@ -99,6 +99,10 @@ void copy_reap_locked(struct shard *shard);
  * none may be made. */
 enum gfs_err copy_join(struct copy *copy, struct gfs_error *error) GFS_MUST_CHECK;
 
+/* ---- shard_references.c ---- */
+/* They were applied while somebody visits references. Outside the lock. */
+void shard_note_copies(struct shard *shard, const struct edits *edits);
+
 /* ---- shard_move.c ---- */
 /* The copies of the options. */
 void shard_copies_start(struct shard *shard);

@@ -13,8 +13,8 @@
 #include "metad/shard_ops.h"
 
 enum { PROPOSAL_INLINE_ENTRIES = 4, SHARD_MOVE_WAIT_S = 30 };
-struct copy;  /* shard_copy.h */
-struct edits; /* likewise */
+struct copy;    /* shard_copy.h, as struct edits */
+struct visitor; /* shard_references.c */
 
 enum bucket_change { BUCKET_IS_CREATED = 1, BUCKET_IS_SET, BUCKET_IS_DROPPED };
 
@@ -73,6 +73,7 @@ struct shard {
     struct batch batch;         /* being applied by the live database, or tried again */
     bool is_dropping;           /* rows of what was applied are leaving the overlay */
     uint64_t wanted_lsn;        /* edits up to it are applied without waiting for company */
+    struct visitor *visitors;   /* who is to be told of copies of objects */
     struct overlay *overlay;
     struct bucket_map *buckets;
     uint64_t next_lsn;
@@ -136,8 +137,7 @@ void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed);
 /* The committed row. NOT_FOUND, AGAIN (META_NOWAIT), CORRUPT, IO. Any thread. */
 enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned flags,
                             struct meta_row **ret);
-/* From the database, past overlay and cache; into the cache unless something was applied since
- * `applied_lsn` was read under the lock. */
+/* Past overlay and cache; into the cache unless something was applied since applied_lsn. */
 enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
                                  struct meta_row **ret);
 

@@ -8,7 +8,7 @@
  *  2. A group's slots name different disks (and different `from`s), as many as its profile is wide.
  *     A slot with a `from` is filling.
  *  3. A group's profile never changes, except that group 0 may get more copies.
- *  4. log_disks are different disks, at most 3, and each that is in sync is not failed. */
+ *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not failed. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,7 +24,7 @@ enum {
     POOL_WIDTH_MAX = 32, /* k + m, or copies */
     POOL_COPIES_MAX = 8,
     POOL_CLASSES_MAX = 16,
-    POOL_LOG_DISKS = 3,
+    POOL_LOG_DISKS = 8,     /* at most; how many there should be: pool_plan_log_disks */
     POOL_PATH_LEN_MAX = 1024,
     POOL_CLASS_NAME_LEN_MAX = 31,
     POOL_NO_DISK = 0xffff,

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from csource import CSource, only_comments  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-UNIT_FOLDERS = ("libgoodfs", "datad", "metad", "gateway", "goodfs")
+UNIT_FOLDERS = ("libgoodfs", "datad", "metad", "gateway", "goodfs", "ctl")
 LINE_MAX, HEADER_MAX, FILE_MAX, FUNCTION_MAX = 100, 150, 600, 70
 TEXT_SUFFIXES = (".c", ".h", ".py", ".md", ".txt", ".sh", ".build", ".sql", ".mjs", ".json",
                  ".yml", ".yaml", ".toml", ".conf", ".proto")

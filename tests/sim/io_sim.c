@@ -207,6 +207,13 @@ static enum gfs_err sim_read(struct gfs_file *file, const struct iovec *iov, int
     return GFS_OK;
 }
 
+static void sim_prefetch(struct gfs_file *file, uint64_t offset, uint64_t len)
+{
+    (void)file;
+    (void)offset;
+    (void)len;
+}
+
 static enum gfs_err sim_write(struct gfs_file *file, const void *ptr, size_t len, uint64_t offset)
 {
     struct gfs_io_sim *sim = sim_of(file->io);
@@ -418,6 +425,7 @@ static const struct gfs_io_ops sim_ops = {
     .file_close = sim_file_close,
     .file_info = sim_file_info,
     .read = sim_read,
+    .prefetch = sim_prefetch,
     .write = sim_write,
     .flush = sim_flush,
     .truncate = sim_truncate,

@@ -78,6 +78,37 @@ Test(io_posix, bytes_are_read_as_they_were_written_and_a_file_ends)
     rig_fini(&rig, names, 1);
 }
 
+Test(io_posix, a_read_of_the_medium_is_of_any_bytes_and_ends_with_the_file)
+{
+    enum { LEN = 20001 };
+    struct rig rig;
+    rig_init(&rig, false);
+    struct gfs_file *file = open_file(&rig, "f", GFS_IO_CREATE | GFS_IO_DIRECT);
+    GFS_FREE char *bytes = gfs_alloc(LEN);
+    GFS_FREE char *got = gfs_alloc(LEN);
+    for (size_t i = 0; i < LEN; i++) {
+        bytes[i] = (char)(i * 7 + i / 256);
+    }
+    cr_expect_eq(rig.ops->write(file, bytes, LEN, 0), GFS_OK);
+    const size_t at[] = {0, 1, 4095, 4096, 9000, LEN};
+    for (size_t i = 0; i + 1 < GFS_COUNT(at); i++) {
+        struct iovec iov[2] = {{.iov_base = got, .iov_len = 100},
+                               {.iov_base = got + 100, .iov_len = LEN - 100}};
+        size_t len = 0;
+        rig.ops->prefetch(file, at[i], LEN);
+        cr_expect_eq(rig.ops->read(file, iov, 2, at[i], GFS_IO_MEDIUM, &len), GFS_OK);
+        cr_expect_eq(len, LEN - at[i]);
+        cr_expect_eq(memcmp(got, bytes + at[i], LEN - at[i]), 0);
+        iov[1].iov_len = 500;
+        cr_expect_eq(rig.ops->read(file, iov, 2, at[i], GFS_IO_MEDIUM, &len), GFS_OK);
+        cr_expect_eq(len, 600);
+        cr_expect_eq(memcmp(got, bytes + at[i], 600), 0);
+    }
+    rig.ops->file_close(file);
+    const char *const names[] = {"f"};
+    rig_fini(&rig, names, 1);
+}
+
 Test(io_posix, allocated_space_reads_as_zeros_and_a_hole_gives_it_back)
 {
     struct rig rig;

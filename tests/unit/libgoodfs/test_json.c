@@ -79,3 +79,26 @@ Test(json, is_shown_cut_to_size)
     cr_assert_eq(small[7], '\0');
     gfs_json_free(document);
 }
+
+Test(json, members_come_in_the_order_of_the_text)
+{
+    struct gfs_json *document = NULL;
+    struct gfs_slice name;
+    const struct gfs_json *value = NULL;
+    double number = 0;
+    const char *text = "{\"z\":1,\"a\":2.5,\"m\":\"x\"}";
+    cr_assert_eq(gfs_json_parse(gfs_slice_str(text), &document, NULL), GFS_OK);
+    cr_assert(gfs_json_member(document, 0, &name, &value));
+    cr_assert(gfs_slice_eq_str(name, "z"));
+    cr_assert(gfs_json_number(value, &number));
+    cr_assert_eq(number, 1.0);
+    cr_assert(gfs_json_member(document, 1, &name, &value));
+    cr_assert(gfs_slice_eq_str(name, "a"));
+    cr_assert(gfs_json_number(value, &number));
+    cr_assert_eq(number, 2.5);
+    cr_assert(gfs_json_member(document, 2, &name, &value));
+    cr_assert(!gfs_json_number(value, &number), "a string is no number");
+    cr_assert(!gfs_json_member(document, 3, &name, &value));
+    cr_assert(!gfs_json_member(value, 0, &name, &value), "a string has no members");
+    gfs_json_free(document);
+}

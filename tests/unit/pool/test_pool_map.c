@@ -257,7 +257,7 @@ Test(pool_map, hostile_members_with_a_right_checksum_are_refused)
         {"\"disk\":4", "\"disk\":256"},
         {"\"disk\":4", "\"disk\":6"}, /* in sync and failed */
         {"\"disk\":4", "\"disk\":7"}, /* removed */
-        {"\"log_disks\":[", "\"log_disks\":[{\"disk\":1,\"in_sync\":true},"},
+        {"\"log_disks\":[", "\"log_disks\":[{\"disk\":4,\"in_sync\":true},"},
         {"[0,1,2,[3,6],4,[5,1]]", "[0,1,2,[3,6],4]"},
         {"[0,1,2,[3,6],4,[5,1]]", "[0,1,2,[3,6],4,5,2]"},
         {"[0,1,2,[3,6],4,[5,1]]", "[0,1,2,[3,6],4,[5,6]]"},

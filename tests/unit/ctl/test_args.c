@@ -1,0 +1,95 @@
+#include "ctl/args.h"
+
+#include <criterion/criterion.h>
+
+#include "libgoodfs/mem.h"
+
+static struct args args;
+static struct gfs_error error;
+
+static enum gfs_err parse(const char *a, const char *b, const char *c)
+{
+    char texts[3][64];
+    char *argv[4] = {NULL};
+    const char *given[] = {a, b, c};
+    int argc = 0;
+    while (argc < 3 && given[argc] != NULL) {
+        (void)snprintf(texts[argc], sizeof texts[argc], "%s", given[argc]);
+        argv[argc] = texts[argc];
+        argc++;
+    }
+    return args_parse(argc, argv, &args, &error);
+}
+
+Test(args, words_and_flags_come_in_any_order)
+{
+    static char *argv[] = {"disk", "--json", "set", "--reserved=1GiB", "--admin", "h:1", "3"};
+    cr_assert_eq(args_parse(7, argv, &args, &error), GFS_OK);
+    cr_assert_eq(args.word_count, 3u);
+    cr_assert_str_eq(args.words[1], "set");
+    cr_assert_str_eq(args.values[ARGS_RESERVED], "1GiB");
+    cr_assert_str_eq(args.values[ARGS_ADMIN], "h:1");
+    cr_assert_eq(args.given, ARGS_BIT(ARGS_JSON) | ARGS_BIT(ARGS_RESERVED) | ARGS_BIT(ARGS_ADMIN));
+}
+
+Test(args, wrong_flags_are_named)
+{
+    static const struct {
+        const char *a, *b, *words;
+    } cases[] = {{"--jason", NULL, "--jason"}, {"--json", "--json", "twice"},
+                 {"--rate", NULL, "value"},    {"--json=1", NULL, "no value"},
+                 {"-x", NULL, "-x"},           {"--", "--json", NULL}};
+    for (size_t i = 0; i < GFS_COUNT(cases); i++) {
+        enum gfs_err err = parse(cases[i].a, cases[i].b, NULL);
+        cr_assert_eq(err, cases[i].words == NULL ? GFS_OK : GFS_INVALID, "%s", cases[i].a);
+        if (cases[i].words != NULL) {
+            cr_assert(strstr(error.text, cases[i].words) != NULL, "%s", error.text);
+        }
+    }
+    cr_assert_str_eq(args.words[0], "--json", "after -- everything is a word");
+}
+
+Test(args, too_many_words_are_refused)
+{
+    char *argv[ARGS_WORDS_MAX + 1];
+    for (size_t i = 0; i <= ARGS_WORDS_MAX; i++) {
+        argv[i] = "w";
+    }
+    cr_assert_eq(args_parse(ARGS_WORDS_MAX, argv, &args, &error), GFS_OK);
+    cr_assert_eq(args_parse(ARGS_WORDS_MAX + 1, argv, &args, &error), GFS_INVALID);
+}
+
+Test(args, bytes_have_units_and_bounds)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"0", 0},
+                {"7", 7},
+                {"64K", 65536},
+                {"64KiB", 65536},
+                {"3MiB", 3 << 20},
+                {"1G", 1 << 30},
+                {"2TiB", 2ULL << 40},
+                {"9223372036854775807", INT64_MAX}};
+    static const char *const bad[] = {
+        "", "x", "-1", "1.5G", "1 G", "1GB", "9223372036854775808", "8388608TiB"};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < GFS_COUNT(good); i++) {
+        cr_assert_eq(args_bytes(good[i].text, &bytes), GFS_OK, "%s", good[i].text);
+        cr_assert_eq(bytes, good[i].bytes, "%s", good[i].text);
+    }
+    for (size_t i = 0; i < GFS_COUNT(bad); i++) {
+        cr_assert_eq(args_bytes(bad[i], &bytes), GFS_INVALID, "%s", bad[i]);
+    }
+}
+
+Test(args, booleans_are_words)
+{
+    bool value = false;
+    cr_assert_eq(args_bool("on", &value), GFS_OK);
+    cr_assert(value);
+    cr_assert_eq(args_bool("0", &value), GFS_OK);
+    cr_assert(!value);
+    cr_assert_eq(args_bool("maybe", &value), GFS_INVALID);
+}
