@@ -142,10 +142,10 @@ static void note_applied_locked(struct shard *shard, const struct apply_result *
 }
 
 /* Called and returns with the lock. */
-static void tell_owner_locked(struct copy *copy, enum gfs_err err)
+static void tell_owner_locked(struct copy *copy, enum gfs_err err, bool is_stopped)
 {
     struct shard *shard = copy->shard;
-    if (copy->role == COPY_LIVE && shard_note_failure_locked(shard, err)) {
+    if (copy->role == COPY_LIVE && shard_note_failure_locked(shard, err, is_stopped)) {
         (void)pthread_mutex_unlock(&shard->lock);
         shard->options.database_failed(shard->options.arg, copy->dir, err);
         (void)pthread_mutex_lock(&shard->lock);
@@ -186,10 +186,11 @@ static enum gfs_err apply_turn_locked(struct copy *copy)
         drop_batch_locked(shard, first);
     } else if (copy->role == COPY_LIVE) {
         shard->apply_fault = err;
+        tell_owner_locked(copy, err, true);
     }
     edits_unref(edits);
     if (err == GFS_OK && result.damaged_count != 0) {
-        tell_owner_locked(copy, GFS_CORRUPT);
+        tell_owner_locked(copy, GFS_CORRUPT, false);
     }
     give_held_locked(shard);
     return err;
@@ -227,6 +228,7 @@ static enum gfs_err take_over_locked(struct copy *copy)
     shard->apply_fault = err;
     shard->is_moving = err != GFS_OK;
     (void)pthread_cond_broadcast(&shard->moved);
+    tell_owner_locked(copy, err, true);
     return err;
 }
 
@@ -242,7 +244,7 @@ static enum gfs_err checkpoint_turn_locked(struct copy *copy, bool is_idle)
     (void)pthread_mutex_lock(&shard->lock);
     if (err != GFS_OK) {
         copy->is_dirty = false; /* not again before something else is applied */
-        tell_owner_locked(copy, err);
+        tell_owner_locked(copy, err, true);
     }
     return err;
 }
@@ -266,7 +268,6 @@ void shard_live_turn_locked(struct copy *copy)
         }
     }
     if (err != GFS_OK) {
-        tell_owner_locked(copy, err);
         wait_after_fault_locked(copy, err);
     }
 }

@@ -110,8 +110,9 @@ void shard_copies_start(struct shard *shard);
  * thread hangs in one of them, the shard must stay in memory. */
 bool shard_copies_stop(struct shard *shard) GFS_MUST_CHECK;
 struct readers *shard_readers_new(const char *path);
-/* The live database has a fault. true: the owner is to be told, outside the lock. */
-bool shard_note_failure_locked(struct shard *shard, enum gfs_err err);
+/* The live database has a fault, which stops it, or does not: then CORRUPT is only some row. true:
+ * the owner is to be told, outside the lock. */
+bool shard_note_failure_locked(struct shard *shard, enum gfs_err err, bool is_stopped);
 /* A move is to be expected, so waiting for it makes sense. */
 bool shard_expects_move_locked(const struct shard *shard);
 

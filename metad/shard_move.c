@@ -25,7 +25,7 @@ bool shard_expects_move_locked(const struct shard *shard)
            gfs_monotonic_ns() < live->reported_ns + WAIT_NS;
 }
 
-bool shard_note_failure_locked(struct shard *shard, enum gfs_err err)
+bool shard_note_failure_locked(struct shard *shard, enum gfs_err err, bool is_stopped)
 {
     struct copy *live = shard->live;
     int64_t now = gfs_monotonic_ns();
@@ -34,7 +34,7 @@ bool shard_note_failure_locked(struct shard *shard, enum gfs_err err)
         shard->is_stopping) {
         return false;
     }
-    if (err == GFS_CORRUPT) { /* the next one may have the same damage: no going round in circles */
+    if (err == GFS_CORRUPT && !is_stopped) { /* the next one may have the same damage: no going round in circles */
         if (shard->damage_reported_ns != 0 && now < shard->damage_reported_ns + DAMAGE_REPORT_NS) {
             return false;
         }
@@ -99,7 +99,7 @@ bool shard_read_again(struct shard *shard, const struct reading *reading, enum g
     bool is_told = false;
     (void)pthread_mutex_lock(&shard->lock);
     if (shard->move_count == reading->move_count) {
-        is_told = shard_note_failure_locked(shard, err);
+        is_told = shard_note_failure_locked(shard, err, false);
         (void)snprintf(dir, sizeof dir, "%s", shard->live->dir);
     }
     (void)pthread_mutex_unlock(&shard->lock);
