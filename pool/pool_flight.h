@@ -1,7 +1,6 @@
 /* Groups under way through a pool, from pool_submit to their answer. Shared by pool_submit.c
  * (order, answers, threads), pool_flight.c (what goes to which disk), pool_flight_data.c (phase 1)
  * and pool_flight_edits.c (phase 2).
- * pool_flight_edits.c (phase 2).
  *
  *   WRITING --all disks answered or dropped--> NOTING --maps in force--> READY --turn--> SENT
  *   WRITING --nothing is missing--> READY       SENT --mirrors answered--> DECIDED --turn--> done
@@ -121,7 +120,7 @@ struct pool_submit {
     size_t owed; /* answers of disks, those to deletions of what was refused included */
     size_t noting; /* flights with notes owed */
     unsigned waiters; /* for less to be under way */
-    bool is_delivering, is_closing, is_stopping;
+    bool is_delivering, is_paused, is_closing, is_stopping;
     bool has_failed; /* an outcome is unknown: nothing is accepted until a restart */
     bool is_broken;  /* and the first such answer was given: all later ones are the same */
     struct {
@@ -158,6 +157,9 @@ enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
                                             const struct pool_view *view, bool may_use_reserve);
 /* Sends what is ready and has its turn. */
 void pool_flight_edits_pump_locked(struct pool_submit *submit);
+/* No disk in use owes an answer to what was sent, and all of it is decided. *ret_needs_map:
+ * something waits for the next map alone. */
+bool pool_flight_edits_stand_locked(const struct pool_submit *submit, bool *ret_needs_map);
 /* Decides what can be decided by the view in force. */
 void pool_flight_edits_look_locked(struct pool_submit *submit);
 

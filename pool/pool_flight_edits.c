@@ -1,10 +1,10 @@
 /* Phase 2: edits to the log mirrors, in LSN order, and when they count as durable.
  *
  * The edits of flights that are ready in a row go out as one batch: one group a mirror, one fate.
- * Many batches are on their way at once. All log disks get them, also those that are not in sync
- * yet; what counts is that every mirror in sync by the map in force has the batch, and that these
- * are enough. A mirror that fails or hangs is therefore waited out until a map says that it is not
- * in sync any more: then whatever start follows does not believe its log.
+ * Many batches are on their way at once. The mirrors in sync get them, and the disks that are
+ * about to be called so (takes_edits); durable is what all of these have, if those in sync by the
+ * map in force are enough. A mirror that fails or hangs is therefore waited out until a map says
+ * that it is not in sync any more: then whatever start follows does not believe its log.
  *
  * Edits may use the reserve of a disk. Space is judged when a group comes in and by its data; an
  * edit that one mirror takes and another has no room for could not be refused any more.
@@ -28,6 +28,17 @@ static bool is_in_sync(const struct pool_map *map, uint16_t number)
         const struct pool_log_disk *log = &map->log_disks[i];
         if (log->disk == number) {
             return log->is_in_sync && map->disks[number].state != POOL_DISK_FAILED;
+        }
+    }
+    return false;
+}
+
+/* It is not in sync, and the map that is to say so is on its way. */
+static bool is_joining(const struct pool_map *map, const struct pool_disk *disk)
+{
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        if (map->log_disks[i].disk == disk->number) {
+            return pool_disk_is_usable(disk) && atomic_load(&disk->takes_edits);
         }
     }
     return false;
@@ -132,6 +143,18 @@ static bool is_settled(const struct batch *batch)
     return true;
 }
 
+bool pool_flight_edits_stand_locked(const struct pool_submit *submit, bool *ret_needs_map)
+{
+    bool stand = true;
+    *ret_needs_map = false;
+    for (const struct batch *batch = submit->batches; batch != NULL; batch = batch->next) {
+        bool is_answered = is_settled(batch);
+        stand = stand && is_answered && batch->is_decided;
+        *ret_needs_map = *ret_needs_map || (is_answered && !batch->is_decided);
+    }
+    return stand;
+}
+
 /* What some mirrors have and others took no part of: those have a gap. */
 static void report_gaps_locked(struct pool_submit *submit, struct batch *batch)
 {
@@ -158,11 +181,10 @@ static enum gfs_err judge_locked(struct pool_submit *submit, struct batch *batch
         const struct batch_leg *leg = &batch->legs[i];
         is_unwritten = is_unwritten && is_certainly_unwritten(leg);
         has_no_space = has_no_space || (!leg->is_owed && leg->err == GFS_NO_SPACE);
-        if (is_in_sync(map, leg->disk->number)) {
-            bool is_good = !leg->is_owed && leg->err == GFS_OK;
-            is_waiting = is_waiting || !is_good;
-            count += is_good ? 1 : 0;
-        }
+        bool is_mirror = is_in_sync(map, leg->disk->number);
+        bool is_good = !leg->is_owed && leg->err == GFS_OK;
+        is_waiting = is_waiting || (!is_good && (is_mirror || is_joining(map, leg->disk)));
+        count += is_good && is_mirror ? 1 : 0;
     }
     if (is_unwritten) {
         return has_no_space ? GFS_NO_SPACE : GFS_UNREACHABLE;
@@ -306,9 +328,11 @@ static void send_locked(struct pool_submit *submit, struct batch *batch,
     submit->batches_tail = &batch->next;
     uint32_t edits = edits_of(batch);
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
-        struct pool_disk *disk = view->disks[view->map->log_disks[i].disk];
-        if (disk == NULL || disk->store == NULL) {
-            continue; /* never opened: not in sync */
+        uint16_t number = view->map->log_disks[i].disk;
+        struct pool_disk *disk = view->disks[number];
+        bool is_mirror = is_in_sync(view->map, number);
+        if (disk == NULL || (!is_mirror && !is_joining(view->map, disk))) {
+            continue;
         }
         struct batch_leg *leg = &batch->legs[batch->leg_count];
         leg->batch = batch;
@@ -330,11 +354,11 @@ void pool_flight_edits_pump_locked(struct pool_submit *submit)
 {
     while (submit->next_send != NULL) {
         struct flight *flight = submit->next_send;
-        if (flight->state == FLIGHT_DECIDED) {
+        if (flight->state == FLIGHT_DECIDED) { /* nothing to send */
             submit->next_send = flight->next;
             continue;
         }
-        if (flight->state != FLIGHT_READY) {
+        if (flight->state != FLIGHT_READY || submit->is_paused) {
             return;
         }
         struct pool_view *view = pool_view_get(submit->pool);

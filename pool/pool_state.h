@@ -45,6 +45,7 @@ struct pool_disk {
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
     atomic_llong progress_ns;   /* monotonic; when a write last went on here */
@@ -151,22 +152,30 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
 typedef enum gfs_err (*pool_change_fn)(void *arg, struct pool_map *map, struct gfs_error *error);
 enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
                              struct gfs_error *error) GFS_MUST_CHECK;
+/* Opens the store in dir (made when the directory is empty) for a disk that is not in the map yet, or
+ * comes back. INVALID and CONFLICT as pool_open. Blocking. */
+enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
+                            struct gfs_error *error) GFS_MUST_CHECK;
+/* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on if
+ * that names its id. */
+enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
+                                  void *arg, struct gfs_error *error) GFS_MUST_CHECK;
 /* The disk lacks something that is about to be acknowledged: asks the watch for a map that says so.
  * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be. Never blocks. */
 void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(void *arg, enum gfs_err err),
                       void *arg);
 
 /* ---- pool_submit.c: chunk_store.submit, done, LSN order, mirrors ---- */
-/* After the first view is in force. An EDIT record goes to every log disk of the view in force when
- * its phase 2 begins, in sync or not; those not in sync are not waited for, and one of them that
- * fails is dropped as any disk. */
+/* After the first view is in force. EDIT records go to the log disks of the view in force when their
+ * phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
 /* Everything waiting is answered; no disk owes an answer any more. NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
-/* The disk became a log disk by the view in force: waits until every edit submitted so far that did
- * not go to it is decided, so that what is on the other mirrors now and what goes to this disk from
- * now on leave no gap. Called by the watch before the hook `join`. UNREACHABLE: gave up. */
-enum gfs_err pool_submit_settle(struct pool *pool) GFS_MUST_CHECK;
+/* No phase 2 begins any more until resumed. At return those that had begun are decided on every disk
+ * they went to: the logs stand still, and one can be copied to a disk that is to be a mirror. For
+ * milliseconds, by the watch. UNREACHABLE: a disk owes its answer for too long; resume all the same. */
+enum gfs_err pool_submit_pause(struct pool *pool) GFS_MUST_CHECK;
+void pool_submit_resume(struct pool *pool);
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
 /* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
 void pool_submit_view_changed(struct pool *pool);
@@ -178,6 +187,7 @@ enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk
                              struct chunk_bulk **ret);
 size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
 void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
+/* finished may be called before return, when it is clear that the chunk has failed. */
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
@@ -191,6 +201,8 @@ struct pool_bulk_part {
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
                          struct pool_bulk_part ret[POOL_WIDTH_MAX]);
 void pool_bulk_release(struct chunk_bulk *bulk);
+
+/* ---- pool_small.c ---- */
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);

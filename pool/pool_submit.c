@@ -14,7 +14,7 @@
 #include "libgoodfs/clock.h"
 #include "pool/pool_flight.h"
 
-enum { LATE_MAX = 32, PATIENCE = 10, NS_PER_MS = 1000000, SETTLE_STEP_MS = 20 };
+enum { LATE_MAX = 32, PATIENCE = 10, NS_PER_MS = 1000000, WAIT_STEP_MS = 20 };
 
 /* ---- answers ---- */
 
@@ -279,29 +279,29 @@ static void wait_locked(struct pool_submit *submit, int64_t ms)
     submit->waiters--;
 }
 
-static bool is_undecided_locked(const struct pool_submit *submit, uint64_t number)
+enum gfs_err pool_submit_pause(struct pool *pool)
 {
-    for (const struct batch *batch = submit->batches; batch != NULL; batch = batch->next) {
-        if (!batch->is_decided && batch->number <= number) {
-            return true;
-        }
+    struct pool_submit *submit = pool->submit;
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)pool->options.slow_ms * NS_PER_MS;
+    (void)pthread_mutex_lock(&submit->lock);
+    submit->is_paused = true;
+    bool needs_map = false; /* which only the caller could make */
+    bool stand = pool_flight_edits_stand_locked(submit, &needs_map);
+    while (!stand && !needs_map && gfs_monotonic_ns() < until_ns) {
+        wait_locked(submit, WAIT_STEP_MS);
+        stand = pool_flight_edits_stand_locked(submit, &needs_map);
     }
-    return false;
+    (void)pthread_mutex_unlock(&submit->lock);
+    return stand ? GFS_OK : GFS_UNREACHABLE;
 }
 
-enum gfs_err pool_submit_settle(struct pool *pool)
+void pool_submit_resume(struct pool *pool)
 {
     struct pool_submit *submit = pool->submit;
     (void)pthread_mutex_lock(&submit->lock);
-    /* Edits not sent yet go by the view in force: to the new log disk, too. */
-    uint64_t number = submit->batch_number;
-    int64_t until_ns = gfs_monotonic_ns() + (int64_t)pool->options.slow_ms * NS_PER_MS;
-    while (is_undecided_locked(submit, number) && gfs_monotonic_ns() < until_ns) {
-        wait_locked(submit, SETTLE_STEP_MS);
-    }
-    bool is_settled = !is_undecided_locked(submit, number);
-    (void)pthread_mutex_unlock(&submit->lock);
-    return is_settled ? GFS_OK : GFS_UNREACHABLE;
+    submit->is_paused = false;
+    pool_flight_edits_pump_locked(submit);
+    pool_submit_unlock(submit, false);
 }
 
 /* ---- life ---- */
@@ -327,6 +327,7 @@ void pool_submit_free(struct pool_submit *submit)
     }
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_closing = true;
+    submit->is_paused = false;
     while (submit->first != NULL || submit->owed != 0 || submit->noting != 0 ||
            submit->is_delivering || has_outside_locked(submit)) {
         look_at_all_locked(submit);
@@ -334,7 +335,7 @@ void pool_submit_free(struct pool_submit *submit)
         if (has_answer_locked(submit)) {
             (void)pthread_cond_broadcast(&submit->changed);
         }
-        wait_locked(submit, SETTLE_STEP_MS);
+        wait_locked(submit, WAIT_STEP_MS);
     }
     GFS_ASSERT(submit->batches == NULL);
     submit->is_stopping = true;
