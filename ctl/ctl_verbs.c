@@ -261,6 +261,66 @@ static enum ctl_status run_rebalance_stop(struct ctl *ctl)
     return change_progress(ctl, &(struct ctl_request){.method = "DELETE", .path = "rebalance"});
 }
 
+/* ---- fsck ---- */
+
+static void print_fsck(const struct ctl *ctl)
+{
+    static const char *const numbers[] = {"chunks",   "references", "lost",         "unreachable",
+                                          "degraded", "unjudged",   "orphans",      "orphan_bytes",
+                                          "deleted",  "sweep",      "deleted_bytes"};
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
+    const struct gfs_json *fsck = gfs_json_get(ctl->value, "fsck");
+    static const char *const heads[] = {"state", "error", "started", "took_s", "position", "eta_s"};
+    gfs_buf_init(&out, SHOWN_LEN_MAX);
+    for (size_t i = 0; i < GFS_COUNT(heads) + GFS_COUNT(numbers); i++) {
+        const char *name = i < GFS_COUNT(heads) ? heads[i] : numbers[i - GFS_COUNT(heads)];
+        if (gfs_json_get(fsck, name) != NULL) {
+            gfs_buf_printf(&out, "%-14s", name);
+            show_cell(&out, gfs_slice_str(name), gfs_json_get(fsck, name));
+            gfs_buf_add_char(&out, '\n');
+        }
+    }
+    if (gfs_json_count(gfs_json_get(fsck, "objects")) > 0) {
+        gfs_buf_add_str(&out, "\nobjects whose chunks lack fragments\n");
+        show_table(&out, gfs_json_get(fsck, "objects"), "state,have,need,width,chunk,bucket,key",
+                   0);
+    }
+    if (gfs_json_count(gfs_json_get(fsck, "orphan_list")) > 0) {
+        gfs_buf_add_str(&out, "\nchunks that nobody refers to\n");
+        show_table(&out, gfs_json_get(fsck, "orphan_list"), "chunk,bytes,first_seen", 0);
+    }
+    (void)fwrite(out.ptr, 1, out.len, stdout);
+}
+
+/* NO: the last search found something. */
+static enum ctl_status answer_fsck(const struct ctl *ctl)
+{
+    const struct gfs_json *is_clean = gfs_json_get(gfs_json_get(ctl->value, "fsck"), "is_clean");
+    if (ctl_is_json(ctl)) {
+        ctl_print_json(ctl);
+    } else {
+        print_fsck(ctl);
+    }
+    return is_clean != NULL && gfs_json_type(is_clean) != GFS_JSON_TRUE ? CTL_NO : CTL_FINE;
+}
+
+static enum ctl_status run_fsck(struct ctl *ctl)
+{
+    enum ctl_status status = ctl_send(ctl, &(struct ctl_request){.method = "POST", .path = "fsck"});
+    if (status == CTL_FINE && wants_wait(ctl)) {
+        status = ctl_watch(ctl, "fsck", "fsck");
+    }
+    return status == CTL_FINE ? answer_fsck(ctl) : status;
+}
+
+static enum ctl_status run_fsck_status(struct ctl *ctl)
+{
+    enum ctl_status status =
+        wants_wait(ctl) ? ctl_watch(ctl, "fsck", "fsck")
+                        : ctl_send(ctl, &(struct ctl_request){.method = "GET", .path = "fsck"});
+    return status == CTL_FINE ? answer_fsck(ctl) : status;
+}
+
 /* ---- objects and buckets ---- */
 
 /* BUCKET/KEY, percent-encoded; the key keeps its slashes. */
@@ -426,6 +486,13 @@ static const struct ctl_verb verbs[] = {
      run_rebalance_status},
     {"rebalance stop", "", "moves nothing that is not being moved already", 0, 0,
      run_rebalance_stop},
+    {"fsck", "",
+     "searches for objects that lack fragments and for chunks in nobody's name\n"
+     "--wait: until it is done. Exit status 1 when an object lacks fragments. Chunks in nobody's "
+     "name\nare what crashes leave; they are given back after a day.",
+     0, WATCH, run_fsck},
+    {"fsck status", "", "what the last search found, or how far it is; --watch until it is done", 0,
+     WATCH, run_fsck_status},
     {"object info", "BUCKET/KEY",
      "an object's chunks and where their fragments are\n"
      "--verify: reads them all. Exit status 1 when a fragment is not ok.",

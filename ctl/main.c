@@ -64,6 +64,7 @@ static const struct ctl_verb *find_verb(const struct args *args, unsigned first,
                                         unsigned *ret_words)
 {
     const struct ctl_verb *verb;
+    const struct ctl_verb *found = NULL;
     for (size_t i = 0; (verb = ctl_verbs_at(i)) != NULL; i++) {
         char name[64] = "";
         unsigned words = strchr(verb->name, ' ') == NULL ? 1 : 2;
@@ -72,12 +73,12 @@ static const struct ctl_verb *find_verb(const struct args *args, unsigned first,
         }
         (void)snprintf(name, sizeof name, "%s%s%s", args->words[first], words == 2 ? " " : "",
                        words == 2 ? args->words[first + 1] : "");
-        if (strcmp(name, verb->name) == 0) {
-            *ret_words = words;
-            return verb;
+        if (strcmp(name, verb->name) == 0 && (found == NULL || words > *ret_words)) {
+            *ret_words = words; /* "fsck status" before "fsck" */
+            found = verb;
         }
     }
-    return NULL;
+    return found;
 }
 
 static bool is_usage_right(const struct ctl_verb *verb, const struct args *args, unsigned words)

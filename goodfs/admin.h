@@ -9,14 +9,21 @@
 #include "libgoodfs/buf.h"
 #include "libgoodfs/chunk_store.h"
 #include "libgoodfs/meta_service.h"
+#include "metad/shard.h"
+
+struct fsck;
 
 /* Plain data. Everything named here outlives the admin; the functions may be called from any of its
  * threads until admin_stop returns. */
 struct admin_options {
     const char *const *listen;
     const char *access_key, *secret_key; /* root */
+    int64_t started_ns;                  /* of the process, monotonic */
+    const char *dir;                     /* the first */
     struct chunk_store *chunks;
-    struct meta_service *meta;
+    struct shard *shard;
+    struct meta_service *meta; /* the shard's */
+    struct fsck *fsck;
     void (*write_metrics)(void *arg, struct gfs_buf *out);
     /* Why not, or what is to be known all the same ("ok"). */
     bool (*is_ready)(void *arg, char *ret_reason, size_t size);

@@ -46,10 +46,9 @@ static enum gfs_err find_bucket(struct admin_call *call, struct meta_bucket *ret
 {
     struct meta_service *meta = call->services->meta;
     enum gfs_err err = meta->ops->bucket(meta, call->args[0], ret);
-    return err == GFS_OK
-               ? err
-               : gfs_fail(&call->error, err, "there is no bucket \"%.*s\"",
-                          (int)GFS_MIN(call->args[0].len, (size_t)64), call->args[0].ptr);
+    return err == GFS_OK ? err
+                         : gfs_fail(&call->error, err, "there is no bucket \"%.*s\"",
+                                    (int)GFS_MIN(call->args[0].len, (size_t)64), call->args[0].ptr);
 }
 
 static void write_class(struct admin_call *call, const struct meta_bucket *bucket)

@@ -75,8 +75,15 @@ enum gfs_err admin_run_routes(struct admin_call *call);
 /* ---- admin_bucket.c ---- */
 enum gfs_err admin_run_bucket_class(struct admin_call *call);
 enum gfs_err admin_run_bucket_set_class(struct admin_call *call);
+/* ---- admin_fsck.c ---- */
+enum gfs_err admin_run_fsck(struct admin_call *call);
+enum gfs_err admin_run_fsck_start(struct admin_call *call);
 /* ---- admin_object.c ---- */
 enum gfs_err admin_run_object(struct admin_call *call);
+/* ---- admin_status.c ---- */
+enum gfs_err admin_run_status(struct admin_call *call);
+enum gfs_err admin_run_health(struct admin_call *call);
+enum gfs_err admin_run_disks(struct admin_call *call);
 /* ---- admin_server.c ---- */
 enum gfs_err admin_run_live(struct admin_call *call);
 enum gfs_err admin_run_ready(struct admin_call *call);

@@ -14,39 +14,17 @@
 #include "gateway/gateway.h"
 #include "goodfs/admin.h"
 #include "goodfs/credentials.h"
+#include "goodfs/fsck.h"
+#include "goodfs/fsck_storage.h"
 #include "goodfs/metrics.h"
+#include "goodfs/settings.h"
+#include "libgoodfs/clock.h"
 #include "libgoodfs/config.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "metad/shard.h"
 
-enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000 };
-
-static const struct gfs_setting table[] = {
-    {"listen", GFS_CONFIG_LIST, "127.0.0.1:9000", "address:port of the S3 endpoint", 0, 0},
-    {"admin-listen", GFS_CONFIG_LIST, "127.0.0.1:9001",
-     "address:port of goodfsctl, metrics and health; none = no such. The default is given up when "
-     "it is taken",
-     0, 0},
-    {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
-    {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
-    {"cluster", GFS_CONFIG_TEXT, NULL, "id the directory must belong to; default any", 0, 0},
-    {"region", GFS_CONFIG_TEXT, "us-east-1", "region that is shown to clients", 0, 0},
-    {"region-strict", GFS_CONFIG_BOOL, "false", "refuse signatures for other regions", 0, 0},
-    {"domain", GFS_CONFIG_LIST, NULL, "host name below which buckets are host names", 0, 0},
-    {"tls-cert", GFS_CONFIG_TEXT, NULL, "PEM certificate chain: the endpoint speaks https", 0, 0},
-    {"tls-key", GFS_CONFIG_TEXT, NULL, "PEM private key; both are read again on SIGHUP", 0, 0},
-    {"loops", GFS_CONFIG_UINT, "0", "HTTP threads; 0 = one per processor", 0, 256},
-    {"workers", GFS_CONFIG_UINT, "4", "threads for calls that wait for the disk", 1, 256},
-    {"connections-max", GFS_CONFIG_UINT, "8192", "more wait in the backlog", 1, 1000000},
-    {"idle-timeout-seconds", GFS_CONFIG_UINT, "60", "idle connections are closed", 1, 86400},
-    {"header-timeout-seconds", GFS_CONFIG_UINT, "20", "a request's headers have come", 1, 86400},
-    {"body-rate-min", GFS_CONFIG_UINT, "1024", "bytes a second of a body; 0 = any", 0, 1U << 30},
-    {"ingest-memory-max", GFS_CONFIG_BYTES, "256MiB", "small bodies under way", 1 << 20, 0},
-    {"meta-cache-bytes", GFS_CONFIG_BYTES, "16MiB", "row cache", 0, 0},
-    {"gc-grace-seconds", GFS_CONFIG_UINT, "60", "deleted data stays for reads", 0, 86400 * 30},
-    {"log-level", GFS_CONFIG_TEXT, "info", "error, warn, info or debug", 0, 0},
-};
+enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000, FSCK_IDLE_PERCENT = 30 };
 
 /* Owned by the main thread; what the admin thread reads is immutable once it runs. */
 struct server {
@@ -55,8 +33,11 @@ struct server {
     struct credentials credentials;
     struct store *store;
     struct shard *shard;
+    struct fsck_storage fsck_storage;
+    struct fsck *fsck;
     struct gateway *gateway;
     struct admin *admin;
+    int64_t started_ns;
     atomic_bool is_stopping;
     bool has_tls;
 };
@@ -64,8 +45,10 @@ struct server {
 static void usage(void)
 {
     struct gfs_buf out;
+    size_t count = 0;
+    const struct gfs_setting *table = settings_table(&count);
     gfs_buf_init(&out, 1 << 20);
-    gfs_config_help(table, GFS_COUNT(table), &out);
+    gfs_config_help(table, count, &out);
     printf("usage: goodfs server DIR [options]\n\n%s", out.ptr);
     gfs_buf_fini(&out);
 }
@@ -196,6 +179,18 @@ static enum gfs_err start_gateway(struct server *server, struct gfs_error *error
     return err == GFS_OK ? gateway_start(&options, &server->gateway, error) : err;
 }
 
+static void start_fsck(struct server *server)
+{
+    server->fsck_storage =
+        (struct fsck_storage){.shard = server->shard, .chunks = store_chunks(server->store)};
+    struct fsck_options options = {
+        .source = fsck_storage_source(&server->fsck_storage),
+        .orphan_age_ms = (int64_t)gfs_config_u64(server->config, "orphan-age-seconds") * 1000,
+        .idle_percent = FSCK_IDLE_PERCENT,
+    };
+    server->fsck = fsck_open(&options);
+}
+
 static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
 {
     const char *const *listen = gfs_config_list(server->config, "admin-listen");
@@ -205,8 +200,12 @@ static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
     struct admin_options options = {.listen = listen,
                                     .access_key = server->credentials.access_key,
                                     .secret_key = server->credentials.secret_key,
+                                    .started_ns = server->started_ns,
+                                    .dir = server->dir,
                                     .chunks = store_chunks(server->store),
+                                    .shard = server->shard,
                                     .meta = shard_service(server->shard),
+                                    .fsck = server->fsck,
                                     .write_metrics = write_metrics,
                                     .is_ready = is_ready,
                                     .arg = server};
@@ -263,7 +262,11 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
     if (err == GFS_OK) {
         err = start_gateway(server, error);
     }
-    return err == GFS_OK ? start_admin(server, error) : err;
+    if (err == GFS_OK) {
+        start_fsck(server);
+        err = start_admin(server, error);
+    }
+    return err;
 }
 
 static void stop(struct server *server)
@@ -271,6 +274,7 @@ static void stop(struct server *server)
     atomic_store(&server->is_stopping, true);
     admin_stop(server->admin);
     gateway_stop(server->gateway, STOP_GRACE_MS);
+    fsck_close(server->fsck);
     shard_close(server->shard);
     store_close(server->store);
 }
@@ -335,9 +339,11 @@ static int run(struct server *server)
 
 int server_main(int argc, char **argv)
 {
-    struct server server = {0};
+    struct server server = {.started_ns = gfs_monotonic_ns()};
     struct gfs_error error = {0};
-    if (gfs_config_load(table, GFS_COUNT(table), argc, argv, &server.config, &error) != GFS_OK) {
+    size_t count = 0;
+    const struct gfs_setting *table = settings_table(&count);
+    if (gfs_config_load(table, count, argc, argv, &server.config, &error) != GFS_OK) {
         (void)fprintf(stderr, "goodfs server: %s\n", error.text);
         return 2;
     }

@@ -35,8 +35,7 @@ struct pool_driver {
 struct pool_meta_hooks {
     void *arg;
     /* A full copy of the database into dir, durable at return, and kept up to date from now on.
-     * Every edit that is not decided yet at the call goes to the mirror's log as well; those decided
-     * before may be missing there, so the copy must have them all. */
+     * The mirror's log is at the call, and from then on, as that of the others in sync. */
     enum gfs_err (*join)(void *arg, const char *dir);
     /* No more copies to dir; it need not be reachable. */
     void (*leave)(void *arg, const char *dir);
@@ -99,7 +98,8 @@ enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
                            const struct pool_disk_settings *settings, struct gfs_error *error);
 enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error);
 void pool_rebalance_stop(struct pool *pool);
-/* Verifies everything once, at once, beside the continuous scrub's pace if rate is 0. */
+/* Verifies everything once, from the start, at once: `rate` bytes a second and disk, 0 = as fast as
+ * it goes. BUSY: such a pass is under way. */
 enum gfs_err pool_scrub_start(struct pool *pool, uint64_t rate, struct gfs_error *error);
 
 /* One JSON value for people and scripts, appended; the shapes are in docs/OPERATIONS.md. name: as in

@@ -45,6 +45,7 @@ struct pool_disk {
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
     atomic_llong progress_ns;   /* monotonic; when a large chunk's writing last went on here */
@@ -52,11 +53,14 @@ struct pool_disk {
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
+    struct pool_disk *next_unused; /* pool_view.c */
 };
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
 struct pool_view {
     atomic_uint references;
+    struct pool *pool;
+    struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
     struct pool_disk *disks[POOL_DISKS_MAX];
     bool is_read_only;
@@ -82,7 +86,9 @@ struct pool {
     struct chunk_store base;
     struct pool_options options; /* paths, classes and cluster are not kept */
     pthread_mutex_t view_lock;
-    struct pool_view *view; /* guarded by view_lock */
+    struct pool_view *view;  /* guarded by view_lock */
+    struct pool_view *views; /* all that are held; guarded by view_lock */
+    _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
     struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
@@ -118,9 +124,12 @@ void pool_view_put(struct pool_view *view);
  * may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
-/* The last one has the store and its readers closed, by another thread: it may come on one of the
- * disk's own. Any thread. */
+/* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
+ * thread. */
 void pool_disk_unref(struct pool_disk *disk);
+/* Closes the stores of the disks that nobody uses any more. By the watch, every 100 ms, and at the
+ * end of pool_close, when no view is left. Blocking; never on a disk's thread. */
+void pool_disk_reap(struct pool *pool);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -143,22 +152,30 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
 typedef enum gfs_err (*pool_change_fn)(void *arg, struct pool_map *map, struct gfs_error *error);
 enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
                              struct gfs_error *error) GFS_MUST_CHECK;
+/* Opens the store in dir (made when the directory is empty) for a disk that is not in the map yet, or
+ * comes back. INVALID and CONFLICT as pool_open. Blocking. */
+enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
+                            struct gfs_error *error) GFS_MUST_CHECK;
+/* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on if
+ * that names its id. */
+enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
+                                  void *arg, struct gfs_error *error) GFS_MUST_CHECK;
 /* The disk lacks something that is about to be acknowledged: asks the watch for a map that says so.
  * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be. Never blocks. */
 void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(void *arg, enum gfs_err err),
                       void *arg);
 
 /* ---- pool_submit.c: chunk_store.submit, done, LSN order, mirrors ---- */
-/* After the first view is in force. An EDIT record goes to every log disk of the view in force when
- * its phase 2 begins, in sync or not; those not in sync are not waited for, and one of them that
- * fails is dropped as any disk. */
+/* After the first view is in force. EDIT records go to the log disks of the view in force when their
+ * phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
 /* Everything waiting is answered; no disk owes an answer any more. NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
-/* The disk became a log disk by the view in force: waits until every edit submitted so far that did
- * not go to it is decided, so that what is on the other mirrors now and what goes to this disk from
- * now on leave no gap. Called by the watch before the hook `join`. UNREACHABLE: gave up. */
-enum gfs_err pool_submit_settle(struct pool *pool) GFS_MUST_CHECK;
+/* No phase 2 begins any more until resumed. At return those that had begun are decided on every disk
+ * they went to: the logs stand still, and one can be copied to a disk that is to be a mirror. For
+ * milliseconds, by the watch. UNREACHABLE: a disk owes its answer for too long; resume all the same. */
+enum gfs_err pool_submit_pause(struct pool *pool) GFS_MUST_CHECK;
+void pool_submit_resume(struct pool *pool);
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
 /* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
 void pool_submit_view_changed(struct pool *pool);
@@ -170,17 +187,22 @@ enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk
                              struct chunk_bulk **ret);
 size_t pool_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
 void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
+/* finished may be called before return, when it is clear that the chunk has failed. */
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
 /* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has none
- * (its disk is behind). Answers the width; all stay the bulk's. */
+ * (its disk is behind). Answers the width. The bulk is held until pool_bulk_release: a disk that
+ * hangs may still have the record when the user was answered and freed the bulk. Any thread. */
 struct pool_bulk_part {
     struct pool_disk *disk;
     struct chunk_bulk *child;
 };
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
                          struct pool_bulk_part ret[POOL_WIDTH_MAX]);
+void pool_bulk_release(struct chunk_bulk *bulk);
+
+/* ---- pool_small.c ---- */
 /* What pool_submit needs for a DATA record of an ec group: the fragment of a slot, encoded from the
  * payload. ret: width buffers of pool_fragment_len bytes, back to back, caller frees. */
 char *pool_encode_small(struct pool *pool, struct pool_profile profile, struct gfs_slice payload);
@@ -232,8 +254,9 @@ void pool_tombs_free(struct pool_tombs *tombs); /* NULL allowed */
 void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
 void pool_tombs_end(struct pool *pool);
 /* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. Who
- * deletes holds the view by which it chose the disks until the records are durable. */
-void pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
+ * deletes holds the view by which it chose the disks until the records are durable. false: too many
+ * deletions in one pass, nothing was sent. */
+bool pool_tombs_delete(struct pool *pool, const struct chunk_id *ids, size_t count,
                        void (*send)(void *arg), void *arg);
 /* Submits the group that makes a copy of `id` live on the disk; false: deleted meanwhile, nothing
  * was submitted. */
@@ -244,5 +267,17 @@ bool pool_tombs_submit(struct pool *pool, struct chunk_id id, struct pool_disk *
 struct pool_reconcile *pool_reconcile_start(struct pool *pool);
 void pool_reconcile_stop(struct pool_reconcile *reconcile); /* NULL allowed */
 void pool_reconcile_wake(struct pool *pool); /* the map changed, or there are suspects. Never blocks */
+/* Plain data. What repair knows, for health and metrics (pool_repair.c). All zero when it does not
+ * run. */
+struct pool_repair_summary {
+    bool is_running;           /* a pass is under way */
+    bool is_surveyed;          /* all chunks were compared since the start */
+    uint64_t left, left_bytes; /* fragments still to be made */
+    uint64_t unplaced;         /* fragments whose disk is lost or away */
+    uint64_t lost;             /* chunks of which too few fragments are left */
+    uint64_t failures;         /* of the last pass */
+    uint64_t healed;           /* bad fragments written anew since the start */
+};
+void pool_reconcile_summary(struct pool *pool, struct pool_repair_summary *ret);
 struct pool_scrub *pool_scrub_start_thread(struct pool *pool);
 void pool_scrub_stop(struct pool_scrub *scrub); /* NULL allowed */

@@ -4,13 +4,15 @@ import re
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from harness import sigv4
 from harness.admin import Admin
 from harness.case import S3Case
+from harness.lean import Lean
 from harness.raw import exchange, head_bytes
-from harness.server import binary
+from harness.server import Server, binary
 
 
 def fill(path):
@@ -160,6 +162,52 @@ class Objects(AdminCase):
         self.assertEqual((info["parts"], info["etag"][-2:]), (3, "-3"))
         for query in ("after=-1", "limit=0x1", "limit=1001", "verify=2", "verify=1&limit=17"):
             self.assert_error(self.admin.request("GET", path, query), 400, "InvalidArgument")
+
+
+class Audit(unittest.TestCase):
+    """The audit, with an age of a second."""
+
+    def setUp(self):
+        self.server = Server(args=["--orphan-age-seconds", "1"])
+        self.addCleanup(self.server.close)
+        self.server.start()
+        self.lean = Lean(self.server)
+        self.addCleanup(self.lean.close)
+        self.assertEqual(self.lean.request("PUT", "/kept").status, 200)
+        for index in range(200):
+            self.put(f"k{index}")
+
+    def put(self, key):
+        self.assertEqual(self.lean.request("PUT", f"/kept/{key}", body=key.encode()).status, 200)
+
+    def search(self):
+        admin = Admin(self.server)
+        until = time.monotonic() + 60
+        begun = admin.get("fsck")["fsck"].get("started")
+        admin.request("POST", "fsck")
+        while time.monotonic() < until:
+            found = admin.get("fsck")["fsck"]
+            if not found["is_running"] and found.get("started") != begun:
+                return found
+            time.sleep(0.02)
+        raise AssertionError("no search came to its end")
+
+    def test_searches_come_by_themselves_and_touch_nothing_that_is_in_use(self):
+        found = self.search()
+        self.assertEqual((found["state"], found["lost"], found["orphans"]), ("done", 0, 0))
+        begun = found["started"]
+        until = time.monotonic() + 30
+        while Admin(self.server).get("fsck")["fsck"]["started"] == begun:
+            self.assertLess(time.monotonic(), until, "no search began by itself")
+            time.sleep(0.05)
+        for index in range(200):
+            self.assertEqual(self.lean.request("GET", f"/kept/k{index}").body, b"k%d" % index)
+
+    def test_a_second_search_is_refused_while_one_runs(self):
+        admin = Admin(self.server)
+        replies = [admin.request("POST", "fsck") for _ in range(20)]
+        self.assertTrue({reply.status for reply in replies} <= {200, 409})
+        self.assertEqual(replies[0].headers["content-type"], "application/json")
 
 
 class Listening(unittest.TestCase):

@@ -110,3 +110,23 @@ class ObjectsAndBuckets(CtlCase):
                    err=r'InvalidArgument: there is no storage class "ec:4\+2"')
         self.check(NO, "bucket", "set", "no-such-bucket", "--storage-class", "STANDARD",
                    err="NotFound")
+
+
+class StatusAndFsck(CtlCase):
+    def test_health_status_and_disks_of_a_healthy_server(self):
+        self.assertEqual(self.check(FINE, "health"), "healthy\n")
+        answer = json.loads(self.check(FINE, "health", "--json"))
+        self.assertEqual((answer["health"], answer["reason"]), ("healthy", ""))
+        self.check(FINE, "status", out=r"(?m)^health +healthy$")
+        status = json.loads(self.check(FINE, "status", "--json"))
+        self.assertEqual(status["metadata"]["live"], self.server.data)
+        self.check(FINE, "disk", "ls", out=r"(?m)^NUMBER +STATE .* PATH\n +0 +active .* /.*data$")
+
+    def test_fsck_finds_a_whole_store_clean_and_shows_progress(self):
+        self.put("a", b"x" * 100_000)
+        self.check(FINE, "fsck", "--wait", out=r"(?m)^lost +0$")
+        found = json.loads(self.check(FINE, "fsck", "status", "--json"))["fsck"]
+        self.assertEqual((found["state"], found["is_clean"]), ("done", True))
+        self.assertGreater(found["references"], 0)
+        self.check(FINE, "fsck", "status", "--watch", out=r"(?m)^state +done$")
+

@@ -1,0 +1,87 @@
+/* The whole of it: how the server is, its disks, its metadata. */
+#include "goodfs/admin_call.h"
+#include "libgoodfs/clock.h"
+
+/* Of a store of one directory. */
+static enum gfs_err plain_health(const struct admin_call *call, const char **ret_text,
+                                 const char **ret_reason)
+{
+    struct chunk_store_status status;
+    call->services->chunks->ops->status(call->services->chunks, &status);
+    *ret_text = status.has_failed ? "read-only" : "healthy";
+    *ret_reason = status.has_failed ? "the disk has failed" : "";
+    if (!status.has_failed && status.damaged_places > 0) {
+        *ret_text = "degraded";
+        *ret_reason = "damage was found in the log";
+    }
+    return GFS_OK;
+}
+
+enum gfs_err admin_run_health(struct admin_call *call)
+{
+    const char *text = NULL;
+    const char *reason = NULL;
+    enum gfs_err err = plain_health(call, &text, &reason);
+    gfs_json_out_text(call->out, "health", text);
+    gfs_json_out_text(call->out, "reason", reason);
+    return err;
+}
+
+static void write_server(struct admin_call *call)
+{
+    const struct admin_options *services = call->services;
+    gfs_json_out_object(call->out, "server");
+    gfs_json_out_text(call->out, "version", GFS_VERSION);
+    gfs_json_out_i64(call->out, "uptime_s",
+                     (gfs_monotonic_ns() - services->started_ns) / 1000000000);
+    gfs_json_out_end_object(call->out);
+}
+
+static void write_metadata(struct admin_call *call)
+{
+    struct shard_stats stats;
+    shard_stats(call->services->shard, &stats);
+    gfs_json_out_object(call->out, "metadata");
+    gfs_json_out_text(call->out, "live", call->services->dir);
+    gfs_json_out_u64(call->out, "committed_lsn", stats.committed_lsn);
+    gfs_json_out_u64(call->out, "applied_lsn", stats.applied_lsn);
+    gfs_json_out_u64(call->out, "damaged_rows", stats.damaged_rows);
+    gfs_json_out_bool(call->out, "has_failed", stats.has_failed);
+    gfs_json_out_end_object(call->out);
+}
+
+enum gfs_err admin_run_status(struct admin_call *call)
+{
+    enum gfs_err err = admin_run_health(call);
+    write_server(call);
+    write_metadata(call);
+    gfs_json_out_null(call->out, "pool");
+    return err;
+}
+
+/* The one directory. */
+static void write_disk(struct admin_call *call)
+{
+    struct gfs_json_out *out = call->out;
+    struct chunk_store_status status;
+    call->services->chunks->ops->status(call->services->chunks, &status);
+    gfs_json_out_object(out, NULL);
+    gfs_json_out_u64(out, "number", 0);
+    gfs_json_out_text(out, "path", call->services->dir);
+    gfs_json_out_text(out, "state", status.has_failed ? "failed" : "active");
+    gfs_json_out_bool(out, "is_full", status.is_full);
+    gfs_json_out_u64(out, "capacity", status.space_total);
+    gfs_json_out_u64(out, "free", status.space_free);
+    gfs_json_out_u64(out, "live_bytes", status.live_bytes);
+    gfs_json_out_u64(out, "chunks", status.chunks);
+    gfs_json_out_u64(out, "read_errors", status.read_errors);
+    gfs_json_out_end_object(out);
+}
+
+enum gfs_err admin_run_disks(struct admin_call *call)
+{
+    gfs_json_out_array(call->out, "disks");
+    write_disk(call);
+    gfs_json_out_end_array(call->out);
+    return GFS_OK;
+}

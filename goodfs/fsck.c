@@ -1,0 +1,312 @@
+#include "goodfs/fsck.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "goodfs/fsck_search.h"
+#include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "libgoodfs/text.h"
+
+enum {
+    REFERENCES_MAX = 4000000,
+    FIRST_SEARCH_MS = 600 * 1000, /* after the start; sooner when the age is less */
+    PAUSE_MS_MAX = 1000,
+    SHOWN_MAX = 1000, /* of each list in an answer */
+    NS_PER_MS = 1000000,
+};
+
+struct fsck {
+    struct fsck_options options;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* guarded by lock */
+    bool is_stopping, is_wanted, is_running;
+    bool has_result; /* of a search that came to its end */
+    enum gfs_err err;
+    int64_t started_ms, ended_ms; /* Unix time */
+    double done;                  /* 0 to 1 */
+    struct fsck_result result;
+    struct fsck_orphan shown[SHOWN_MAX];
+    size_t shown_count;
+    /* the thread's own */
+    struct fsck_orphans orphans;
+    int64_t worked_since_ns;
+};
+
+/* ---- a search ---- */
+
+/* Waits on the condition until then or until it is to stop. Under the lock. */
+static void wait_ms(struct fsck *fsck, int64_t ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + ms % 1000 * NS_PER_MS;
+    until.tv_sec += (time_t)(ms / 1000 + ns / (1000 * NS_PER_MS));
+    until.tv_nsec = (long)(ns % (1000 * NS_PER_MS));
+    (void)pthread_cond_timedwait(&fsck->wake, &fsck->lock, &until);
+}
+
+/* The disks' time for others: as long as the work since the last step took, times the share. */
+static bool step(void *arg, double done)
+{
+    struct fsck *fsck = arg;
+    int64_t worked_ms = (gfs_monotonic_ns() - fsck->worked_since_ns) / NS_PER_MS;
+    unsigned idle = fsck->options.idle_percent;
+    int64_t pause_ms = idle >= 100 ? PAUSE_MS_MAX : worked_ms * idle / (100 - idle);
+    pthread_mutex_lock(&fsck->lock);
+    fsck->done = done;
+    if (pause_ms > 0 && !fsck->is_stopping) {
+        wait_ms(fsck, GFS_MIN(pause_ms, (int64_t)PAUSE_MS_MAX));
+    }
+    bool goes_on = !fsck->is_stopping;
+    pthread_mutex_unlock(&fsck->lock);
+    fsck->worked_since_ns = gfs_monotonic_ns();
+    return goes_on;
+}
+
+static void log_result(const struct fsck *fsck, enum gfs_err err, const struct fsck_result *result)
+{
+    bool is_bad = err != GFS_OK || result->lost + result->unreachable > 0;
+    gfs_log(is_bad ? GFS_LOG_ERROR : GFS_LOG_INFO,
+            "op=fsck err=%s chunks=%" PRIu64 " references=%" PRIu64 " lost=%" PRIu64
+            " unreachable=%" PRIu64 " degraded=%" PRIu64 " orphans=%" PRIu64 " deleted=%" PRIu64
+            " sweep=\"%s\" ms=%" PRId64,
+            gfs_err_name(err), result->chunks, result->references, result->lost,
+            result->unreachable, result->degraded, result->orphans, result->deleted, result->sweep,
+            gfs_wall_ms() - fsck->started_ms);
+}
+
+static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *result)
+{
+    pthread_mutex_lock(&fsck->lock);
+    fsck->err = err;
+    fsck->ended_ms = gfs_wall_ms();
+    fsck->is_running = false;
+    fsck->has_result = true;
+    fsck_search_release(&fsck->result);
+    fsck->result = *result;
+    fsck->shown_count = GFS_MIN(fsck->orphans.count, (size_t)SHOWN_MAX);
+    if (fsck->shown_count > 0) {
+        memcpy(fsck->shown, fsck->orphans.items, fsck->shown_count * sizeof fsck->shown[0]);
+    }
+    pthread_mutex_unlock(&fsck->lock);
+}
+
+static void search(struct fsck *fsck)
+{
+    struct fsck_result result;
+    struct fsck_search_options options = {.source = &fsck->options.source,
+                                          .orphan_age_ms = fsck->options.orphan_age_ms,
+                                          .references_max = fsck->options.references_max,
+                                          .step = step,
+                                          .arg = fsck};
+    pthread_mutex_lock(&fsck->lock);
+    fsck->is_running = true;
+    fsck->started_ms = gfs_wall_ms();
+    fsck->done = 0;
+    pthread_mutex_unlock(&fsck->lock);
+    fsck->worked_since_ns = gfs_monotonic_ns();
+    enum gfs_err err = fsck_search(&options, &fsck->orphans, &result);
+    log_result(fsck, err, &result);
+    publish(fsck, err, &result);
+}
+
+static void *fsck_main(void *arg)
+{
+    struct fsck *fsck = arg;
+    int64_t age_ms = fsck->options.orphan_age_ms;
+    int64_t next_ns = gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)FIRST_SEARCH_MS) * NS_PER_MS;
+    pthread_mutex_lock(&fsck->lock);
+    while (!fsck->is_stopping) {
+        int64_t left_ms = (next_ns - gfs_monotonic_ns()) / NS_PER_MS;
+        if (!fsck->is_wanted && left_ms > 0) {
+            wait_ms(fsck, left_ms);
+            continue;
+        }
+        fsck->is_wanted = false;
+        pthread_mutex_unlock(&fsck->lock);
+        search(fsck);
+        next_ns = gfs_monotonic_ns() + age_ms * NS_PER_MS;
+        pthread_mutex_lock(&fsck->lock);
+    }
+    pthread_mutex_unlock(&fsck->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+struct fsck *fsck_open(const struct fsck_options *options)
+{
+    struct fsck *fsck = gfs_alloc(sizeof *fsck);
+    pthread_condattr_t attr;
+    fsck->options = *options;
+    if (fsck->options.references_max == 0) {
+        fsck->options.references_max = REFERENCES_MAX;
+    }
+    pthread_mutex_init(&fsck->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&fsck->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    if (!options->is_manual) {
+        int rc = pthread_create(&fsck->thread, NULL, fsck_main, fsck);
+        GFS_ASSERT(rc == 0);
+        (void)pthread_setname_np(fsck->thread, "fsck");
+    }
+    return fsck;
+}
+
+void fsck_close(struct fsck *fsck)
+{
+    if (fsck == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&fsck->lock);
+    fsck->is_stopping = true;
+    pthread_cond_broadcast(&fsck->wake);
+    pthread_mutex_unlock(&fsck->lock);
+    if (!fsck->options.is_manual) {
+        pthread_join(fsck->thread, NULL);
+    }
+    fsck_orphans_fini(&fsck->orphans);
+    fsck_search_release(&fsck->result);
+    pthread_cond_destroy(&fsck->wake);
+    pthread_mutex_destroy(&fsck->lock);
+    free(fsck);
+}
+
+enum gfs_err fsck_start(struct fsck *fsck)
+{
+    pthread_mutex_lock(&fsck->lock);
+    bool is_busy = fsck->is_running || fsck->is_wanted;
+    fsck->is_wanted = true;
+    pthread_cond_broadcast(&fsck->wake);
+    if (is_busy) {
+        fsck->is_wanted = !fsck->is_running; /* the one under way is enough */
+    }
+    pthread_mutex_unlock(&fsck->lock);
+    return is_busy ? GFS_EXISTS : GFS_OK;
+}
+
+void fsck_run(struct fsck *fsck)
+{
+    GFS_ASSERT(fsck->options.is_manual);
+    search(fsck);
+}
+
+/* ---- answers; under the lock ---- */
+
+static void write_id(struct gfs_json_out *out, struct chunk_id id)
+{
+    char text[33];
+    (void)snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, id.hi, id.lo);
+    gfs_json_out_text(out, "chunk", text);
+}
+
+static void write_objects(const struct fsck_result *result, struct gfs_json_out *out)
+{
+    static const char *const states[] = {
+        [FSCK_LOST] = "lost", [FSCK_UNREACHABLE] = "unreachable", [FSCK_DEGRADED] = "degraded"};
+    gfs_json_out_array(out, "objects");
+    for (size_t i = 0; i < GFS_MIN(result->named_count, (size_t)SHOWN_MAX); i++) {
+        const struct fsck_named *named = &result->named[i];
+        gfs_json_out_object(out, NULL);
+        gfs_json_out_text(out, "state", states[named->finding.state]);
+        gfs_json_out_u64(out, "have", named->finding.have);
+        gfs_json_out_u64(out, "need", named->finding.need);
+        gfs_json_out_u64(out, "width", named->finding.width);
+        write_id(out, named->finding.id);
+        gfs_json_out_text(out, "bucket", named->bucket);
+        gfs_json_out_text(out, "key", named->key);
+        gfs_json_out_end_object(out);
+    }
+    gfs_json_out_end_array(out);
+    gfs_json_out_bool(out, "has_more_objects",
+                      result->has_more_named || result->named_count > SHOWN_MAX);
+}
+
+static void write_orphans(const struct fsck *fsck, struct gfs_json_out *out)
+{
+    gfs_json_out_array(out, "orphan_list");
+    for (size_t i = 0; i < fsck->shown_count; i++) {
+        char date[GFS_ISO_DATE_LEN + 1];
+        gfs_iso_date(fsck->shown[i].first_seen_ms, date);
+        gfs_json_out_object(out, NULL);
+        write_id(out, fsck->shown[i].id);
+        gfs_json_out_u64(out, "bytes", fsck->shown[i].bytes);
+        gfs_json_out_text(out, "first_seen", date);
+        gfs_json_out_end_object(out);
+    }
+    gfs_json_out_end_array(out);
+}
+
+static void write_result(const struct fsck *fsck, struct gfs_json_out *out)
+{
+    const struct fsck_result *result = &fsck->result;
+    gfs_json_out_bool(out, "is_clean",
+                      fsck->err == GFS_OK && result->lost + result->unreachable + result->degraded +
+                                                     result->unjudged ==
+                                                 0);
+    gfs_json_out_u64(out, "chunks", result->chunks);
+    gfs_json_out_u64(out, "references", result->references);
+    gfs_json_out_u64(out, "lost", result->lost);
+    gfs_json_out_u64(out, "unreachable", result->unreachable);
+    gfs_json_out_u64(out, "degraded", result->degraded);
+    gfs_json_out_u64(out, "unjudged", result->unjudged);
+    gfs_json_out_u64(out, "orphans", result->orphans);
+    gfs_json_out_u64(out, "orphan_bytes", result->orphan_bytes);
+    gfs_json_out_u64(out, "deleted", result->deleted);
+    gfs_json_out_u64(out, "deleted_bytes", result->deleted_bytes);
+    gfs_json_out_text(out, "sweep", result->sweep);
+    write_objects(result, out);
+    write_orphans(fsck, out);
+}
+
+static void write_times(const struct fsck *fsck, struct gfs_json_out *out)
+{
+    char date[GFS_ISO_DATE_LEN + 1];
+    if (fsck->started_ms == 0) {
+        return;
+    }
+    int64_t end_ms = fsck->is_running ? gfs_wall_ms() : fsck->ended_ms;
+    double took_s = (double)(end_ms - fsck->started_ms) / 1000;
+    gfs_iso_date(fsck->started_ms, date);
+    gfs_json_out_text(out, "started", date);
+    gfs_json_out_real(out, "took_s", took_s);
+    if (fsck->is_running) {
+        gfs_json_out_real(out, "position", fsck->done);
+    }
+    if (fsck->is_running && fsck->done > 0) {
+        gfs_json_out_real(out, "eta_s", took_s / fsck->done * (1 - fsck->done));
+    }
+}
+
+void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name)
+{
+    pthread_mutex_lock(&fsck->lock);
+    bool is_running = fsck->is_running || fsck->is_wanted;
+    const char *state = is_running                   ? "running"
+                        : !fsck->has_result          ? "never"
+                        : fsck->err == GFS_OK        ? "done"
+                        : fsck->err == GFS_CANCELLED ? "stopped"
+                                                     : "failed";
+    gfs_json_out_object(out, name);
+    gfs_json_out_bool(out, "is_running", is_running);
+    gfs_json_out_text(out, "state", state);
+    if (fsck->err != GFS_OK) {
+        gfs_json_out_text(out, "error", gfs_err_text(fsck->err));
+    }
+    write_times(fsck, out);
+    if (fsck->has_result) {
+        write_result(fsck, out);
+    }
+    gfs_json_out_end_object(out);
+    pthread_mutex_unlock(&fsck->lock);
+}

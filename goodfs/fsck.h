@@ -1,0 +1,41 @@
+/* The audit both ways: does every chunk that metadata refers to have its fragments, and is every
+ * fragment's chunk referred to?
+ *
+ * A search goes over the 1,024 parts of the chunk ids, as many parts at a time as fit its memory:
+ * the references of all rows to those parts are collected, then the fragments of each part are
+ * listed and both are compared. What looks wrong is judged again before it is reported: a row that
+ * is gone meanwhile is no loss, and a chunk that metadata knows now is no orphan.
+ *
+ * Orphans are given back, never losses: a chunk that two searches at least orphan_age_ms apart
+ * found in nobody's name, that metadata says for certain it does not know, and only while such
+ * chunks are few (fsck_orphans.h). Searches start by themselves every orphan_age_ms. When each was
+ * first seen is not kept across a restart: the wait begins anew.
+ *
+ * Threads: one of its own does everything; the others ask. */
+#pragma once
+
+#include "goodfs/fsck_source.h"
+#include "libgoodfs/json_out.h"
+
+struct fsck;
+
+/* Plain data. */
+struct fsck_options {
+    struct fsck_source source; /* outlives the fsck */
+    int64_t orphan_age_ms;
+    size_t references_max; /* ids in memory at once; 0 = 4,000,000 (64 MiB) */
+    unsigned idle_percent; /* of its time it waits, for the disks' sake */
+    bool is_manual;        /* no thread: fsck_run does a search. Tests */
+};
+
+struct fsck *fsck_open(const struct fsck_options *options);
+/* Stops a search under way. NULL allowed. */
+void fsck_close(struct fsck *fsck);
+
+/* Starts a search, unless one runs: EXISTS. Any thread. */
+enum gfs_err fsck_start(struct fsck *fsck) GFS_MUST_CHECK;
+/* Progress, and what the last search found; docs/OPERATIONS.md. Any thread. */
+void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name);
+
+/* A whole search, by hand. Manual mode only. */
+void fsck_run(struct fsck *fsck);

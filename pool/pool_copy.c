@@ -1,0 +1,247 @@
+#include "pool/pool_copy.h"
+
+#include <stdlib.h>
+
+#include "libgoodfs/codec.h"
+#include "libgoodfs/crc.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_copy_op.h"
+
+enum { DELETE_IDS_MAX = 4096, ID_LEN = 16 };
+
+/* A fragment on its way. */
+struct copy {
+    struct pool_copier *copier;
+    struct pool_fragment *source;
+    struct pool_disk *disk;
+    struct chunk_id id;    /* of the chunk */
+    struct chunk_id there; /* of the fragment */
+    uint32_t len;
+    uint32_t crc;
+};
+
+static void op_free_ptr(struct pool_copy_op **op)
+{
+    pool_copy_op_free(*op);
+}
+#define OP_CLEANUP GFS_CLEANUP(op_free_ptr)
+
+/* A disk that fails a write has failed; no space and too much at once are answers. */
+static enum gfs_err judge_write(struct copy *copy, enum gfs_err err)
+{
+    if (err == GFS_IO) {
+        pool_disk_drop(copy->copier->pool, copy->disk, err, "repair");
+    }
+    return err;
+}
+
+/* Makes what `record` says live, unless the chunk was deleted. */
+static enum gfs_err make_live(struct copy *copy, struct pool_copy_op *op,
+                              const struct chunk_record *record)
+{
+    struct chunk_group *group = pool_copy_op_group(op, record);
+    if (!pool_tombs_submit(copy->copier->pool, copy->id, copy->disk, group)) {
+        pool_copy_op_forget(op);
+        return GFS_CANCELLED;
+    }
+    return judge_write(copy, pool_copy_op_wait(op));
+}
+
+/* The next bytes of the source, paid for. STOPPED between two steps. */
+static enum gfs_err read_source(struct copy *copy, char *bytes, size_t size, size_t *ret_len)
+{
+    enum gfs_err err = pool_fragment_read(copy->source, bytes, size, ret_len);
+    if (err != GFS_OK) {
+        return err;
+    }
+    copy->crc = gfs_crc32c(copy->crc, bytes, *ret_len);
+    return pool_pace_spend(copy->copier->pace, *ret_len) ? GFS_OK : GFS_STOPPED;
+}
+
+static enum gfs_err write_small(struct copy *copy)
+{
+    struct gfs_slice owner = pool_fragment_owner(copy->source);
+    OP_CLEANUP struct pool_copy_op *op =
+        pool_copy_op_new(copy->copier->pool, copy->copier->pace, copy->disk);
+    /* The owner lives as long as the payload: the disk may answer when nobody waits any more. */
+    char *bytes = pool_copy_op_reserve(op, GFS_SMALL_CHUNK_MAX + POOL_CELL + CHUNK_OWNER_LEN_MAX);
+    char *owner_bytes = bytes + GFS_SMALL_CHUNK_MAX + POOL_CELL;
+    GFS_ASSERT(owner.len <= CHUNK_OWNER_LEN_MAX);
+    if (owner.len != 0) {
+        memcpy(owner_bytes, owner.ptr, owner.len);
+    }
+    size_t filled = 0;
+    while (filled < copy->len) {
+        size_t len;
+        size_t room = GFS_SMALL_CHUNK_MAX + POOL_CELL - filled;
+        enum gfs_err err = read_source(copy, bytes + filled, room, &len);
+        if (err != GFS_OK) {
+            return err;
+        }
+        filled += len;
+        if (len == 0 || filled > copy->len) {
+            return GFS_CORRUPT;
+        }
+    }
+    struct chunk_record record = {
+        .kind = CHUNK_RECORD_DATA,
+        .id = copy->there,
+        .owner = gfs_slice_of(owner_bytes, owner.len),
+        .payload = gfs_slice_of(bytes, filled),
+    };
+    return make_live(copy, op, &record);
+}
+
+static enum gfs_err write_large(struct copy *copy)
+{
+    struct pool_copier *copier = copy->copier;
+    OP_CLEANUP struct pool_copy_op *op = pool_copy_op_new(copier->pool, copier->pace, copy->disk);
+    enum gfs_err err =
+        pool_copy_op_begin(op, copy->there, pool_fragment_owner(copy->source), copy->len);
+    uint32_t written = 0;
+    while (err == GFS_OK && written < copy->len) {
+        size_t len;
+        err = read_source(copy, copier->bytes, POOL_COPY_STEP, &len);
+        if (err != GFS_OK) {
+            return err;
+        }
+        if (len == 0 || len > copy->len - written) {
+            return GFS_CORRUPT;
+        }
+        err = pool_copy_op_append(op, copier->bytes, len);
+        written += (uint32_t)len;
+    }
+    if (err == GFS_OK) {
+        err = pool_copy_op_finish(op);
+    }
+    if (err != GFS_OK) {
+        return judge_write(copy, err);
+    }
+    struct chunk_record record = {.kind = CHUNK_RECORD_PLACE, .bulk = pool_copy_op_bulk(op)};
+    return make_live(copy, op, &record);
+}
+
+/* Reads what was written, from the medium. */
+static enum gfs_err read_back(struct copy *copy)
+{
+    struct chunk_store *store = copy->disk->store;
+    struct chunk_pin pin;
+    if (store->ops->pin(store, copy->there, &pin) != GFS_OK) {
+        return GFS_CANCELLED; /* it was live: deleted since */
+    }
+    enum gfs_err err = pin.len == copy->len ? GFS_OK : GFS_DIGEST;
+    uint32_t crc = 0;
+    for (uint32_t at = 0; err == GFS_OK && at < copy->len; at += POOL_COPY_STEP) {
+        uint32_t len = GFS_MIN((uint32_t)POOL_COPY_STEP, copy->len - at);
+        err = store->ops->read(store, &pin, at, len, copy->copier->bytes, CHUNK_READ_MEDIUM);
+        if (err == GFS_OK) {
+            crc = gfs_crc32c(crc, copy->copier->bytes, len);
+        }
+    }
+    store->ops->unpin(store, &pin);
+    return err == GFS_OK && crc == copy->crc ? GFS_OK : GFS_DIGEST;
+}
+
+enum gfs_err pool_copy_fragment(struct pool_copier *copier, const struct pool_copy_task *task,
+                                uint32_t *ret_bytes)
+{
+    struct pool_disk *disk = task->view->disks[task->disk];
+    const struct pool_group *group = pool_view_group(task->view, task->id);
+    GFS_ASSERT(group != NULL);
+    if (!pool_disk_is_usable(disk)) {
+        return GFS_UNREACHABLE;
+    }
+    struct copy copy = {
+        .copier = copier,
+        .disk = disk,
+        .id = task->id,
+        .there = pool_fragment_id(group, task->id, task->slot),
+    };
+    uint16_t avoid = task->is_bad ? task->disk : POOL_NO_DISK;
+    enum gfs_err err =
+        pool_fragment_open(copier->pool, task->view, task->id, task->slot, avoid, &copy.source);
+    if (err != GFS_OK) {
+        return err;
+    }
+    copy.len = pool_fragment_bytes(copy.source);
+    err = copy.len <= GFS_SMALL_CHUNK_MAX ? write_small(&copy) : write_large(&copy);
+    pool_fragment_close(copy.source);
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = read_back(&copy);
+    if (err == GFS_DIGEST) { /* the source is whole: what is no copy must not pass for one */
+        enum gfs_err delete_err = pool_copy_delete(copier, disk, &copy.there, 1);
+        return delete_err == GFS_OK ? GFS_DIGEST : delete_err;
+    }
+    *ret_bytes = copy.len;
+    return err;
+}
+
+enum gfs_err pool_copy_verify(struct pool_copier *copier, struct pool_disk *disk,
+                              struct chunk_id fragment)
+{
+    if (!pool_disk_is_usable(disk)) {
+        return GFS_IO;
+    }
+    struct chunk_store *store = disk->store;
+    struct chunk_pin pin;
+    enum gfs_err err = store->ops->pin(store, fragment, &pin);
+    if (err != GFS_OK) {
+        return err;
+    }
+    size_t owner_len;
+    err = store->ops->owner(store, &pin, copier->bytes, &owner_len);
+    for (uint32_t at = 0; err == GFS_OK && at < pin.len; at += POOL_COPY_STEP) {
+        uint32_t len = GFS_MIN((uint32_t)POOL_COPY_STEP, pin.len - at);
+        err = store->ops->read(store, &pin, at, len, copier->bytes, CHUNK_READ_MEDIUM);
+        if (err == GFS_OK && !pool_pace_spend(copier->pace, len)) {
+            err = GFS_STOPPED;
+        }
+    }
+    store->ops->unpin(store, &pin);
+    return err;
+}
+
+/* At most DELETE_IDS_MAX. */
+static enum gfs_err delete_some(struct pool_copier *copier, struct pool_disk *disk,
+                                const struct chunk_id *fragments, size_t count)
+{
+    OP_CLEANUP struct pool_copy_op *op = pool_copy_op_new(copier->pool, copier->pace, disk);
+    char *bytes = pool_copy_op_reserve(op, count * ID_LEN);
+    for (size_t i = 0; i < count; i++) {
+        gfs_codec_store_u64(bytes + i * ID_LEN, fragments[i].hi);
+        gfs_codec_store_u64(bytes + i * ID_LEN + 8, fragments[i].lo);
+    }
+    struct chunk_record record = {.kind = CHUNK_RECORD_DELETE,
+                                  .payload = gfs_slice_of(bytes, count * ID_LEN)};
+    struct chunk_group *group = pool_copy_op_group(op, &record);
+    group->may_use_reserve = true;
+    disk->store->ops->submit(disk->store, group);
+    enum gfs_err err = pool_copy_op_wait(op);
+    if (err == GFS_IO) {
+        pool_disk_drop(copier->pool, disk, err, "repair");
+    }
+    return err;
+}
+
+enum gfs_err pool_copy_delete(struct pool_copier *copier, struct pool_disk *disk,
+                              const struct chunk_id *fragments, size_t count)
+{
+    for (size_t i = 0; i < count; i += DELETE_IDS_MAX) {
+        size_t some = GFS_MIN((size_t)DELETE_IDS_MAX, count - i);
+        enum gfs_err err = delete_some(copier, disk, fragments + i, some);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+    return GFS_OK;
+}
+
+enum gfs_err pool_copy_settle(struct pool_copier *copier, struct pool_disk *disk)
+{
+    /* Answers come in order: that of a group without effect comes after all before it. */
+    struct chunk_id none = chunk_id_new(0);
+    enum gfs_err err = pool_copy_delete(copier, disk, &none, 1);
+    return err == GFS_NO_SPACE ? GFS_OK : err; /* refused in its turn is answered, too */
+}

@@ -1,0 +1,228 @@
+#include "pool/pool_copy_op.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
+
+enum {
+    LOOK_MS = 100,          /* how often a waiting thread looks whether waiting makes sense */
+    ANSWER_MS_MAX = 30000,  /* a disk that owes an answer for longer is dropped */
+    STOP_MS_MAX = 5000,     /* it may still answer while the pool stops */
+};
+
+struct pool_copy_op {
+    struct pool *pool;
+    struct pool_pace *pace;
+    struct pool_disk *disk;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned references; /* the waiting thread; each call that the disk still has to make */
+    bool is_answered;
+    bool is_writable;
+    enum gfs_err err;
+    struct chunk_group group; /* the disk's while it has to call done */
+    struct chunk_record record;
+    struct chunk_bulk *bulk;
+    char *bytes;
+};
+
+struct pool_copy_op *pool_copy_op_new(struct pool *pool, struct pool_pace *pace,
+                                      struct pool_disk *disk)
+{
+    struct pool_copy_op *op = gfs_alloc(sizeof *op);
+    op->pool = pool;
+    op->pace = pace;
+    op->disk = pool_disk_ref(disk);
+    op->references = 1;
+    pthread_condattr_t attributes;
+    int rc = pthread_condattr_init(&attributes);
+    GFS_ASSERT(rc == 0);
+    rc = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    GFS_ASSERT(rc == 0);
+    rc = pthread_cond_init(&op->changed, &attributes);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_condattr_destroy(&attributes);
+    rc = pthread_mutex_init(&op->lock, NULL);
+    GFS_ASSERT(rc == 0);
+    return op;
+}
+
+static void release(struct pool_copy_op *op)
+{
+    (void)pthread_mutex_lock(&op->lock);
+    unsigned left = --op->references;
+    (void)pthread_mutex_unlock(&op->lock);
+    if (left != 0) {
+        return;
+    }
+    op->disk->store->ops->bulk_free(op->bulk);
+    pool_disk_unref(op->disk);
+    (void)pthread_cond_destroy(&op->changed);
+    (void)pthread_mutex_destroy(&op->lock);
+    free(op->bytes);
+    free(op);
+}
+
+void pool_copy_op_free(struct pool_copy_op *op)
+{
+    if (op != NULL) {
+        release(op);
+    }
+}
+
+static void answer(struct pool_copy_op *op, enum gfs_err err)
+{
+    (void)pthread_mutex_lock(&op->lock);
+    op->err = err;
+    op->is_answered = true;
+    (void)pthread_cond_broadcast(&op->changed);
+    (void)pthread_mutex_unlock(&op->lock);
+    release(op);
+}
+
+static void group_done(struct chunk_group *group, enum gfs_err err)
+{
+    answer(GFS_CONTAINER_OF(group, struct pool_copy_op, group), err);
+}
+
+static void bulk_finished(void *arg, enum gfs_err err)
+{
+    answer(arg, err);
+}
+
+static void bulk_writable(void *arg)
+{
+    struct pool_copy_op *op = arg;
+    (void)pthread_mutex_lock(&op->lock);
+    op->is_writable = true;
+    (void)pthread_cond_broadcast(&op->changed);
+    (void)pthread_mutex_unlock(&op->lock);
+}
+
+/* The disk will call once more. */
+static void expect(struct pool_copy_op *op)
+{
+    (void)pthread_mutex_lock(&op->lock);
+    op->references++;
+    op->is_answered = false;
+    (void)pthread_mutex_unlock(&op->lock);
+}
+
+char *pool_copy_op_reserve(struct pool_copy_op *op, size_t size)
+{
+    GFS_ASSERT(op->bytes == NULL);
+    op->bytes = gfs_alloc_aligned(4096, (size + 4095) / 4096 * 4096);
+    return op->bytes;
+}
+
+struct chunk_group *pool_copy_op_group(struct pool_copy_op *op, const struct chunk_record *record)
+{
+    op->record = *record;
+    op->group = (struct chunk_group){.records = &op->record, .done = group_done};
+    expect(op);
+    return &op->group;
+}
+
+void pool_copy_op_forget(struct pool_copy_op *op)
+{
+    (void)pthread_mutex_lock(&op->lock);
+    GFS_ASSERT(op->references == 2);
+    op->references--;
+    (void)pthread_mutex_unlock(&op->lock);
+}
+
+static struct timespec next_look(void)
+{
+    struct timespec at;
+    int rc = clock_gettime(CLOCK_MONOTONIC, &at);
+    GFS_ASSERT(rc == 0);
+    at.tv_nsec += LOOK_MS * 1000000;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+/* Whether the answer is still worth waiting for. */
+static enum gfs_err judge_wait(struct pool_copy_op *op, int64_t since_ns)
+{
+    int64_t waited_ms = (gfs_monotonic_ns() - since_ns) / 1000000;
+    if (atomic_load(&op->disk->is_dropped)) {
+        return GFS_TIMEOUT;
+    }
+    if (waited_ms > STOP_MS_MAX && pool_pace_is_stopped(op->pace)) {
+        return GFS_STOPPED;
+    }
+    if (waited_ms > ANSWER_MS_MAX) {
+        pool_disk_drop(op->pool, op->disk, GFS_TIMEOUT, "repair");
+        return GFS_TIMEOUT;
+    }
+    return GFS_OK;
+}
+
+/* Until *flag, which the disk sets. */
+static enum gfs_err await(struct pool_copy_op *op, const bool *flag)
+{
+    int64_t since_ns = gfs_monotonic_ns();
+    (void)pthread_mutex_lock(&op->lock);
+    enum gfs_err err = GFS_OK;
+    while (!*flag && err == GFS_OK) {
+        struct timespec until = next_look();
+        (void)pthread_cond_timedwait(&op->changed, &op->lock, &until);
+        if (!*flag) {
+            (void)pthread_mutex_unlock(&op->lock); /* what follows takes other locks */
+            err = judge_wait(op, since_ns);
+            (void)pthread_mutex_lock(&op->lock);
+        }
+    }
+    err = *flag ? GFS_OK : err;
+    (void)pthread_mutex_unlock(&op->lock);
+    return err;
+}
+
+enum gfs_err pool_copy_op_wait(struct pool_copy_op *op)
+{
+    enum gfs_err err = await(op, &op->is_answered);
+    return err == GFS_OK ? op->err : err;
+}
+
+enum gfs_err pool_copy_op_begin(struct pool_copy_op *op, struct chunk_id id, struct gfs_slice owner,
+                                uint32_t len)
+{
+    GFS_ASSERT(op->bulk == NULL);
+    struct chunk_bulk_options options = {
+        .id = id, .owner = owner, .len_max = len, .writable = bulk_writable, .arg = op};
+    return op->disk->store->ops->bulk_begin(op->disk->store, &options, &op->bulk);
+}
+
+enum gfs_err pool_copy_op_append(struct pool_copy_op *op, const char *ptr, size_t len)
+{
+    while (true) {
+        (void)pthread_mutex_lock(&op->lock);
+        op->is_writable = false;
+        (void)pthread_mutex_unlock(&op->lock);
+        size_t taken = op->disk->store->ops->bulk_append(op->bulk, ptr, len);
+        if (taken == len) {
+            return GFS_OK;
+        }
+        ptr += taken;
+        len -= taken;
+        enum gfs_err err = await(op, &op->is_writable);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+}
+
+enum gfs_err pool_copy_op_finish(struct pool_copy_op *op)
+{
+    expect(op);
+    op->disk->store->ops->bulk_finish(op->bulk, bulk_finished);
+    return pool_copy_op_wait(op);
+}
+
+struct chunk_bulk *pool_copy_op_bulk(struct pool_copy_op *op)
+{
+    return op->bulk;
+}

@@ -1,0 +1,34 @@
+/* The state of the reconcile thread, shared by pool_reconcile.c, pool_reconcile_suspects.c and
+ * pool_repair.c. */
+#pragma once
+
+#include "pool/pool_pass.h"
+
+enum { POOL_RETRIES_MAX = 4096 };
+
+struct pool_reconcile {
+    struct pool *pool;
+    pthread_t thread;
+    struct pool_pace pace;
+    struct pool_progress progress;
+    atomic_ulong moves;       /* slots that rebalancing moved since it was asked for */
+    atomic_ulong moved_bytes; /* fragments made while it was wanted */
+    /* Owned by the thread. */
+    char *bytes; /* POOL_COPY_STEP */
+    struct pool_suspect retries[POOL_RETRIES_MAX]; /* could not be repaired when they came */
+    size_t retry_count;
+    int64_t retry_ns;       /* monotonic; when they are tried again */
+    int64_t next_pass_ns;   /* not before */
+    int64_t backoff_ns;     /* after the next pass that is incomplete */
+    uint64_t pass_version;  /* of the map, after the last pass */
+    bool is_checked;        /* a pass was whole since the start */
+    int64_t checked_ns;     /* when */
+};
+
+/* ---- pool_reconcile_suspects.c ---- */
+/* Repairs what was reported, until there is nothing more or the thread is stopped. is_noting:
+ * deletions are being noted already. */
+void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view *view,
+                             bool is_noting);
+/* Those that failed go to the end of the queue again, when their time has come. */
+void pool_reconcile_retry(struct pool_reconcile *reconcile);

@@ -1,0 +1,37 @@
+/* Cuts a stream of bytes into the rows of a chunk and adds parity.
+ *
+ * A row is what a fragment of each slot gets at once: k cells and their m parity cells, or, for
+ * copies, the same bytes for everybody. Bytes are taken until a row is ready; its cells are then at
+ * rows->cells until pool_rows_next. A row that arrives in one piece is not copied: its data cells are
+ * the caller's own bytes, which pool_rows_keep copies when they are needed for longer.
+ *
+ *   FILLING --add: row is full, or seal--> READY --next--> FILLING
+ *
+ * Owned by its user, who guards it. */
+#pragma once
+
+#include "libgoodfs/ec.h"
+#include "pool/pool_stripe.h"
+
+/* Plain data; cells, cell and total are for the user to read. */
+struct pool_rows {
+    const struct ec *coder; /* NULL = copies */
+    unsigned k, m;
+    uint8_t *buffer; /* k + m cells; one for copies; made when it is first needed */
+    uint32_t fill;   /* bytes of a row that is not ready */
+    uint32_t total;  /* bytes taken */
+    bool is_borrowed;
+    uint32_t cell;                         /* bytes of each cell of the ready row, 0 = none */
+    const uint8_t *cells[POOL_WIDTH_MAX];  /* by slot */
+};
+
+void pool_rows_init(struct pool_rows *rows, struct pool_profile profile, const struct ec *coder);
+void pool_rows_fini(struct pool_rows *rows);
+/* Takes bytes until a row is ready or all are taken; answers how many. None while a row is ready. */
+size_t pool_rows_add(struct pool_rows *rows, const void *ptr, size_t len);
+/* The last row: zero padded and ready, if there is one. */
+void pool_rows_seal(struct pool_rows *rows);
+/* The ready row stays valid after the caller's bytes are gone. */
+void pool_rows_keep(struct pool_rows *rows);
+/* Everybody has the ready row. */
+void pool_rows_next(struct pool_rows *rows);

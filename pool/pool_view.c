@@ -1,0 +1,169 @@
+/* Views and the disks in them: counting, and what depends on nothing else.
+ *
+ * A view is on the list of its pool from the day it is made until its last user is gone, whether it
+ * is in force or not: that is what pool_view_oldest looks at. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libgoodfs/mem.h"
+#include "pool/pool_state.h"
+
+/* ---- disks ---- */
+
+struct pool_disk *pool_disk_new(struct pool *pool, uint16_t number, const uint8_t id[16],
+                                const char *path, struct chunk_store *store)
+{
+    struct pool_disk *disk = gfs_alloc(sizeof *disk);
+    atomic_init(&disk->references, 1);
+    disk->number = number;
+    memcpy(disk->id, id, sizeof disk->id);
+    (void)snprintf(disk->path, sizeof disk->path, "%s", path);
+    disk->store = store;
+    disk->pool = pool;
+    if (store != NULL) {
+        disk->reader = pool_reader_new(disk);
+    }
+    return disk;
+}
+
+struct pool_disk *pool_disk_ref(struct pool_disk *disk)
+{
+    unsigned before = atomic_fetch_add_explicit(&disk->references, 1, memory_order_relaxed);
+    GFS_ASSERT(before != 0);
+    return disk;
+}
+
+void pool_disk_unref(struct pool_disk *disk)
+{
+    unsigned before = atomic_fetch_sub_explicit(&disk->references, 1, memory_order_acq_rel);
+    GFS_ASSERT(before != 0);
+    if (before != 1) {
+        return;
+    }
+    struct pool *pool = disk->pool;
+    disk->next_unused = atomic_load(&pool->unused_disks);
+    while (!atomic_compare_exchange_weak(&pool->unused_disks, &disk->next_unused, disk)) {
+    }
+}
+
+void pool_disk_reap(struct pool *pool)
+{
+    struct pool_disk *disk = atomic_exchange(&pool->unused_disks, NULL);
+    while (disk != NULL) {
+        struct pool_disk *next = disk->next_unused;
+        if (disk->store != NULL) {
+            pool_reader_free(disk->reader);
+            pool->options.driver.close(pool->options.driver.arg, disk->store);
+        }
+        free(disk);
+        disk = next;
+    }
+}
+
+/* ---- views ---- */
+
+struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
+                                struct pool_disk *const disks[POOL_DISKS_MAX])
+{
+    GFS_ASSERT(map->disk_count <= POOL_DISKS_MAX);
+    struct pool_view *view = gfs_alloc(sizeof *view);
+    atomic_init(&view->references, 1);
+    view->pool = pool;
+    view->map = map;
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        view->disks[i] = disks[i] == NULL ? NULL : pool_disk_ref(disks[i]);
+    }
+    (void)pthread_mutex_lock(&pool->view_lock);
+    view->next = pool->views;
+    view->link = &pool->views;
+    if (view->next != NULL) {
+        view->next->link = &view->next;
+    }
+    pool->views = view;
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return view;
+}
+
+void pool_view_put(struct pool_view *view)
+{
+    unsigned before = atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel);
+    GFS_ASSERT(before != 0);
+    if (before != 1) {
+        return;
+    }
+    struct pool *pool = view->pool;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    *view->link = view->next;
+    if (view->next != NULL) {
+        view->next->link = view->link;
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (view->disks[i] != NULL) {
+            pool_disk_unref(view->disks[i]);
+        }
+    }
+    pool_map_free(view->map);
+    free(view);
+}
+
+void pool_view_set(struct pool *pool, struct pool_view *view)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    struct pool_view *before = pool->view;
+    pool->view = view;
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    if (before != NULL) {
+        pool_view_put(before);
+    }
+}
+
+struct pool_view *pool_view_get(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    struct pool_view *view = pool->view;
+    GFS_ASSERT(view != NULL);
+    (void)atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return view;
+}
+
+uint64_t pool_view_oldest(struct pool *pool)
+{
+    uint64_t oldest = UINT64_MAX;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    for (const struct pool_view *view = pool->views; view != NULL; view = view->next) {
+        oldest = GFS_MIN(oldest, view->map->version);
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return oldest;
+}
+
+/* ---- chunks ---- */
+
+const struct pool_group *pool_view_group(const struct pool_view *view, struct chunk_id id)
+{
+    uint32_t group = chunk_id_group(id);
+    return group < view->map->group_count ? &view->map->groups[group] : NULL;
+}
+
+struct chunk_id pool_fragment_id(const struct pool_group *group, struct chunk_id id, uint32_t slot)
+{
+    GFS_ASSERT(slot < pool_profile_width(group->profile));
+    return group->profile.kind == POOL_EC ? chunk_id_at(id, slot) : id;
+}
+
+const struct ec *pool_coder(struct pool *pool, struct pool_profile profile)
+{
+    GFS_ASSERT(profile.kind == POOL_EC);
+    GFS_ASSERT(profile.k <= POOL_WIDTH_MAX && profile.m <= POOL_WIDTH_MAX);
+    (void)pthread_mutex_lock(&pool->coder_lock);
+    struct ec **coder = &pool->coders[profile.k][profile.m];
+    if (*coder == NULL) {
+        enum gfs_err err = ec_new(profile.k, profile.m, coder);
+        GFS_ASSERT(err == GFS_OK);
+    }
+    const struct ec *made = *coder;
+    (void)pthread_mutex_unlock(&pool->coder_lock);
+    return made;
+}
