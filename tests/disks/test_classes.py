@@ -39,7 +39,8 @@ class Classes(unittest.TestCase):
 
     def profiles(self, key, bucket=BUCKET):
         """Of the groups that the object's chunks are in."""
-        groups = {one["group"]: one["profile"] for one in ctl.ask(self.server, "pg", "ls")["groups"]}
+        listed = ctl.ask(self.server, "pg", "ls")["groups"]
+        groups = {one["group"]: one["profile"] for one in listed}
         chunks = ctl.ask(self.server, "object", "info", f"{bucket}/{key}", "--verify")["chunks"]
         for chunk in chunks:
             for fragment in chunk["fragments"]:
