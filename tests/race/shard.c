@@ -1,5 +1,6 @@
 /* Many threads on one metadata shard: puts, deletes, conditional counters, copies, uploads, bucket
- * deletions and listings, while the log refuses some edits and chunks are swept at once.
+ * deletions and listings, while the log refuses some edits and chunks are swept at once; then the
+ * same while the database moves from directory to directory and references are visited.
  *
  * Checked while it runs: an object read back whole; counters that only conditional writes move;
  * listings in order. Checked at the end, after a restart: usage equals a recount, every chunk that
@@ -18,7 +19,7 @@
 #include "tests/unit/metad/log_double.h"
 #include "tests/unit/metad/random.h"
 
-enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 8, CHUNKS = 3 };
+enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 8, CHUNKS = 3, DIRS = 3 };
 
 struct counted {
     struct chunk_id *ids;
@@ -510,15 +511,102 @@ static void run_threads(struct race *race, struct worker *workers)
     }
 }
 
-/* One shard from its first bucket to the recount. */
-static void run_race(int steps, size_t cache_bytes)
+/* ---- the database moves ---- */
+
+/* The live database goes round the directories, and what was live becomes a copy. */
+struct mover {
+    struct race *race;
+    char dirs[DIRS][32];
+    unsigned live;
+    unsigned moves;
+    uint64_t references;
+};
+
+static void add_copy(struct mover *mover, unsigned index)
 {
-    char dir[] = "/tmp/goodfs-race-XXXXXX";
+    struct gfs_error error = {0};
+    enum gfs_err err;
+    while ((err = shard_copy_add(mover->race->shard, mover->dirs[index], &error)) == GFS_BUSY) {
+        (void)sched_yield(); /* its files are being closed */
+    }
+    if (err != GFS_OK && err != GFS_EXISTS) {
+        (void)fprintf(stderr, "%s\n", error.text);
+        abort();
+    }
+}
+
+static void *move_main(void *arg)
+{
+    struct mover *mover = arg;
+    while (!is_over(mover->race)) {
+        for (unsigned i = 0; i < DIRS; i++) {
+            if (i != mover->live) {
+                add_copy(mover, i);
+            }
+        }
+        unsigned next = (mover->live + 1) % DIRS;
+        if (mover->moves % 3 == 2) {
+            shard_copy_remove(mover->race->shard, mover->dirs[(mover->live + 2) % DIRS]);
+        }
+        enum gfs_err err = shard_move(mover->race->shard, mover->dirs[next], NULL);
+        GFS_ASSERT(err == GFS_OK);
+        mover->live = next;
+        mover->moves++;
+    }
+    return NULL;
+}
+
+static enum gfs_err count_reference(void *arg, const struct shard_reference *reference)
+{
+    struct mover *mover = arg;
+    GFS_ASSERT(reference->id.hi != 0);
+    mover->references++;
+    return GFS_OK;
+}
+
+static void *visit_main(void *arg)
+{
+    struct mover *mover = arg;
+    while (!is_over(mover->race)) {
+        enum gfs_err err = shard_visit_references(mover->race->shard, count_reference, mover);
+        GFS_ASSERT(err == GFS_OK);
+    }
+    return NULL;
+}
+
+/* With a mover the database moves while they run. */
+static void run_all(struct race *race, struct worker *workers, struct mover *mover)
+{
+    pthread_t move_thread;
+    pthread_t visit_thread;
+    if (mover != NULL) {
+        int rc = pthread_create(&move_thread, NULL, move_main, mover);
+        GFS_ASSERT(rc == 0);
+        rc = pthread_create(&visit_thread, NULL, visit_main, mover);
+        GFS_ASSERT(rc == 0);
+    }
+    run_threads(race, workers);
+    if (mover != NULL) {
+        (void)pthread_join(move_thread, NULL);
+        (void)pthread_join(visit_thread, NULL);
+        (void)printf("%u moves, %llu references\n", mover->moves,
+                     (unsigned long long)mover->references);
+        GFS_ASSERT(mover->moves != 0);
+    }
+}
+
+/* One shard from its first bucket to the recount. */
+static void run_race(int steps, size_t cache_bytes, bool is_moving)
+{
     struct race race = {.log = log_double_new(), .steps = steps};
     struct worker workers[SUBMITTERS + LISTERS];
+    struct mover mover = {.race = &race};
     (void)pthread_mutex_init(&race.lock, NULL);
-    GFS_ASSERT(mkdtemp(dir) != NULL);
-    struct shard_options options = {.dir = dir,
+    for (unsigned i = 0; i < DIRS; i++) {
+        (void)snprintf(mover.dirs[i], sizeof mover.dirs[i], "/tmp/goodfs-race-XXXXXX");
+        GFS_ASSERT(mkdtemp(mover.dirs[i]) != NULL);
+    }
+    struct shard_options options = {.dir = mover.dirs[0],
                                     .log = log_double_store(race.log),
                                     .apply_delay_ms = 1,
                                     .cache_bytes_max = cache_bytes,
@@ -531,9 +619,10 @@ static void run_race(int steps, size_t cache_bytes)
     GFS_ASSERT(err == GFS_OK);
     race.bucket = call.op.ret_bucket.id;
     log_double_refuse(race.log, 10, 1);
-    run_threads(&race, workers);
+    run_all(&race, workers, is_moving ? &mover : NULL);
     log_double_refuse(race.log, 0, 0);
     shard_close(race.shard);
+    options.dir = mover.dirs[mover.live];
     open_shard(&race, &options);
     check_end(&race, workers);
     uint64_t done_count = 0;
@@ -549,7 +638,9 @@ static void run_race(int steps, size_t cache_bytes)
     log_double_free(race.log);
     free(race.chunks.ids);
     (void)pthread_mutex_destroy(&race.lock);
-    (void)nftw(dir, unlink_path, 8, FTW_DEPTH | FTW_PHYS);
+    for (unsigned i = 0; i < DIRS; i++) {
+        (void)nftw(mover.dirs[i], unlink_path, 8, FTW_DEPTH | FTW_PHYS);
+    }
 }
 
 int main(void)
@@ -558,7 +649,8 @@ int main(void)
     int steps = text == NULL ? STEPS : (int)strtol(text, NULL, 10);
     const size_t cache_bytes[] = {1, 8000, 65536}; /* none, always too small, large enough */
     for (size_t i = 0; i < GFS_COUNT(cache_bytes); i++) {
-        run_race(steps, cache_bytes[i]);
+        run_race(steps, cache_bytes[i], false);
+        run_race(steps, cache_bytes[i], true);
     }
     return 0;
 }
