@@ -16,10 +16,11 @@
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
 #include "metad/shard.h"
+#include "tests/race/mover.h"
 #include "tests/unit/metad/log_double.h"
 #include "tests/unit/metad/random.h"
 
-enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 8, CHUNKS = 3, DIRS = 3 };
+enum { SUBMITTERS = 4, LISTERS = 2, STEPS = 1500, KEYS = 24, COUNTERS = 8, CHUNKS = 3 };
 
 struct counted {
     struct chunk_id *ids;
@@ -511,87 +512,15 @@ static void run_threads(struct race *race, struct worker *workers)
     }
 }
 
-/* ---- the database moves ---- */
-
-/* The live database goes round the directories, and what was live becomes a copy. */
-struct mover {
-    struct race *race;
-    char dirs[DIRS][32];
-    unsigned live;
-    unsigned moves;
-    uint64_t references;
-};
-
-static void add_copy(struct mover *mover, unsigned index)
-{
-    struct gfs_error error = {0};
-    enum gfs_err err;
-    while ((err = shard_copy_add(mover->race->shard, mover->dirs[index], &error)) == GFS_BUSY) {
-        (void)sched_yield(); /* its files are being closed */
-    }
-    if (err != GFS_OK && err != GFS_EXISTS) {
-        (void)fprintf(stderr, "%s\n", error.text);
-        abort();
-    }
-}
-
-static void *move_main(void *arg)
-{
-    struct mover *mover = arg;
-    while (!is_over(mover->race)) {
-        for (unsigned i = 0; i < DIRS; i++) {
-            if (i != mover->live) {
-                add_copy(mover, i);
-            }
-        }
-        unsigned next = (mover->live + 1) % DIRS;
-        if (mover->moves % 3 == 2) {
-            shard_copy_remove(mover->race->shard, mover->dirs[(mover->live + 2) % DIRS]);
-        }
-        enum gfs_err err = shard_move(mover->race->shard, mover->dirs[next], NULL);
-        GFS_ASSERT(err == GFS_OK);
-        mover->live = next;
-        mover->moves++;
-    }
-    return NULL;
-}
-
-static enum gfs_err count_reference(void *arg, const struct shard_reference *reference)
-{
-    struct mover *mover = arg;
-    GFS_ASSERT(reference->id.hi != 0);
-    mover->references++;
-    return GFS_OK;
-}
-
-static void *visit_main(void *arg)
-{
-    struct mover *mover = arg;
-    while (!is_over(mover->race)) {
-        enum gfs_err err = shard_visit_references(mover->race->shard, count_reference, mover);
-        GFS_ASSERT(err == GFS_OK);
-    }
-    return NULL;
-}
-
 /* With a mover the database moves while they run. */
 static void run_all(struct race *race, struct worker *workers, struct mover *mover)
 {
-    pthread_t move_thread;
-    pthread_t visit_thread;
     if (mover != NULL) {
-        int rc = pthread_create(&move_thread, NULL, move_main, mover);
-        GFS_ASSERT(rc == 0);
-        rc = pthread_create(&visit_thread, NULL, visit_main, mover);
-        GFS_ASSERT(rc == 0);
+        mover_start(mover, race->shard);
     }
     run_threads(race, workers);
     if (mover != NULL) {
-        (void)pthread_join(move_thread, NULL);
-        (void)pthread_join(visit_thread, NULL);
-        (void)printf("%u moves, %llu references\n", mover->moves,
-                     (unsigned long long)mover->references);
-        GFS_ASSERT(mover->moves != 0);
+        mover_stop(mover);
     }
 }
 
@@ -600,9 +529,9 @@ static void run_race(int steps, size_t cache_bytes, bool is_moving)
 {
     struct race race = {.log = log_double_new(), .steps = steps};
     struct worker workers[SUBMITTERS + LISTERS];
-    struct mover mover = {.race = &race};
+    struct mover mover = {0};
     (void)pthread_mutex_init(&race.lock, NULL);
-    for (unsigned i = 0; i < DIRS; i++) {
+    for (unsigned i = 0; i < MOVER_DIRS; i++) {
         (void)snprintf(mover.dirs[i], sizeof mover.dirs[i], "/tmp/goodfs-race-XXXXXX");
         GFS_ASSERT(mkdtemp(mover.dirs[i]) != NULL);
     }
@@ -638,7 +567,7 @@ static void run_race(int steps, size_t cache_bytes, bool is_moving)
     log_double_free(race.log);
     free(race.chunks.ids);
     (void)pthread_mutex_destroy(&race.lock);
-    for (unsigned i = 0; i < DIRS; i++) {
+    for (unsigned i = 0; i < MOVER_DIRS; i++) {
         (void)nftw(mover.dirs[i], unlink_path, 8, FTW_DEPTH | FTW_PHYS);
     }
 }
