@@ -1,4 +1,4 @@
-/* Repair gets a lost fragment back byte for byte, with its owner, and says clearly when it cannot. */
+/* Repair gets a lost fragment back byte for byte, with its owner, or hears clearly why not. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
