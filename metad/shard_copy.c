@@ -152,7 +152,7 @@ void copy_reap_locked(struct shard *shard)
     struct copy **link = &shard->leavers;
     while (*link != NULL) {
         struct copy *copy = *link;
-        if (!copy->is_closed) {
+        if (!copy->is_closed || copy->waiters != 0) {
             link = &copy->next;
             continue;
         }
@@ -387,10 +387,12 @@ static void trim_log(struct shard *shard)
     (void)pthread_mutex_unlock(&shard->trim_lock);
 }
 
-static bool is_snapshot_open(struct shard *shard)
+/* A full copy of it is being made: until then no checkpoint can complete. */
+static bool is_snapshot_open(const struct copy *copy)
 {
+    struct shard *shard = copy->shard;
     (void)pthread_mutex_lock(&shard->lock);
-    bool is_open = shard->snapshot_count != 0;
+    bool is_open = copy == shard->live && shard->snapshot_count != 0;
     (void)pthread_mutex_unlock(&shard->lock);
     return is_open;
 }
@@ -399,7 +401,7 @@ enum gfs_err copy_checkpoint(struct copy *copy, bool is_idle)
 {
     struct shard *shard = copy->shard;
     size_t size = db_wal_size(copy->db);
-    if ((size < CHECKPOINT_WAL_SIZE && !is_idle) || is_snapshot_open(shard)) {
+    if ((size < CHECKPOINT_WAL_SIZE && !is_idle) || is_snapshot_open(copy)) {
         return GFS_OK;
     }
     bool is_complete = false;

@@ -56,6 +56,7 @@ struct copy {
     bool is_closed;        /* the thread is at its end */
     uint64_t durable_lsn;  /* a complete checkpoint holds it; 0 = unknown: nothing is trimmed */
     uint64_t progress;     /* rises while it is being made */
+    uint32_t waiters;      /* for its joining; they keep it from being freed */
     bool is_behind;        /* edits were left out of the queue: the log has them */
     struct queued *queue, **queue_tail;
     size_t queue_bytes;
