@@ -332,6 +332,21 @@ Test(pool_pass, nothing_is_called_filled_while_somebody_works_by_an_older_map)
     repair_rig_free(rig);
 }
 
+Test(pool_pass, who_only_reads_by_an_older_map_is_not_waited_for)
+{
+    struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
+    (void)repair_load_put(rig, "replica:2");
+    struct pool_view *older = pool_view_get(&rig->pool);
+    pool_view_pin(older);
+    pool_view_put(older);
+    uint16_t disk = 0;
+    repair_rig_change(rig, repair_load_drain, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    cr_assert_eq(repair_rig_flags(rig), 0);
+    pool_view_unpin(older);
+    repair_rig_free(rig);
+}
+
 static void note_behind(struct repair_rig *rig, struct chunk_id id)
 {
     (void)id;
