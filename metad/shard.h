@@ -34,14 +34,14 @@ struct shard;
 
 /* Plain data. Zero = the default, except gc_grace_ms. */
 struct shard_options {
-    const char *dir;          /* exists; holds the database and nothing else */
+    const char *dir;           /* exists; holds the database and nothing else */
     const char *const *copies; /* directories of copies, NULL-terminated, NULL = none: as if
                                   shard_copy_add had been called for each, but not waited for */
-    struct chunk_store *log;  /* outlives the shard; no edit was submitted to it by others */
-    size_t cache_bytes_max;   /* row cache; 16 MiB */
-    size_t overlay_bytes_max; /* above it acknowledgements wait for SQLite; 64 MiB */
-    int64_t apply_delay_ms;   /* an edit waits this long for company; 200 */
-    int64_t gc_grace_ms;      /* between freeing and deleting a chunk */
+    struct chunk_store *log;   /* outlives the shard; no edit was submitted to it by others */
+    size_t cache_bytes_max;    /* row cache; 16 MiB */
+    size_t overlay_bytes_max;  /* above it acknowledgements wait for SQLite; 64 MiB */
+    int64_t apply_delay_ms;    /* an edit waits this long for company; 200 */
+    int64_t gc_grace_ms;       /* between freeing and deleting a chunk */
     /* Called on any thread, must not block and calls nothing of the shard. NULL allowed.
      * copy_failed: dir is no copy any more (IO, NO_SPACE, CORRUPT...). database_failed: the live
      * database cannot be used (IO), or is damaged (CORRUPT; of damaged rows at most once an hour);

@@ -314,8 +314,7 @@ static enum gfs_err collect(void *arg, uint64_t lsn, struct gfs_slice edit)
     }
     gfs_buf_add_slice(&catch_up->bytes, edit);
     catch_up->ends[catch_up->count++] = catch_up->bytes.len;
-    bool is_full =
-        catch_up->count == REPLAY_EDITS_MAX || catch_up->bytes.len >= REPLAY_BYTES_MAX;
+    bool is_full = catch_up->count == REPLAY_EDITS_MAX || catch_up->bytes.len >= REPLAY_BYTES_MAX;
     return is_full ? flush_collected(catch_up) : GFS_OK;
 }
 
@@ -331,8 +330,8 @@ static enum gfs_err read_log(struct copy *copy, uint64_t to)
     struct catch_up *catch_up GFS_FREE = gfs_alloc(sizeof *catch_up);
     *catch_up = (struct catch_up){.copy = copy, .known_lsn = known_lsn, .to = to};
     gfs_buf_init(&catch_up->bytes, REPLAY_BYTES_MAX + CHUNK_EDIT_LEN_MAX);
-    enum gfs_err err = log->ops->replay_edits(log, known_lsn == 0 ? 0 : known_lsn - 1, collect,
-                                              catch_up, &error);
+    enum gfs_err err =
+        log->ops->replay_edits(log, known_lsn == 0 ? 0 : known_lsn - 1, collect, catch_up, &error);
     if (err == GFS_OK || err == GFS_END) {
         err = flush_collected(catch_up);
     }

@@ -162,8 +162,7 @@ void shard_copies_start(struct shard *shard)
     const char *const *dirs = shard->options.copies;
     (void)pthread_mutex_lock(&shard->lock);
     for (size_t i = 0; dirs != NULL && dirs[i] != NULL; i++) {
-        if (find_locked(shard->copies, dirs[i]) == NULL &&
-            strcmp(dirs[i], shard->live->dir) != 0) {
+        if (find_locked(shard->copies, dirs[i]) == NULL && strcmp(dirs[i], shard->live->dir) != 0) {
             (void)begin_locked(shard, dirs[i], true, false);
         }
     }

@@ -97,7 +97,9 @@ void data_rig_init(struct data_rig *rig, const char *profile, unsigned spares)
     map->group_count = 2;
     for (unsigned g = 0; g < 2; g++) {
         map->groups[g].profile = rig->profile;
-        map->groups[g].slots = gfs_alloc_array(POOL_WIDTH_MAX, sizeof(struct pool_slot));
+        if (g != 0) {
+            map->groups[g].slots = gfs_alloc_array(POOL_WIDTH_MAX, sizeof(struct pool_slot));
+        }
         for (unsigned i = 0; i < POOL_WIDTH_MAX; i++) {
             map->groups[g].slots[i] = (struct pool_slot){.disk = (uint16_t)i, .from = POOL_NO_DISK};
         }
