@@ -8,7 +8,8 @@
  *  2. A group's slots name different disks (and different `from`s), as many as its profile is wide.
  *     A slot with a `from` is filling.
  *  3. A group's profile never changes, except that group 0 may get more copies.
- *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not failed. */
+ *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not
+ *     failed. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,6 +26,7 @@ enum {
     POOL_COPIES_MAX = 8,
     POOL_CLASSES_MAX = 16,
     POOL_LOG_DISKS = 8,     /* at most; how many there should be: pool_plan_log_disks */
+    POOL_LOG_DISKS_MIN = 3, /* so many, if there are as many disks; a majority of them is needed */
     POOL_PATH_LEN_MAX = 1024,
     POOL_CLASS_NAME_LEN_MAX = 31,
     POOL_NO_DISK = 0xffff,

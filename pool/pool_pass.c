@@ -10,7 +10,6 @@
 enum {
     UNASKED_PERCENT_MAX = 1,  /* of all fragments: more deletions than that need a reason */
     UNASKED_ALWAYS = 16,      /* so few are no flood, whatever the percentage */
-    OLD_VIEW_MS_MAX = 10000,  /* waited for who works by an older map */
     OLD_VIEW_LOOK_MS = 10,
 };
 
@@ -31,15 +30,13 @@ void pool_pass_note_deletions(struct pool_copier *copier, struct pool_view *view
 static bool await_older_views(struct pool_pass *pass)
 {
     struct pool *pool = pass->options->pool;
-    for (unsigned ms = 0; ms < OLD_VIEW_MS_MAX; ms += OLD_VIEW_LOOK_MS) {
-        if (pool_view_oldest(pool) >= pass->map->version) {
-            return true;
-        }
-        if (!pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
+    for (unsigned ms = 0; pool_view_oldest(pool) < pass->map->version; ms += OLD_VIEW_LOOK_MS) {
+        bool is_over = ms >= pass->options->older_ms;
+        if (is_over || !pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
             return false;
         }
     }
-    return false;
+    return true;
 }
 
 static void begin(struct pool_pass *pass)
@@ -91,12 +88,23 @@ static bool is_outdated(const struct pool_pass *pass)
     return !is_same;
 }
 
+/* Suspects go first; parts that have nothing to do take no notes, so it is done here. */
+static void look_at_suspects(struct pool_pass *pass)
+{
+    if (pool_suspect_count(pass->options->pool) > 0) {
+        pool_pass_note_deletions(&pass->copier, pass->view);
+        pass->options->between(pass->options->arg, pass->view);
+        pool_tombs_end(pass->options->pool);
+    }
+}
+
 /* All parts for one aim; false: the pass ends here, *ret says how. */
 static bool sweep(struct pool_pass *pass, enum pool_phase phase, enum pool_pass_aim aim,
                   enum pool_pass_outcome *ret)
 {
     pool_progress_phase(pass->options->progress, phase);
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
+        look_at_suspects(pass);
         pool_pass_part(pass, part, aim);
         if (pass->is_stopped || pool_pace_is_stopped(pass->options->pace)) {
             *ret = POOL_PASS_STOPPED;

@@ -1,6 +1,5 @@
 #include "tests/sim/world.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,31 +12,6 @@ enum {
     SMALL_LEN_MAX = 40 << 10,
     PIECE_LEN_MAX = 300 << 10
 };
-
-static char name[200];
-
-void world_name(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(name, sizeof name, format, args);
-    va_end(args);
-}
-
-void world_broken(const struct world *world, const char *file, int line, const char *condition,
-                  const char *format, ...)
-{
-    va_list args;
-    (void)fprintf(stderr, "%s: broken: %s\n%s:%d: ", name, condition, file, line);
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fprintf(stderr, "\n%u groups, %u answered, %u chunks, trimmed to %llu, %llu changes\n",
-                  world->group_count, world->answered_count, world->chunk_count,
-                  (unsigned long long)world->trimmed_lsn,
-                  (unsigned long long)gfs_io_sim_changes(world->disk));
-    abort();
-}
 
 uint64_t world_draw(struct world *world, uint64_t limit)
 {
