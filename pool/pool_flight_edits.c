@@ -22,7 +22,6 @@ enum {
     BATCH_BYTES_MAX = CHUNK_EDIT_LEN_MAX,
     BATCH_FLIGHTS_MAX = 256,
     BATCH_EDITS_MAX = 1024,
-    MAJORITY_OF_MAX = 3,
 };
 
 /* ---- mirrors ---- */
@@ -57,7 +56,7 @@ static unsigned mirrors_needed(const struct pool_map *map)
         enum pool_disk_state state = map->disks[i].state;
         disks += state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING ? 1 : 0;
     }
-    return GFS_MIN(disks, (unsigned)MAJORITY_OF_MAX) / 2 + 1;
+    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS_MIN) / 2 + 1;
 }
 
 enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
