@@ -2,11 +2,12 @@
  *
  * A bulk file is filled from its start to its end, once; freed pages become holes and are not used
  * again, and a file without any extent left is removed, unless it is the newest: numbers are not
- * given out again, so an old PLACE record can never lead to another chunk's pages. Space is allocated for the whole extent
- * when a writer begins, so a full disk shows there and not in the middle. Pages that no live chunk
- * covers when the store is opened were written by somebody whose PLACE record never became durable,
- * or were about to be punched: both are holes from then on. Unless the log is damaged, or there is
- * more of it than crashes leave: then records may be missing, and absence proves nothing. */
+ * given out again, so an old PLACE record can never lead to another chunk's pages. Space is
+ * allocated for the whole extent when a writer begins, so a full disk shows there and not in the
+ * middle. Pages that no live chunk covers when the store is opened were written by somebody whose
+ * PLACE record never became durable, or were about to be punched: both are holes from then on.
+ * Unless the log is damaged, or there is more of it than crashes leave: then records may be
+ * missing, and absence proves nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 
