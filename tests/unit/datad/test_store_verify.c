@@ -198,6 +198,24 @@ Test(store_verify, a_live_record_that_cannot_be_copied_is_kept_and_counted)
     rig_fini(&rig);
 }
 
+Test(store_verify, a_batch_whose_header_is_gone_keeps_its_segment)
+{
+    struct rig rig;
+    rig_init(&rig);
+    put_many(&rig, 1, 30);
+    flip(&rig, first_segment, PAGE);
+    delete_many(&rig, 3, 7);
+    store_settle(rig.store);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_gt(damaged_places(&rig), 0, "start %d", i);
+        cr_expect(is_there(&rig, first_segment));
+        cr_expect_eq(rig_check(&rig, id_of(2), MIDDLE), GFS_OK);
+        rig_reopen(&rig);
+        store_settle(rig.store);
+    }
+    rig_fini(&rig);
+}
+
 Test(store_verify, after_repair_what_can_be_read_is_saved_and_the_rest_is_given_up)
 {
     struct rig rig;
