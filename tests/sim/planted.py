@@ -133,14 +133,8 @@ BUGS = {
         "datad/store_compact.c", " || segment->lsn_hold > store->lsn_trimmed) {", ") {"),
     "tombstones-not-kept-for-damage": (
         "datad/store_apply.c", "            keeper = segment->seq;", ""),
-    "damage-forgotten-by-the-checkpoint": (
-        "datad/store_checkpoint.c", "        store->has_new_damage) {", "        false) {"),
     "batches-behind-damage-not-missed": (
         "datad/store_scan.c", "    if (header != NULL && next > from) {", "    if (false) {"),
-    "damaged-delete-believed": (
-        "datad/store_apply.c",
-        "    case CHUNK_RECORD_DELETE:\n        if (segment_payload_verify(record) != GFS_OK) {",
-        "    case CHUNK_RECORD_DELETE:\n        if (false) {"),
     "copy-not-checked-again": (
         "datad/store_log.c", "        if (is_needed) {\n            memcpy(store->arena",
         "        if (true) {\n            memcpy(store->arena"),
