@@ -1,8 +1,8 @@
 /* Drops, notes, mirrors that fail, ticks: what must not wait for anything but the map.
  *
  * A disk that is dropped is used for nothing new at once; this thread makes the version of the map
- * that says so. A note (a disk lacks what is about to be acknowledged) is answered when the map says
- * so. Both are batched: whatever came while a version was made is in the next one. */
+ * that says so. A note (a disk lacks what is about to be acknowledged) is answered when the map
+ * says so. Both are batched: whatever came while a version was made is in the next one. */
 #include "pool/pool_watch.h"
 
 #include <stdio.h>
