@@ -58,9 +58,10 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
         atomic_store(&pool->drop_errs[disk->number], (int)err);
     }
     char path[POOL_PATH_LEN_MAX + 8];
-    gfs_log(GFS_LOG_ERROR, "op=disk-drop disk=%u path=%s cause=%s err=%s msg=\"the disk is not used "
-            "any more\"", disk->number,
-            gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what, gfs_err_name(err));
+    gfs_log(GFS_LOG_ERROR,
+            "op=disk-drop disk=%u path=%s cause=%s err=%s msg=\"it is not used any more\"",
+            disk->number, gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what,
+            gfs_err_name(err));
     if (pool->watch != NULL) {
         wake(pool->watch);
     }
