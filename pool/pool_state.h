@@ -48,9 +48,10 @@ struct pool_disk {
     atomic_int drop_err;        /* enum gfs_err: why it was dropped */
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
-    atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
+    atomic_ulong slow_reads;    /* that were raced */
+    atomic_llong slow_until_ns; /* monotonic; readers prefer other disks until then */
     atomic_llong progress_ns;   /* monotonic; when a write last went on here */
-    atomic_ulong read_failures;
+    atomic_ulong read_failures; /* reads the disk could not do; damage found is not among them */
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
