@@ -8,15 +8,23 @@
  *   the id's record when it died, and is needed exactly as long as that segment's file exists.
  * EDIT records and all else are left behind. Then the segment is drained.
  *
- * Why a rebuild from the segments that exist is always right. Let X be a chunk whose current record
- * lies in segment s. (a) X live: compaction never drops its record without a durable copy at the
- * head, and records of one id lie in log order, so the last one wins. (b) X deleted: the tombstone
- * names s. Records of X other than the one in s are stale sources of copies, in segments older than
- * s; those segments have has_stale set. A drained segment is recycled only when no older segment
- * has has_stale, so s does not go before they do; hence while any record of X exists, s exists, and
- * while s exists the tombstone is carried along. (A damaged segment is never recycled; tombstones
- * are then kept for its sake, see tombstone_keeper_locked.) (c) A copy made in the same batch as
- * X's DELETE shares the tombstone's segment and goes with it.
+ * Why a rebuild from the segments that exist is always right. Let X be a chunk id; the records of X
+ * between two of its DELETEs are an era. What counts is the last DATA or PLACE of X that exists, r
+ * in segment f, and what stands behind it.
+ * (a) X is live: compaction never drops the live record without a durable copy at the head, which
+ * the store's thread makes only while the index still points to the source; so r is the live
+ * record, be it a copy or one written anew. Behind r stand copies of tombstones of earlier eras
+ * only. Each names the segment s of a record of its era, and r is in a later one: r was written
+ * behind the DELETE, so f >= s, and f = s only when the DELETE is in s too; it is not copied from
+ * there, except under the name of an older damaged segment. So none of them ends r.
+ * (b) X is dead: the DELETE of r's era stands behind r, or a copy of it does. It names s, which held
+ * the last record of the era when it was written, so f <= s, or r is in the DELETE's own batch; it
+ * ends r. It is there as long as r is: while s exists the tombstone is carried along, and s is not
+ * recycled before f, since a segment with superseded records has has_stale set and a drained segment
+ * is recycled only when no older one has it. (A damaged segment is passed over by that rule;
+ * tombstones are then kept for its sake, see log_tombstone_keeper_locked.)
+ * (c) Copies of tombstones stand in front of everything else of their batch: "in its own batch" is
+ * about the DELETE that was written there, never about a copy of an older one.
  *
  * A drained segment is recycled when no pin holds it, no older one is stale, and the index
  * checkpoint on disk begins behind it. Its file leaves its name durably before any tombstone that
@@ -182,7 +190,10 @@ static void copy_tombstones(struct copier *copier, const struct segment_record *
     for (size_t offset = 0; offset < record->payload.len; offset += sizeof(struct tombstone)) {
         struct tombstone tombstone;
         memcpy(&tombstone, record->payload.ptr + offset, sizeof tombstone);
-        if (log_tombstone_is_needed_locked(store, (uint32_t)tombstone.segment_seq, copier->from)) {
+        uint32_t keeper = log_tombstone_keeper_locked(store, (uint32_t)tombstone.segment_seq,
+                                                      copier->from);
+        if (keeper != 0) {
+            tombstone.segment_seq = keeper;
             memcpy(kept + len, &tombstone, sizeof tombstone);
             len += sizeof tombstone;
         }
@@ -200,20 +211,30 @@ static void copy_tombstones(struct copier *copier, const struct segment_record *
     memcpy(to + head_len, kept, len);
 }
 
+bool log_record_is_live_locked(struct store *store, uint32_t seq, uint32_t place,
+                               const struct segment_record *record)
+{
+    const struct chunk_entry *entry =
+        chunk_index_find(store->index, record->head.id_hi, record->head.id_lo);
+    if (entry == NULL) {
+        return false;
+    }
+    if (record->head.kind == CHUNK_RECORD_DATA) {
+        return entry->file == seq && entry->where == place;
+    }
+    struct place_entry bulk;
+    memcpy(&bulk, record->payload.ptr, sizeof bulk);
+    return entry->file == (CHUNK_INDEX_BULK | bulk.file) && entry->where == bulk.page &&
+           entry->extra == seq;
+}
+
 static bool is_live(struct copier *copier, const struct segment_record *record, uint32_t place)
 {
     struct store *store = copier->store;
     (void)pthread_mutex_lock(&store->lock);
-    const struct chunk_entry *entry =
-        chunk_index_find(store->index, record->head.id_hi, record->head.id_lo);
-    bool is_found = entry != NULL;
-    if (is_found && record->head.kind == CHUNK_RECORD_DATA) {
-        is_found = entry->file == copier->from->seq && entry->where == place;
-    } else if (is_found) {
-        is_found = (entry->file & CHUNK_INDEX_BULK) != 0 && entry->extra == copier->from->seq;
-    }
+    bool is_live = log_record_is_live_locked(store, copier->from->seq, place, record);
     (void)pthread_mutex_unlock(&store->lock);
-    return is_found;
+    return is_live;
 }
 
 static size_t job_limit(const struct store *store)

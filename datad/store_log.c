@@ -122,26 +122,6 @@ static size_t group_size(const struct chunk_group *group)
     return size;
 }
 
-/* An id is never reused: a second live record of it would make a wrong answer possible. */
-static bool has_live_id(struct store *store, const struct chunk_group *group)
-{
-    bool found = false;
-    (void)pthread_mutex_lock(&store->lock);
-    for (const struct chunk_record *record = group->records; record != NULL && !found;
-         record = record->next) {
-        struct chunk_id id = record->id;
-        struct place_entry place;
-        if (record->kind == CHUNK_RECORD_PLACE) {
-            bulk_place(record->bulk, &id, &place);
-        } else if (record->kind != CHUNK_RECORD_DATA) {
-            continue;
-        }
-        found = chunk_index_find(store->index, id.hi, id.lo) != NULL;
-    }
-    (void)pthread_mutex_unlock(&store->lock);
-    return found;
-}
-
 static size_t write_delete(struct store *store, char *to, const struct chunk_record *record)
 {
     size_t count = record->payload.len / sizeof(struct chunk_id);
@@ -153,7 +133,7 @@ static size_t write_delete(struct store *store, char *to, const struct chunk_rec
         memcpy(&id, record->payload.ptr + i * sizeof id, sizeof id);
         const struct chunk_entry *entry = chunk_index_find(store->index, id.hi, id.lo);
         struct tombstone tombstone = {.id_hi = id.hi, .id_lo = id.lo};
-        /* Not live: nothing to kill, or its record is in this very batch. */
+        /* Not live: nothing to end, or its record is in this very batch. */
         tombstone.segment_seq = entry == NULL                           ? store->head->seq
                                 : (entry->file & CHUNK_INDEX_BULK) != 0 ? entry->extra
                                                                         : entry->file;
@@ -230,32 +210,35 @@ static void add_group(struct store *store, const struct chunk_group *group, size
     store->batch_group_count++;
 }
 
-/* The job's records that are still needed, in front of all groups: what these delete they find. */
-static void add_job(struct store *store, struct compact_job *job)
+/* The job's tombstones, or its other records as far as the index still points at their source. */
+static void add_copies_locked(struct store *store, const struct compact_job *job, bool is_delete)
 {
-    reserve_arena(store, store->batch.used + job->len);
-    (void)pthread_mutex_lock(&store->lock);
     size_t offset = 0;
     for (size_t i = 0; i < job->count; i++) {
         struct segment_record record;
         enum gfs_err err = segment_record_next(job->bytes, job->len, &offset, &record);
         GFS_ASSERT(err == GFS_OK);
-        const struct chunk_entry *entry =
-            chunk_index_find(store->index, record.head.id_hi, record.head.id_lo);
-        bool is_needed = record.head.kind == CHUNK_RECORD_DELETE;
-        if (record.head.kind == CHUNK_RECORD_DATA) {
-            is_needed =
-                entry != NULL && entry->file == job->from->seq && entry->where == job->places[i];
-        } else if (record.head.kind == CHUNK_RECORD_PLACE) {
-            is_needed = entry != NULL && (entry->file & CHUNK_INDEX_BULK) != 0 &&
-                        entry->extra == job->from->seq;
+        if ((record.head.kind == CHUNK_RECORD_DELETE) != is_delete) {
+            continue;
         }
+        bool is_needed = is_delete || log_record_is_live_locked(store, job->from->seq,
+                                                                job->places[i], &record);
         if (is_needed) {
             memcpy(store->arena + store->batch.used, job->bytes + record.offset, record.size);
             store->batch.used += (uint32_t)record.size;
             store->stats.compacted_bytes += record.size;
         }
     }
+}
+
+/* In front of all groups: what these delete or write anew they find. Tombstones come first, because
+ * a DELETE ends what stands before it in its batch. */
+static void add_job(struct store *store, struct compact_job *job)
+{
+    reserve_arena(store, store->batch.used + job->len);
+    (void)pthread_mutex_lock(&store->lock);
+    add_copies_locked(store, job, true);
+    add_copies_locked(store, job, false);
     job->is_started = true;
     (void)pthread_mutex_unlock(&store->lock);
     store->batch_job = job;
@@ -298,12 +281,18 @@ static size_t segment_capacity(const struct store *store)
     return GFS_MIN(capacity, (size_t)STORE_BATCH_LEN_MAX);
 }
 
-static void made_live(const struct chunk_group *group)
+/* Before the batch is applied: a later record of it may end the chunk, and its extent with it. */
+static void made_live(const struct chunk_group *groups)
 {
-    for (const struct chunk_record *record = group->records; record != NULL;
-         record = record->next) {
-        if (record->kind == CHUNK_RECORD_PLACE) {
-            bulk_made_live(record->bulk);
+    for (const struct chunk_group *group = groups; group != NULL; group = group->next) {
+        if (group->err != GFS_OK) {
+            continue;
+        }
+        for (const struct chunk_record *record = group->records; record != NULL;
+             record = record->next) {
+            if (record->kind == CHUNK_RECORD_PLACE) {
+                bulk_made_live(record->bulk);
+            }
         }
     }
 }
@@ -335,6 +324,7 @@ static void count_batch_locked(struct store *store)
 static void batch_durable(struct store *store, struct chunk_group *groups)
 {
     struct log_segment *segment = store->head;
+    made_live(groups);
     (void)pthread_mutex_lock(&store->lock);
     bool is_damaged = false;
     apply_batch_locked(store, segment, segment->end, store->arena, &store->batch, &is_damaged);
@@ -350,11 +340,6 @@ static void batch_durable(struct store *store, struct chunk_group *groups)
     }
     (void)pthread_mutex_unlock(&store->lock);
     store->batch_seq++;
-    for (const struct chunk_group *group = groups; group != NULL; group = group->next) {
-        if (group->err == GFS_OK) {
-            made_live(group);
-        }
-    }
 }
 
 static void batch_done(struct gfs_io_op *op)
@@ -405,10 +390,6 @@ static enum group_fate judge(struct store *store, struct chunk_group *group, siz
     }
     if (!is_first && store->batch.used + size > STORE_BATCH_LEN_TARGET) {
         return GROUP_WAITS;
-    }
-    if (has_live_id(store, group)) {
-        group->err = GFS_EXISTS;
-        return GROUP_REFUSED;
     }
     (void)pthread_mutex_lock(&store->lock);
     bool is_low = !group->may_use_reserve && store_is_low_locked(store, 0);

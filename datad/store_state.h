@@ -196,6 +196,11 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
 void apply_batch_locked(struct store *store, struct log_segment *segment, uint32_t offset,
                         const char *bytes, const struct batch_header *header, bool *ret_is_damaged);
 void log_segment_forget_locked(struct store *store, uint32_t seq);
+/* The segment that keeps a tombstone in `in` needed elsewhere than there, 0 = none: the one it
+ * names, or, when that is gone or `in` itself, the last older damaged one, which may hold a record
+ * of the id and was passed over when newer ones were recycled. in: NULL = anywhere. */
+uint32_t log_tombstone_keeper_locked(struct store *store, uint32_t seq,
+                                     const struct log_segment *in);
 uint32_t bulk_page_count(const struct chunk_entry *entry);
 
 /* store_log.c */
@@ -303,8 +308,9 @@ bool checkpoint_is_due_locked(struct store *store);
 /* store_compact.c */
 bool compact_step(struct store *store); /* background; true = did something */
 bool recycle_step(struct store *store); /* background */
-bool log_tombstone_is_needed_locked(struct store *store, uint32_t seq,
-                                    const struct log_segment *in);
+/* Whether a DATA or PLACE record at that place of a segment is what the index points to. */
+bool log_record_is_live_locked(struct store *store, uint32_t seq, uint32_t place,
+                               const struct segment_record *record);
 
 /* store_background.c */
 bool store_background_step(struct store *store);

@@ -1,8 +1,9 @@
 /* The io seam over system calls and io_uring.
  *
  * A file has a buffered descriptor for reading and, when asked and possible, a second one with
- * O_DIRECT that takes aligned writes and the reads that have to see the device. Without io_uring, submitted operations wait in a list and run
- * one after the other inside wait: slower, the same order and the same answers. */
+ * O_DIRECT that takes aligned writes and the reads that have to see the device. Without io_uring,
+ * submitted operations wait in a list and run one after the other inside wait: slower, the same
+ * order and the same answers. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -24,13 +24,13 @@ struct pool_copy_task {
 };
 
 /* Gets the fragment from wherever it can be had, writes it, makes it live unless the chunk was
- * deleted meanwhile, and reads it back from the medium: OK only when it is there, whole. *ret_bytes:
- * its length. What does not read back whole is deleted again. Deletions are being noted
+ * deleted meanwhile, and reads it back from the medium: OK only when it is there, whole.
+ * *ret_bytes: its length. What does not read back whole is deleted again. Deletions are being noted
  * (pool_tombs_begin), and those sent before are durable.
  *
- * NOT_FOUND: the chunk is deleted; CANCELLED: it may be, ask again later. CORRUPT: too few fragments
- * are left; UNREACHABLE: too few for now; NO_SPACE; DIGEST: it did not read back as it was written;
- * BUSY; IO, TIMEOUT: the disk (dropped) or a source; STOPPED. */
+ * NOT_FOUND: the chunk is deleted; CANCELLED: it may be, ask again later. CORRUPT: too few
+ * fragments are left; UNREACHABLE: too few for now; NO_SPACE; DIGEST: it did not read back as it
+ * was written; BUSY; IO, TIMEOUT: the disk (dropped) or a source; STOPPED. */
 enum gfs_err pool_copy_fragment(struct pool_copier *copier, const struct pool_copy_task *task,
                                 uint32_t *ret_bytes) GFS_MUST_CHECK;
 

@@ -7,13 +7,13 @@
  *     wants it, seen again in a new listing, and its copies that took over are read once more.
  *  4. Settle: a map that says `filled` and `not behind` for what this pass asked for and completed.
  * Former disks are emptied before the map forgets them, so that a pass that was killed begins again
- * with the same reason to do so. A step that fails makes its group `dirty`: its flags stay, its extras
- * stay, the other groups go on. Absence deletes nothing: a chunk that no disk lists is not looked
- * for.
+ * with the same reason to do so. A step that fails makes its group `dirty`: its flags stay, its
+ * extras stay, the other groups go on. Absence deletes nothing: a chunk that no disk lists is not
+ * looked for.
  *
  * Writes under way: a listing may show a chunk on some of its disks and not yet on others. So what
- * a part lacks is listed a second time, after everything submitted before is durable, and only what is
- * missing both times is made. Deletions: they are noted from before that second listing on, see
+ * a part lacks is listed a second time, after everything submitted before is durable, and only what
+ * is missing both times is made. Deletions: they are noted from before that second listing on, see
  * pool_tombs. Writers by older maps: while there are any, a pass changes no flag.
  *
  * Owned by the reconcile thread. */
@@ -27,7 +27,8 @@ struct pool_pass_options {
     struct pool *pool;
     struct pool_pace *pace;
     struct pool_progress *progress;
-    char *bytes; /* POOL_COPY_STEP, the copier's */
+    char *bytes;       /* POOL_COPY_STEP, the copier's */
+    unsigned older_ms; /* how long to wait for who works by an older map */
     /* Called often, while deletions are being noted: suspects go first. */
     void (*between)(void *arg, struct pool_view *view);
     void *arg;

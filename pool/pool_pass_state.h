@@ -46,5 +46,6 @@ void pool_pass_part(struct pool_pass *pass, uint32_t part, enum pool_pass_aim ai
 /* ---- pool_pass_settle.c ---- */
 /* The group's disks are all there (but failed ones), and nothing of it failed. */
 bool pool_pass_is_clean(const struct pool_pass *pass, uint32_t group);
-/* Puts a map in force that says what the pass completed; GFS_OK too when there is nothing to say. */
+/* Puts a map in force that says what the pass completed; GFS_OK too when there is nothing to
+ * say. AGAIN: somebody still works by an older map. */
 enum gfs_err pool_pass_settle(struct pool_pass *pass);

@@ -27,22 +27,23 @@ struct pool_part_chunk {
     uint32_t lost;        /* the slot's disk is FAILED: no disk was found to take it over */
     uint32_t away;        /* the slot's disk is not usable now, or lacks it and is read-only */
     bool has_conflict;    /* fragments of different lengths: nothing is to be done to it */
-    bool is_stray;        /* fewer than need, and no disk of the group lists any: may be an orphan */
+    bool is_stray; /* fewer than need, and no disk of the group lists any: may be an orphan */
     const struct pool_part_entry *extras[POOL_DISKS_MAX]; /* lie where no slot wants them */
     unsigned extra_count; /* more than fit are left out: the next pass sees them */
 };
 
 typedef void (*pool_part_visit_fn)(void *arg, const struct pool_part_chunk *chunk);
 
-/* The id that metadata knows the fragment's chunk by; false: of no group of the map, or with a slot
- * its group does not have. */
+/* The id that metadata knows the fragment's chunk by; false: of no group of the map, or with a
+ * slot its group does not have. */
 bool pool_part_key(const struct pool_map *map, struct chunk_id fragment, struct chunk_id *ret);
 
 /* Sets the keys and sorts by them. Entries that pool_part_key does not know go to the end; answers
  * the number of those that it knows. */
 size_t pool_part_sort(const struct pool_map *map, struct pool_part_entry *entries, size_t count);
 
-/* Visits the chunks of `count` sorted, known entries. usable: by number, map->disk_count of them. */
+/* Visits the chunks of `count` sorted, known entries. usable: by number, one for each disk of the
+ * map. */
 void pool_part_diff(const struct pool_map *map, const bool *usable,
                     const struct pool_part_entry *entries, size_t count, pool_part_visit_fn visit,
                     void *arg);

@@ -67,21 +67,37 @@ enum gfs_err world_read(struct world *world, const struct world_chunk *chunk)
     return err;
 }
 
+/* What became of it last, by the groups that are there, decides. */
 static bool is_live(const struct world *world, const struct world_chunk *chunk)
 {
-    bool is_deleted = chunk->deleted != UINT32_MAX && world->groups[chunk->deleted]->is_seen;
-    return !chunk->is_void && world->groups[chunk->born]->is_seen && !is_deleted;
+    bool is_live = false;
+    for (uint32_t i = 0; i < chunk->event_count; i++) {
+        if (world->groups[chunk->events[i].group]->is_seen) {
+            is_live = !chunk->events[i].is_delete;
+        }
+    }
+    return is_live;
+}
+
+static bool was_deleted(const struct world_chunk *chunk)
+{
+    bool was_deleted = false;
+    for (uint32_t i = 0; i < chunk->event_count; i++) {
+        was_deleted = was_deleted || chunk->events[i].is_delete;
+    }
+    return was_deleted;
 }
 
 static void judge_chunk(struct world *world, const struct world_chunk *chunk)
 {
     enum gfs_err err = world_read(world, chunk);
     enum gfs_err expected = is_live(world, chunk) ? GFS_OK : GFS_NOT_FOUND;
-    if (world->may_revive && chunk->deleted != UINT32_MAX && err == GFS_OK) {
+    if (world->may_revive && err == GFS_OK && was_deleted(chunk)) {
         return;
     }
-    WORLD_CHECK(world, err == expected, "chunk %llu of group %u: %s, not %s",
-                (unsigned long long)chunk->id.lo, chunk->born, gfs_err_text(err),
+    uint32_t group = chunk->event_count == 0 ? 0 : chunk->events[chunk->event_count - 1].group;
+    WORLD_CHECK(world, err == expected, "chunk %llu, last in group %u: %s, not %s",
+                (unsigned long long)chunk->id.lo, group, gfs_err_text(err),
                 gfs_err_text(expected));
 }
 
@@ -94,9 +110,13 @@ static void settle_outcomes(struct world *world)
     }
     for (uint32_t i = 0; i < world->chunk_count; i++) {
         struct world_chunk *chunk = &world->chunk[i];
-        if (chunk->deleted != UINT32_MAX && !world->groups[chunk->deleted]->is_seen) {
-            chunk->deleted = UINT32_MAX;
+        uint32_t kept = 0;
+        for (uint32_t k = 0; k < chunk->event_count; k++) {
+            if (world->groups[chunk->events[k].group]->is_seen) {
+                chunk->events[kept++] = chunk->events[k];
+            }
         }
+        chunk->event_count = kept;
     }
 }
 
@@ -129,8 +149,11 @@ bool world_audit_damaged(struct world *world)
         enum gfs_err err = world_read(world, chunk);
         WORLD_CHECK(world, err == GFS_OK || err == GFS_CORRUPT || err == GFS_NOT_FOUND, "%s",
                     gfs_err_text(err));
-        bool is_known = chunk->born < world->answered_count && !chunk->is_void &&
-                        world->groups[chunk->born]->err == GFS_OK && chunk->deleted == UINT32_MAX;
+        const struct world_event *last =
+            chunk->event_count == 0 ? NULL : &chunk->events[chunk->event_count - 1];
+        bool is_known = last != NULL && !last->is_delete &&
+                        last->group < world->answered_count &&
+                        world->groups[last->group]->err == GFS_OK;
         WORLD_CHECK(world, err != GFS_NOT_FOUND || !is_known || stats.damaged_places != 0,
                     "chunk %llu is gone, and nothing is said to be damaged",
                     (unsigned long long)chunk->id.lo);

@@ -87,9 +87,35 @@ BUGS = {
         "datad/store_compact.c", "    if (segment->lsn_max > store->lsn_trimmed) {",
         "    if (false) {"),
     "tombstones-dropped": (
+        "datad/store_compact.c", "        if (keeper != 0) {\n            tombstone.segment_seq",
+        "        if (false) {\n            tombstone.segment_seq"),
+    "delete-ends-what-came-after-it": (
+        "datad/store_apply.c", "    if (seq <= tombstone->segment_seq) {", "    if (true) {"),
+    "delete-misses-its-own-batch": (
+        "datad/store_apply.c",
+        "return seq == apply->segment->seq && is_in_batch(apply, entry);", "return false;"),
+    "delete-ends-its-whole-segment": (
+        "datad/store_apply.c",
+        "return seq == apply->segment->seq && is_in_batch(apply, entry);",
+        "return seq == apply->segment->seq;"),
+    "tombstones-behind-copies": (
+        "datad/store_log.c", "    add_copies_locked(store, job, true);\n"
+        "    add_copies_locked(store, job, false);", "    add_copies_locked(store, job, false);\n"
+        "    add_copies_locked(store, job, true);"),
+    "delete-names-its-own-segment": (
+        "datad/store_log.c", "tombstone.segment_seq = entry == NULL ",
+        "tombstone.segment_seq = true "),
+    "superseded-not-stale": (
+        "datad/store_apply.c", "        segment->has_stale = true;", ""),
+    "superseded-extent-kept": (
+        "datad/store_apply.c", "    if (is_moved) {", "    if (false) {"),
+    "copied-extent-given-back": (
+        "datad/store_apply.c", "    if (is_moved) {", "    if (true) {"),
+    "superseded-place-copied": (
         "datad/store_compact.c",
-        "if (log_tombstone_is_needed_locked(store, (uint32_t)tombstone.segment_seq, "
-        "copier->from)) {", "if (false) {"),
+        "return entry->file == (CHUNK_INDEX_BULK | bulk.file) && entry->where == bulk.page &&\n"
+        "           entry->extra == seq;",
+        "return entry->file >= CHUNK_INDEX_BULK && entry->extra == seq;"),
     "copy-not-checked-again": (
         "datad/store_log.c", "        if (is_needed) {\n            memcpy(store->arena",
         "        if (true) {\n            memcpy(store->arena"),

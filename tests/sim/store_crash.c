@@ -15,7 +15,7 @@ enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 100, LIFE_CHANGES_MAX = 800, EARLY_CHAN
 
 /* Plain data. What was run, and what the store did meanwhile. */
 struct tally {
-    uint64_t points, lives, shared;
+    uint64_t points, lives, shared, rewrites, revivals;
     struct store_stats seen;
 };
 
@@ -84,6 +84,8 @@ static void add_seen(struct tally *tally, const struct world *world)
 {
     const struct store_stats *seen = &world->seen;
     tally->shared += world->shared_count;
+    tally->rewrites += world->rewrite_count;
+    tally->revivals += world->revive_count;
     tally->seen.groups += seen->groups;
     tally->seen.compacted_bytes += seen->compacted_bytes;
     tally->seen.segments_recycled += seen->segments_recycled;
@@ -187,6 +189,7 @@ static bool has_seen_all(const struct tally *tally)
 {
     const struct store_stats *seen = &tally->seen;
     return tally->points != 0 && tally->lives != 0 && tally->shared != 0 &&
+           tally->rewrites != 0 && tally->revivals != 0 &&
            seen->compacted_bytes != 0 && seen->segments_recycled != 0 && seen->checkpoints != 0 &&
            seen->bytes_punched != 0;
 }
@@ -205,11 +208,13 @@ int main(void)
         live_long(seed, &tally);
     }
     printf("store_crash: %llu loads, power lost at %llu changes, %llu more lives; %llu groups, "
-           "%llu in a batch with others, %llu bytes compacted, %llu segments recycled, %llu "
+           "%llu in a batch with others, %llu records written anew, %llu after a delete, %llu bytes "
+           "compacted, %llu segments recycled, %llu "
            "checkpoints\n",
            (unsigned long long)seeds, (unsigned long long)tally.points,
            (unsigned long long)tally.lives, (unsigned long long)tally.seen.groups,
-           (unsigned long long)tally.shared, (unsigned long long)tally.seen.compacted_bytes,
+           (unsigned long long)tally.shared, (unsigned long long)tally.rewrites,
+           (unsigned long long)tally.revivals, (unsigned long long)tally.seen.compacted_bytes,
            (unsigned long long)tally.seen.segments_recycled,
            (unsigned long long)tally.seen.checkpoints);
     if (!has_seen_all(&tally)) {

@@ -187,29 +187,93 @@ static struct chunk_record *add_record(struct world_group *group, enum chunk_rec
     return record;
 }
 
-static struct world_chunk *add_chunk(struct world_group *group, uint32_t len, bool is_bulk)
+static struct world_chunk *add_chunk(struct world *world, uint32_t len)
 {
-    struct world *world = group->world;
     struct world_chunk *chunk = &world->chunk[world->chunk_count++];
-    *chunk = (struct world_chunk){.id = {.hi = 11, .lo = world->chunk_count},
-                                  .len = len,
-                                  .is_bulk = is_bulk,
-                                  .born = group->index,
-                                  .deleted = UINT32_MAX};
+    *chunk = (struct world_chunk){.id = {.hi = 11, .lo = world->chunk_count}, .len = len};
     return chunk;
 }
 
-static void add_data(struct world_group *group, size_t slot)
+static void add_event(struct world_group *group, struct world_chunk *chunk, bool is_delete)
 {
-    struct world *world = group->world;
-    uint32_t len = (uint32_t)world_draw(world, SMALL_LEN_MAX);
-    struct world_chunk *chunk = add_chunk(group, len, false);
-    group->payloads[slot] = gfs_alloc(len);
-    fill(group->payloads[slot], len, chunk->id.lo);
+    GFS_ASSERT(chunk->event_count < WORLD_EVENTS_MAX);
+    if (!is_delete && chunk->event_count != 0) {
+        bool was_deleted = chunk->events[chunk->event_count - 1].is_delete;
+        group->world->revive_count += was_deleted;
+        group->world->rewrite_count += !was_deleted;
+    }
+    chunk->events[chunk->event_count++] =
+        (struct world_event){.group = group->index, .is_delete = is_delete};
+}
+
+/* One that was in a group before, live or not. NULL: none was found. */
+static struct world_chunk *draw_known(struct world *world, uint32_t len_max)
+{
+    for (uint32_t tries = 0; tries < 8 && world->chunk_count != 0; tries++) {
+        /* mostly one of the latest: its records lie close together */
+        uint64_t range = world_draw(world, 2) == 0 ? world->chunk_count
+                                                   : GFS_MIN(world->chunk_count, 12U);
+        struct world_chunk *chunk =
+            &world->chunk[world->chunk_count - 1 - world_draw(world, range)];
+        if (chunk->event_count != 0 && chunk->event_count + 3 < WORLD_EVENTS_MAX &&
+            chunk->len <= len_max) {
+            return chunk;
+        }
+    }
+    return NULL;
+}
+
+static void put_data(struct world_group *group, struct world_chunk *chunk)
+{
+    uint32_t slot = group->payload_count++;
+    GFS_ASSERT(slot < GFS_COUNT(group->payloads));
+    group->payloads[slot] = gfs_alloc(chunk->len);
+    fill(group->payloads[slot], chunk->len, chunk->id.lo);
     struct chunk_record *record = add_record(group, CHUNK_RECORD_DATA);
     record->id = chunk->id;
     record->owner = gfs_slice_str("bucket/key");
-    record->payload = gfs_slice_of(group->payloads[slot], len);
+    record->payload = gfs_slice_of(group->payloads[slot], chunk->len);
+    add_event(group, chunk, false);
+}
+
+static void add_data(struct world_group *group)
+{
+    put_data(group, add_chunk(group->world, (uint32_t)world_draw(group->world, SMALL_LEN_MAX)));
+}
+
+static void put_delete(struct world_group *group, struct world_chunk *chunk)
+{
+    group->ids[0] = chunk->id;
+    add_record(group, CHUNK_RECORD_DELETE)->payload =
+        gfs_slice_of(group->ids, sizeof group->ids[0]);
+    group->group.may_use_reserve = true;
+    add_event(group, chunk, true);
+}
+
+/* The same bytes under the same id: written anew, deleted and added in one group, and so on. */
+static void add_again(struct world_group *group)
+{
+    struct world_chunk *chunk = draw_known(group->world, SMALL_LEN_MAX);
+    if (chunk == NULL) {
+        return;
+    }
+    switch (world_draw(group->world, 6)) {
+    case 0:
+        put_delete(group, chunk);
+        put_data(group, chunk);
+        break;
+    case 1:
+        put_data(group, chunk);
+        put_delete(group, chunk);
+        break;
+    case 2:
+        put_data(group, chunk);
+        put_data(group, chunk);
+        break;
+    default:
+        put_data(group, chunk);
+        break;
+    }
 }
 
 static void bulk_finished(void *arg, enum gfs_err err)
@@ -227,16 +291,18 @@ struct writing {
     int result; /* -1 = none yet */
 };
 
-static bool begin_bulk(struct world *world, struct world_group *group, struct writing *ret)
+static bool begin_bulk(struct world *world, struct writing *ret)
 {
     *ret = (struct writing){.result = -1};
-    ret->chunk = add_chunk(group, (uint32_t)world_draw(world, BULK_LEN_MAX), true);
+    ret->chunk = world_draw(world, 3) == 0 ? draw_known(world, BULK_LEN_MAX) : NULL;
+    if (ret->chunk == NULL) {
+        ret->chunk = add_chunk(world, (uint32_t)world_draw(world, BULK_LEN_MAX));
+    }
     struct chunk_bulk_options options = {.id = ret->chunk->id,
                                          .owner = gfs_slice_str("bucket/big"),
                                          .len_max = ret->chunk->len + 9000,
                                          .arg = &ret->result};
     if (world->chunks->ops->bulk_begin(world->chunks, &options, &ret->bulk) != GFS_OK) {
-        ret->chunk->is_void = true;
         return false;
     }
     ret->bytes = gfs_alloc(ret->chunk->len);
@@ -266,11 +332,14 @@ static void end_bulk(struct world_group *group, size_t slot, struct writing *wri
     bool is_abandoned = world_draw(world, 5) == 0;
     if (is_abandoned || writing->result != (int)GFS_OK) {
         world->chunks->ops->bulk_free(writing->bulk);
-        writing->chunk->is_void = true;
         return;
     }
     group->bulks[slot] = writing->bulk;
     add_record(group, CHUNK_RECORD_PLACE)->bulk = writing->bulk;
+    add_event(group, writing->chunk, false);
+    if (group->ids[0].hi == 0 && world_draw(world, 8) == 0) { /* and ended at once */
+        put_delete(group, writing->chunk);
+    }
 }
 
 /* One or two large chunks, written side by side, while earlier groups are under way. */
@@ -280,7 +349,7 @@ static void add_bulks(struct world_group *group)
     struct writing writings[GFS_COUNT(group->bulks)];
     size_t wanted = 1 + (size_t)world_draw(world, GFS_COUNT(writings));
     size_t count = 0;
-    while (count < wanted && begin_bulk(world, group, &writings[count])) {
+    while (count < wanted && begin_bulk(world, &writings[count])) {
         count++;
     }
     bool is_busy = count != 0;
@@ -307,11 +376,13 @@ static void add_delete(struct world_group *group)
             break;
         }
         struct world_chunk *chunk = &world->chunk[world_draw(world, world->chunk_count)];
-        bool is_free =
-            chunk->deleted == UINT32_MAX && chunk->born != group->index && !chunk->is_void;
-        if (is_free && world->groups[chunk->born]->is_answered &&
-            world->groups[chunk->born]->err == GFS_OK) {
-            chunk->deleted = group->index;
+        if (chunk->event_count == 0 || chunk->event_count + 1 >= WORLD_EVENTS_MAX) {
+            continue;
+        }
+        const struct world_event *last = &chunk->events[chunk->event_count - 1];
+        bool may_be_gone = last->is_delete && world_draw(world, 8) != 0;
+        if (!may_be_gone && last->group != group->index) {
+            add_event(group, chunk, true);
             group->ids[count++] = chunk->id;
         }
     }
@@ -325,7 +396,7 @@ static void add_delete(struct world_group *group)
 static void fill_group(struct world_group *group)
 {
     struct world *world = group->world;
-    switch (world_draw(world, 8)) {
+    switch (world_draw(world, 11)) {
     case 0:
         add_bulks(group);
         break;
@@ -337,11 +408,16 @@ static void fill_group(struct world_group *group)
         break; /* an edit alone */
     case 4:
         for (size_t i = 0; i < 3; i++) {
-            add_data(group, i);
+            add_data(group);
         }
         break;
+    case 5:
+    case 6:
+    case 7:
+        add_again(group);
+        break;
     default:
-        add_data(group, 0);
+        add_data(group);
         break;
     }
     struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);

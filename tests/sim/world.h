@@ -1,7 +1,8 @@
 /* A store on a simulated disk, a seeded load on it, and the judge of what is there afterwards.
  *
  * Every group of the load carries one EDIT record, so its LSN tells whether it is durable. The
- * judge knows all groups in the order they were submitted, and how each was answered. */
+ * judge knows all groups in the order they were submitted, and how each was answered. An id always
+ * has the same bytes; it is added, written anew, deleted and added again. */
 #pragma once
 
 #include "datad/store.h"
@@ -14,15 +15,20 @@ enum {
     WORLD_BULK_SIZE = 4 << 20,
     WORLD_CAPACITY = 48 << 20,
     WORLD_RESERVE = 1 << 20,
+    WORLD_EVENTS_MAX = 16,
+};
+
+/* What a group does to a chunk. */
+struct world_event {
+    uint32_t group; /* its index */
+    bool is_delete; /* else it is added, or written anew */
 };
 
 struct world_chunk {
     struct chunk_id id;
     uint32_t len;
-    bool is_bulk;
-    bool is_void;     /* given up by its writer: it was never in a group */
-    uint32_t born;    /* index of the group that makes it live */
-    uint32_t deleted; /* index of the group that deletes it, UINT32_MAX = none */
+    struct world_event events[WORLD_EVENTS_MAX]; /* in the order of the log */
+    uint32_t event_count;                        /* 0: given up by its writer */
 };
 
 struct world_group {
@@ -31,6 +37,7 @@ struct world_group {
     struct chunk_record records[8];
     struct chunk_id ids[4];
     char *payloads[4];
+    uint32_t payload_count;
     struct chunk_bulk *bulks[2];
     char edit[32];
     uint64_t lsn;
@@ -57,6 +64,8 @@ struct world {
     struct store_stats seen; /* sums over all times the store was open */
     uint64_t batch_of_last;  /* count of batches when a group was last acknowledged */
     uint32_t shared_count;   /* groups acknowledged together with one before */
+    uint32_t rewrite_count;  /* records of chunks that were live */
+    uint32_t revive_count;   /* and of chunks that had been deleted */
     struct world_pin pins[4];
     bool has_read_faults; /* pinned chunks may be unreadable */
     bool may_revive;      /* a start with damage may have copied what a lost DELETE had ended */

@@ -35,16 +35,6 @@ Test(store, unknown_chunk_is_not_found)
     rig_fini(&rig);
 }
 
-Test(store, second_record_of_a_live_id_is_refused)
-{
-    struct rig rig;
-    rig_init(&rig);
-    cr_expect_eq(rig_put(&rig, id_of(1), 100), GFS_OK);
-    cr_expect_eq(rig_put(&rig, id_of(1), 200), GFS_EXISTS);
-    cr_expect_eq(rig_check(&rig, id_of(1), 100), GFS_OK);
-    rig_fini(&rig);
-}
-
 Test(store, deleted_chunk_stays_deleted)
 {
     struct rig rig;

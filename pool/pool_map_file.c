@@ -1,0 +1,343 @@
+#include "pool/pool_map_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libgoodfs/mem.h"
+#include "libgoodfs/text.h"
+
+enum { IDENTITY_SIZE_MAX = 4096, IDENTITY_FORMAT = 1 };
+
+static const char map_name[] = "pool.json";
+static const char map_temporary[] = "pool.json.tmp";
+static const char mark_name[] = "pool.new";
+static const char mark_temporary[] = "pool.new.tmp";
+
+static int open_dir(const char *dir, struct gfs_error *error)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        enum gfs_err err = gfs_err_from_errno(errno);
+        const char *why = err == GFS_NOT_FOUND ? "no such directory" : "it cannot be opened";
+        (void)gfs_fail(error, errno == ENOTDIR ? GFS_INVALID : err, "%.120s: %s", dir,
+                       errno == ENOTDIR ? "it is no directory" : why);
+    }
+    return fd;
+}
+
+static enum gfs_err read_whole(int fd, char *to, size_t len)
+{
+    size_t have = 0;
+    while (have < len) {
+        ssize_t got = read(fd, to + have, len - have);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return got == 0 ? GFS_CORRUPT : GFS_IO;
+        }
+        have += (size_t)got;
+    }
+    return GFS_OK;
+}
+
+/* A whole file, NUL-terminated; *ret is the caller's. NOT_FOUND, CORRUPT (over max, or it became
+ * shorter meanwhile), IO. */
+static enum gfs_err load(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len)
+{
+    GFS_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        return gfs_err_from_errno(errno);
+    }
+    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size > max) {
+        return GFS_CORRUPT;
+    }
+    GFS_FREE char *text = gfs_alloc((size_t)info.st_size + 1);
+    enum gfs_err err = read_whole(fd, text, (size_t)info.st_size);
+    if (err == GFS_OK) {
+        *ret_len = (size_t)info.st_size;
+        *ret = GFS_TAKE(text);
+    }
+    return err;
+}
+
+static enum gfs_err load_map(int dir_fd, const char *dir, struct pool_map **ret,
+                             struct gfs_error *error)
+{
+    GFS_FREE char *text = NULL;
+    size_t len = 0;
+    enum gfs_err err = load(dir_fd, map_name, POOL_MAP_TEXT_MAX, &text, &len);
+    if (err != GFS_OK) {
+        return gfs_fail(error, err, "%.120s/%s: %s", dir, map_name, gfs_err_text(err));
+    }
+    err = pool_map_decode(gfs_slice_of(text, len), ret, error);
+    return err == GFS_OK ? GFS_OK : gfs_wrap(error, err, "%.100s/%s", dir, map_name);
+}
+
+enum gfs_err pool_map_file_load(const char *dir, struct pool_map **ret, struct gfs_error *error)
+{
+    struct gfs_error why = {0};
+    GFS_CLOSE int fd = open_dir(dir, &why);
+    if (fd < 0) {
+        return gfs_fail(error, why.code, "%s", why.text);
+    }
+    return load_map(fd, dir, ret, error);
+}
+
+static enum gfs_err write_whole(int fd, struct gfs_slice text)
+{
+    while (text.len != 0) {
+        ssize_t got = write(fd, text.ptr, text.len);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return got == 0 ? GFS_IO : gfs_err_from_errno(errno);
+        }
+        text = gfs_slice_of(text.ptr + got, text.len - (size_t)got);
+    }
+    return fsync(fd) == 0 ? GFS_OK : gfs_err_from_errno(errno);
+}
+
+/* In place of what is called `name`, so that after a crash either is there whole. */
+static enum gfs_err replace(int dir_fd, const char *temporary, const char *name,
+                            struct gfs_slice text)
+{
+    GFS_CLOSE int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    enum gfs_err err = fd < 0 ? gfs_err_from_errno(errno) : write_whole(fd, text);
+    if (err == GFS_OK && renameat(dir_fd, temporary, dir_fd, name) != 0) {
+        err = gfs_err_from_errno(errno);
+    }
+    if (err == GFS_OK && fsync(dir_fd) != 0) {
+        err = gfs_err_from_errno(errno);
+    }
+    return err == GFS_OK || err == GFS_NO_SPACE ? err : GFS_IO;
+}
+
+/* The disk has a map: it is one. After a crash before this is durable the map says so already. */
+static enum gfs_err remove_mark(int dir_fd)
+{
+    if (unlinkat(dir_fd, mark_name, 0) != 0) {
+        return errno == ENOENT ? GFS_OK : GFS_IO;
+    }
+    return fsync(dir_fd) == 0 ? GFS_OK : GFS_IO;
+}
+
+enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text, struct gfs_error *error)
+{
+    struct gfs_error why = {0};
+    GFS_CLOSE int fd = open_dir(dir, &why);
+    if (fd < 0) {
+        return gfs_fail(error, GFS_IO, "%s", why.text);
+    }
+    if (faccessat(fd, "identity", F_OK, 0) != 0) {
+        return gfs_fail(error, GFS_IO, "%.120s: its identity file is gone: is it mounted?", dir);
+    }
+    enum gfs_err err = replace(fd, map_temporary, map_name, text);
+    if (err == GFS_OK) {
+        err = remove_mark(fd);
+    }
+    return err == GFS_OK ? GFS_OK
+                         : gfs_fail(error, err, "%.120s/%s: %s", dir, map_name, gfs_err_text(err));
+}
+
+/* A directory that was just made has to be found after a power loss. Who may not read the one above
+ * has not made it. */
+static enum gfs_err sync_above(int dir_fd)
+{
+    GFS_CLOSE int fd = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool has_failed = fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != EROFS;
+    return has_failed ? GFS_IO : GFS_OK;
+}
+
+enum gfs_err pool_map_file_begin(const char *dir, struct gfs_error *error)
+{
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        enum gfs_err err = gfs_err_from_errno(errno) == GFS_NO_SPACE ? GFS_NO_SPACE : GFS_IO;
+        return gfs_fail(error, err, "%.120s: the directory cannot be made", dir);
+    }
+    struct gfs_error why = {0};
+    GFS_CLOSE int fd = open_dir(dir, &why);
+    if (fd < 0) {
+        return gfs_fail(error, GFS_IO, "%s", why.text);
+    }
+    enum gfs_err err = sync_above(fd);
+    if (err == GFS_OK) {
+        err = replace(fd, mark_temporary, mark_name,
+                      GFS_SLICE_LITERAL("becomes a disk of a GoodFS pool\n"));
+    }
+    return err == GFS_OK ? GFS_OK
+                         : gfs_fail(error, err, "%.120s/%s: %s", dir, mark_name, gfs_err_text(err));
+}
+
+/* ---- probing ---- */
+
+/* The value of KEY=VALUE on a line of its own. */
+static bool take_value(const char *text, const char *key, char *ret, size_t size)
+{
+    size_t key_len = strlen(key);
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        if (len > key_len && text[key_len] == '=' && strncmp(text, key, key_len) == 0) {
+            size_t value_len = len - key_len - 1;
+            if (value_len >= size) {
+                return false;
+            }
+            memcpy(ret, text + key_len + 1, value_len);
+            ret[value_len] = '\0';
+            return true;
+        }
+        text += len + (text[len] == '\n' ? 1 : 0);
+    }
+    return false;
+}
+
+static enum gfs_err parse_identity(const char *text, struct pool_found *ret)
+{
+    char format[16], id[64];
+    uint64_t number;
+    if (!take_value(text, "format", format, sizeof format) ||
+        gfs_parse_u64(gfs_slice_str(format), INT32_MAX, &number) != GFS_OK || number == 0) {
+        return gfs_fail(&ret->error, GFS_CORRUPT, "%.120s/identity: no valid format line",
+                        ret->path);
+    }
+    if (number > IDENTITY_FORMAT) {
+        return gfs_fail(&ret->error, GFS_UNSUPPORTED,
+                        "%.120s/identity: format %s was written by a newer version", ret->path,
+                        format);
+    }
+    if (!take_value(text, "cluster", ret->cluster, sizeof ret->cluster) ||
+        !take_value(text, "disk", id, sizeof id) ||
+        !pool_map_id_parse(gfs_slice_str(id), ret->id)) {
+        return gfs_fail(&ret->error, GFS_CORRUPT, "%.120s/identity: no valid cluster or disk line",
+                        ret->path);
+    }
+    ret->has_identity = true;
+    return GFS_OK;
+}
+
+static void probe_identity(int dir_fd, struct pool_found *ret)
+{
+    GFS_FREE char *text = NULL;
+    size_t len = 0;
+    enum gfs_err err = load(dir_fd, "identity", IDENTITY_SIZE_MAX, &text, &len);
+    if (err == GFS_OK) {
+        err = parse_identity(text, ret);
+        return;
+    }
+    if (err != GFS_NOT_FOUND) {
+        (void)gfs_fail(&ret->error, err, "%.120s/identity: %s", ret->path, gfs_err_text(err));
+    }
+}
+
+/* Names in a directory but "." and "..", each told to visit, which answers whether it matters;
+ * *ret: whether one did. */
+static enum gfs_err find_name(int dir_fd, const char *name, bool (*visit)(int dir_fd, const char *),
+                              bool *ret)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    if (list == NULL) {
+        enum gfs_err err = gfs_err_from_errno(errno);
+        gfs_close_fd(&fd);
+        return err;
+    }
+    *ret = false;
+    errno = 0;
+    const struct dirent *entry = readdir(list);
+    while (entry != NULL && !*ret) {
+        bool is_dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        *ret = !is_dots && visit(dir_fd, entry->d_name);
+        errno = 0;
+        entry = readdir(list);
+    }
+    enum gfs_err err = entry == NULL && errno != 0 ? GFS_IO : GFS_OK;
+    (void)closedir(list);
+    return err;
+}
+
+static bool any_name(int dir_fd, const char *name)
+{
+    (void)dir_fd;
+    (void)name;
+    return true;
+}
+
+/* What a file system makes by itself, and what is left of a store whose making was interrupted
+ * before it had an identity: nothing can have been stored yet. */
+static bool is_content(int dir_fd, const char *name)
+{
+    const char *const nothing[] = {"lost+found", "lock", "identity.tmp", mark_temporary};
+    for (size_t i = 0; i < GFS_COUNT(nothing); i++) {
+        if (strcmp(name, nothing[i]) == 0) {
+            return false;
+        }
+    }
+    bool has_names = true;
+    if (strcmp(name, "log") == 0 || strcmp(name, "bulk") == 0) {
+        enum gfs_err err = find_name(dir_fd, name, any_name, &has_names);
+        has_names = has_names || err != GFS_OK;
+    }
+    return has_names;
+}
+
+static void probe_mount(int dir_fd, struct pool_found *ret)
+{
+    struct stat own, above;
+    if (fstat(dir_fd, &own) == 0 && fstatat(dir_fd, "..", &above, 0) == 0) {
+        ret->is_mount = own.st_dev != above.st_dev || own.st_ino == above.st_ino;
+    }
+}
+
+static void probe_content(int dir_fd, struct pool_found *ret)
+{
+    bool has_content = false;
+    enum gfs_err err = find_name(dir_fd, ".", is_content, &has_content);
+    if (err != GFS_OK) {
+        ret->is_missing = true;
+        (void)gfs_fail(&ret->error, err, "%.120s: it cannot be read", ret->path);
+        return;
+    }
+    ret->is_empty = !has_content;
+}
+
+void pool_found_probe(const char *path, struct pool_found *ret)
+{
+    *ret = (struct pool_found){.path = path};
+    GFS_CLOSE int fd = open_dir(path, &ret->error);
+    if (fd < 0) {
+        ret->is_missing = true;
+        return;
+    }
+    probe_mount(fd, ret);
+    probe_content(fd, ret);
+    if (ret->is_missing || ret->is_empty) {
+        return;
+    }
+    probe_identity(fd, ret);
+    if (ret->error.code != GFS_OK) {
+        return;
+    }
+    enum gfs_err err = load_map(fd, path, &ret->map, &ret->error);
+    if (err == GFS_NOT_FOUND) {
+        ret->error = (struct gfs_error){0};
+        ret->is_begun = faccessat(fd, mark_name, F_OK, 0) == 0;
+    }
+    if (err == GFS_OK && !ret->has_identity) {
+        pool_map_free(GFS_TAKE(ret->map));
+        (void)gfs_fail(&ret->error, GFS_CORRUPT, "%.120s has a map of a pool, and no identity file",
+                       path);
+    }
+}
+
+void pool_found_fini(struct pool_found *found)
+{
+    pool_map_free(found->map);
+    found->map = NULL;
+}

@@ -1,0 +1,353 @@
+/* The scrub: reads every fragment and the whole log of every disk from the medium, again and again.
+ *
+ * One thread; each disk has its own cursor and pace. A pass of a disk reads its fragments part by
+ * part of the listing, then verifies its log; the next one begins a day after the last one began,
+ * or at once when an operator asks. What is bad becomes a suspect, which the reconcile thread
+ * writes anew from the other disks. Damage in the log may have cost fragments that are not even
+ * listed any more: the disk is called behind, so that a pass looks for them; and when the edits are
+ * damaged, the log mirror joins anew. */
+#include <stdlib.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_reconcile_part.h"
+#include "pool/pool_scrub_state.h"
+
+#define SECOND_NS 1000000000LL
+#define SAVE_NS (60 * SECOND_NS)
+#define PERIOD_MS (24 * 3600 * 1000LL)
+#define BURST_NS (SECOND_NS / 10)
+
+enum {
+    STEP = 1024 * 1024, /* bytes read at a time */
+    LOOK_MS_MAX = 1000,
+    DEFAULT_RATE = 8 << 20,
+};
+
+uint64_t pool_scrub_rate_locked(const struct pool_scrub *scrub, const struct pool_scrub_disk *disk)
+{
+    uint64_t usual = scrub->pool->options.scrub_rate;
+    usual = usual == 0 ? DEFAULT_RATE : usual;
+    return disk->is_requested ? scrub->requested_rate : usual;
+}
+
+static void save(struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    mine->saved_ns = gfs_monotonic_ns();
+    if (!pool_scrub_file_store(disk->path, &mine->cursor)) {
+        gfs_log(GFS_LOG_DEBUG, "op=scrub disk=%u msg=\"cursor not stored\"",
+                (unsigned)disk->number);
+    }
+}
+
+/* The disk under this number is another one than before, or was never looked at. */
+static void meet(struct pool_scrub *scrub, struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    if (mine->is_known && memcmp(mine->id, disk->id, sizeof mine->id) == 0) {
+        return;
+    }
+    struct pool_scrub_cursor cursor;
+    pool_scrub_file_load(disk->path, &cursor);
+    (void)pthread_mutex_lock(&scrub->lock);
+    free(mine->items);
+    bool is_requested = mine->is_requested;
+    *mine = (struct pool_scrub_disk){
+        .is_known = true,
+        .is_requested = is_requested,
+        .cursor = cursor,
+        .healed_before = cursor.healed,
+        .saved_ns = gfs_monotonic_ns(),
+    };
+    memcpy(mine->id, disk->id, sizeof mine->id);
+    (void)pthread_mutex_unlock(&scrub->lock);
+}
+
+static void begin_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine)
+{
+    (void)pthread_mutex_lock(&scrub->lock);
+    struct pool_scrub_cursor *cursor = &mine->cursor;
+    cursor->is_running = true;
+    cursor->is_in_log = false;
+    cursor->part = 0;
+    cursor->log = 0;
+    cursor->bytes = 0;
+    cursor->pass++;
+    cursor->started_ms = gfs_wall_ms();
+    free(GFS_TAKE(mine->items));
+    mine->item_count = mine->item_index = 0;
+    mine->offset = 0;
+    (void)pthread_mutex_unlock(&scrub->lock);
+}
+
+static void end_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine,
+                     struct pool_disk *disk)
+{
+    (void)pthread_mutex_lock(&scrub->lock);
+    if (mine->cursor.is_running) { /* else an operator has just asked for another one */
+        mine->cursor.is_running = false;
+        mine->cursor.finished_ms = gfs_wall_ms();
+        mine->is_requested = false;
+    }
+    (void)pthread_mutex_unlock(&scrub->lock);
+    gfs_log(GFS_LOG_INFO, "op=scrub disk=%u pass=%llu bytes=%llu found=%llu msg=\"pass ended\"",
+            (unsigned)disk->number, (unsigned long long)mine->cursor.pass,
+            (unsigned long long)mine->cursor.bytes, (unsigned long long)mine->cursor.found);
+    save(mine, disk);
+}
+
+static void count(struct pool_scrub *scrub, struct pool_scrub_disk *mine, uint64_t bytes,
+                  uint64_t found)
+{
+    (void)pthread_mutex_lock(&scrub->lock);
+    mine->cursor.bytes += bytes;
+    mine->cursor.found += found;
+    (void)pthread_mutex_unlock(&scrub->lock);
+}
+
+/* A bad fragment: repair writes it anew. */
+static void report(struct pool_scrub *scrub, struct pool_view *view, struct pool_disk *disk,
+                   struct chunk_id fragment, enum gfs_err err)
+{
+    gfs_log(GFS_LOG_WARN, "op=scrub disk=%u chunk=%016llx%016llx err=%s", (unsigned)disk->number,
+            (unsigned long long)fragment.hi, (unsigned long long)fragment.lo, gfs_err_name(err));
+    struct pool_suspect suspect = {.disk = disk->number, .is_bad = true};
+    if (!pool_part_key(view->map, fragment, &suspect.id)) {
+        return; /* of no group: nobody has another one */
+    }
+    const struct pool_group *group = &view->map->groups[chunk_id_group(fragment)];
+    for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+        suspect.slot = group->slots[i].disk == disk->number ? (uint8_t)i : suspect.slot;
+    }
+    if (group->profile.kind == POOL_EC) {
+        suspect.slot = (uint8_t)chunk_id_slot(fragment);
+    }
+    pool_suspect_add(scrub->pool, &suspect);
+    pool_reconcile_wake(scrub->pool);
+}
+
+/* The next bytes of the fragment under way; 0 = it is through. */
+static uint32_t verify_fragment(struct pool_scrub *scrub, struct pool_view *view,
+                                struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    struct chunk_store *store = disk->store;
+    struct chunk_id id = mine->items[mine->item_index].id;
+    struct chunk_pin pin;
+    if (store->ops->pin(store, id, &pin) != GFS_OK) {
+        return 0; /* deleted since it was listed */
+    }
+    enum gfs_err err = GFS_OK;
+    /* Small ones lie in the log, which is verified with their owners. */
+    if (mine->offset == 0 && pin.len > GFS_SMALL_CHUNK_MAX) {
+        size_t owner_len;
+        err = store->ops->owner(store, &pin, scrub->bytes, &owner_len);
+    }
+    uint32_t len = mine->offset < pin.len ? GFS_MIN((uint32_t)STEP, pin.len - mine->offset) : 0;
+    if (err == GFS_OK && len > 0) {
+        err = store->ops->read(store, &pin, mine->offset, len, scrub->bytes, CHUNK_READ_MEDIUM);
+    }
+    store->ops->unpin(store, &pin);
+    if (err != GFS_OK && !atomic_load(&disk->is_dropped)) {
+        count(scrub, mine, 0, 1);
+        report(scrub, view, disk, id, err);
+        return 0;
+    }
+    mine->offset += len;
+    return err == GFS_OK && mine->offset < pin.len ? len : 0;
+}
+
+/* Answers the bytes it took from the disk. */
+static uint64_t step_fragments(struct pool_scrub *scrub, struct pool_view *view,
+                               struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    if (mine->item_index == mine->item_count) {
+        free(GFS_TAKE(mine->items));
+        mine->item_index = mine->item_count = 0;
+        mine->offset = 0;
+        if (mine->cursor.part >= CHUNK_LIST_PARTS) {
+            (void)pthread_mutex_lock(&scrub->lock);
+            mine->cursor.is_in_log = true;
+            (void)pthread_mutex_unlock(&scrub->lock);
+            return 0;
+        }
+        disk->store->ops->list(disk->store, mine->cursor.part, &mine->items, &mine->item_count);
+        (void)pthread_mutex_lock(&scrub->lock);
+        mine->cursor.part += mine->item_count == 0;
+        (void)pthread_mutex_unlock(&scrub->lock);
+        return 0;
+    }
+    uint32_t before = mine->offset;
+    bool goes_on = verify_fragment(scrub, view, mine, disk) > 0;
+    uint64_t bytes = mine->offset - before;
+    if (!goes_on) {
+        mine->offset = 0;
+        mine->item_index++;
+    }
+    (void)pthread_mutex_lock(&scrub->lock);
+    mine->cursor.bytes += bytes;
+    /* The cursor points behind a part when it was read to its end: a kill reads it again. */
+    mine->cursor.part += mine->item_index == mine->item_count;
+    (void)pthread_mutex_unlock(&scrub->lock);
+    return bytes;
+}
+
+static void noted(void *arg, enum gfs_err err)
+{
+    (void)arg;
+    (void)err; /* a disk that cannot be called behind now has damaged_places, and is passed over */
+}
+
+static enum gfs_err ignore_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    (void)arg;
+    (void)lsn;
+    (void)edit;
+    return GFS_OK;
+}
+
+/* A log mirror whose edits are damaged cannot stand in for another: it joins anew, if there is one
+ * to join. */
+static void check_mirror(struct pool_scrub *scrub, struct pool_view *view, struct pool_disk *disk)
+{
+    bool is_mirror = false;
+    bool has_other = false;
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        const struct pool_log_disk *mirror = &view->map->log_disks[i];
+        is_mirror |= mirror->is_in_sync && mirror->disk == disk->number;
+        has_other |= mirror->is_in_sync && mirror->disk != disk->number &&
+                     pool_disk_is_usable(view->disks[mirror->disk]);
+    }
+    if (!is_mirror) {
+        return;
+    }
+    struct gfs_error error = {0};
+    enum gfs_err err = disk->store->ops->replay_edits(disk->store, 0, ignore_edit, NULL, &error);
+    if (err == GFS_OK) {
+        return;
+    }
+    gfs_log(GFS_LOG_ERROR, "op=scrub disk=%u err=%s msg=\"%s\"", (unsigned)disk->number,
+            gfs_err_name(err), error.text);
+    if (has_other) {
+        pool_mirror_failed(scrub->pool, disk->path);
+    }
+}
+
+static uint64_t step_log(struct pool_scrub *scrub, struct pool_view *view,
+                         struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    struct chunk_store_status before;
+    struct chunk_store_status after;
+    disk->store->ops->status(disk->store, &before);
+    uint64_t cursor = mine->cursor.log;
+    enum gfs_err err = disk->store->ops->verify_log(disk->store, &cursor, STEP);
+    disk->store->ops->status(disk->store, &after);
+    (void)pthread_mutex_lock(&scrub->lock);
+    mine->cursor.log = cursor;
+    mine->cursor.bytes += STEP;
+    (void)pthread_mutex_unlock(&scrub->lock);
+    if (after.damaged_places > before.damaged_places) {
+        count(scrub, mine, 0, after.damaged_places - before.damaged_places);
+        gfs_log(GFS_LOG_ERROR, "op=scrub disk=%u err=%s msg=\"log damaged\" places=%llu",
+                (unsigned)disk->number, gfs_err_name(err),
+                (unsigned long long)after.damaged_places);
+        pool_note_behind(scrub->pool, disk, noted, NULL);
+        pool_reconcile_wake(scrub->pool);
+        check_mirror(scrub, view, disk);
+    }
+    if (cursor == 0) {
+        end_pass(scrub, mine, disk);
+    }
+    return STEP;
+}
+
+/* A little of the disk's pass, if one is due; answers when to come again (monotonic). */
+static int64_t step(struct pool_scrub *scrub, struct pool_view *view, struct pool_disk *disk)
+{
+    struct pool_scrub_disk *mine = &scrub->disks[disk->number];
+    meet(scrub, mine, disk);
+    int64_t now_ns = gfs_monotonic_ns();
+    (void)pthread_mutex_lock(&scrub->lock);
+    bool is_requested = mine->is_requested;
+    bool is_running = mine->cursor.is_running;
+    uint64_t rate = pool_scrub_rate_locked(scrub, mine);
+    mine->cursor.healed = mine->healed_before + atomic_load(&disk->healed);
+    (void)pthread_mutex_unlock(&scrub->lock);
+    if (!is_running) {
+        int64_t wait_ms = mine->cursor.started_ms + PERIOD_MS - gfs_wall_ms();
+        if (!is_requested && wait_ms > 0) {
+            return now_ns + wait_ms * 1000000;
+        }
+        begin_pass(scrub, mine);
+    }
+    if (now_ns < mine->free_ns) {
+        return mine->free_ns;
+    }
+    uint64_t bytes = mine->cursor.is_in_log ? step_log(scrub, view, mine, disk)
+                                            : step_fragments(scrub, view, mine, disk);
+    if (rate != 0) {
+        double cost_ns = (double)bytes * SECOND_NS / (double)rate;
+        mine->free_ns = GFS_MAX(mine->free_ns, now_ns - BURST_NS) + (int64_t)cost_ns;
+    }
+    if (now_ns - mine->saved_ns > SAVE_NS) {
+        save(mine, disk);
+    }
+    return mine->free_ns;
+}
+
+static void *scrub_main(void *arg)
+{
+    struct pool_scrub *scrub = arg;
+    while (!pool_pace_is_stopped(&scrub->pace)) {
+        struct pool_view *view = pool_view_get(scrub->pool);
+        int64_t next_ns = gfs_monotonic_ns() + LOOK_MS_MAX * 1000000LL;
+        for (uint32_t d = 0; d < view->map->disk_count; d++) {
+            if (pool_disk_is_usable(view->disks[d])) {
+                next_ns = GFS_MIN(next_ns, step(scrub, view, view->disks[d]));
+            }
+        }
+        pool_view_put(view);
+        int64_t wait_ns = next_ns - gfs_monotonic_ns();
+        if (wait_ns > 0) {
+            (void)pool_pace_sleep(&scrub->pace, (uint64_t)wait_ns / 1000000 + 1);
+        }
+    }
+    return NULL;
+}
+
+struct pool_scrub *pool_scrub_start_thread(struct pool *pool)
+{
+    struct pool_scrub *scrub = gfs_alloc(sizeof *scrub);
+    scrub->pool = pool;
+    scrub->bytes = gfs_alloc_aligned(4096, STEP);
+    int rc = pthread_mutex_init(&scrub->lock, NULL);
+    GFS_ASSERT(rc == 0);
+    pool_pace_init(&scrub->pace, 0);
+    rc = pthread_create(&scrub->thread, NULL, scrub_main, scrub);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_setname_np(scrub->thread, "scrub");
+    return scrub;
+}
+
+void pool_scrub_stop(struct pool_scrub *scrub)
+{
+    if (scrub == NULL) {
+        return;
+    }
+    pool_pace_stop(&scrub->pace);
+    (void)pthread_join(scrub->thread, NULL);
+    struct pool_view *view = pool_view_get(scrub->pool);
+    for (uint32_t d = 0; d < POOL_DISKS_MAX; d++) {
+        struct pool_scrub_disk *mine = &scrub->disks[d];
+        struct pool_disk *disk = d < view->map->disk_count ? view->disks[d] : NULL;
+        if (mine->is_known && pool_disk_is_usable(disk) &&
+            memcmp(mine->id, disk->id, sizeof mine->id) == 0) {
+            save(mine, disk);
+        }
+        free(mine->items);
+    }
+    pool_view_put(view);
+    pool_pace_fini(&scrub->pace);
+    (void)pthread_mutex_destroy(&scrub->lock);
+    free(scrub->bytes);
+    free(scrub);
+}
