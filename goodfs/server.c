@@ -1,5 +1,5 @@
-/* Start order: settings, disks (lock, replay), metadata, keys, gateway, what runs by itself, admin;
- * stop in reverse.
+/* Start order: settings, disks (lock, replay), metadata, keys, what a pool does by itself, gateway,
+ * audit, admin; stop in reverse.
  * A stop is a crash that was announced: nothing depends on it (the log is always complete). */
 #include "goodfs/server.h"
 
@@ -267,10 +267,10 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
         err = load_credentials(server, error);
     }
     if (err == GFS_OK) {
+        storage_start(server->storage); /* first: a disk may fail under the first request */
         err = start_gateway(server, error);
     }
     if (err == GFS_OK) {
-        storage_start(server->storage);
         start_fsck(server);
         err = start_admin(server, error);
     }
