@@ -9,8 +9,7 @@
 
 enum {
     GIVE_UP_MS = 30000, /* when only disks that do not answer are left */
-    SLOW_MARK = 32,     /* ticks of 100 ms that a raced disk counts as slow */
-    SLOW_MAX = 64,
+    SLOW_MS = 3000,     /* that a disk counts as slow after a read was raced */
 };
 #define NS_PER_MS 1000000LL
 
@@ -121,7 +120,7 @@ static enum gfs_err try_cell(struct pool_cells *cells, uint32_t row, unsigned sl
         set_got(cells, row, slot, to);
     } else if (err != GFS_AGAIN) {
         cells->bad[row] |= 1U << slot;
-        pool_pin_report(cells->pin, slot);
+        pool_pin_report(cells->pin, slot, err);
     }
     return err;
 }
@@ -242,7 +241,7 @@ static void take_job(struct pool_cells *cells, unsigned slot)
         set_got(cells, row, slot, bytes);
     }
     if (has_failed) {
-        pool_pin_report(cells->pin, slot);
+        pool_pin_report(cells->pin, slot, job->err);
     }
     cells->job_rows[slot] = 0;
     cells->late &= ~(1U << slot);
@@ -400,9 +399,9 @@ static int64_t mark_late(struct pool_cells *cells, int64_t now_ns)
             continue;
         }
         cells->late |= 1U << i;
-        atomic_uint *slow = &cells->pin->parts[i].disk->slow_reads;
-        unsigned before = atomic_load(slow);
-        atomic_store(slow, GFS_MIN(before + SLOW_MARK, (unsigned)SLOW_MAX));
+        struct pool_disk *disk = cells->pin->parts[i].disk;
+        atomic_fetch_add(&disk->slow_reads, 1);
+        atomic_store(&disk->slow_until_ns, now_ns + SLOW_MS * NS_PER_MS);
         next_ns = now_ns; /* plan again first */
     }
     return next_ns;

@@ -18,7 +18,11 @@
 #include "libgoodfs/clock.h"
 #include "pool/pool_flight.h"
 
-enum { BATCH_BYTES_MAX = CHUNK_EDIT_LEN_MAX, BATCH_FLIGHTS_MAX = 256, BATCH_EDITS_MAX = 1024 };
+enum {
+    BATCH_BYTES_MAX = CHUNK_EDIT_LEN_MAX,
+    BATCH_FLIGHTS_MAX = 256,
+    BATCH_EDITS_MAX = 1024,
+};
 
 /* ---- mirrors ---- */
 
@@ -44,7 +48,7 @@ static bool is_joining(const struct pool_map *map, const struct pool_disk *disk)
     return false;
 }
 
-/* Mirrors in sync that there must be: a majority of min(3, disks). */
+/* Mirrors in sync that there must be: a majority of min(3, disks), however many more there are. */
 static unsigned mirrors_needed(const struct pool_map *map)
 {
     unsigned disks = 0;
@@ -52,7 +56,7 @@ static unsigned mirrors_needed(const struct pool_map *map)
         enum pool_disk_state state = map->disks[i].state;
         disks += state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING ? 1 : 0;
     }
-    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS) / 2 + 1;
+    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS_MIN) / 2 + 1;
 }
 
 enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
@@ -264,7 +268,8 @@ static bool fits(const struct flight *flight, uint32_t flights, uint32_t edits, 
 }
 
 /* The flights from `first` on that go together; they are SENT. */
-static struct batch *batch_new_locked(struct pool_submit *submit, struct flight *first)
+static struct batch *batch_new_locked(struct pool_submit *submit, struct flight *first,
+                                      uint32_t mirrors)
 {
     uint32_t flights = 1;
     uint32_t edits = first->edit_count;
@@ -277,8 +282,8 @@ static struct batch *batch_new_locked(struct pool_submit *submit, struct flight 
         next = next->next;
     }
     size_t records = sizeof(struct batch) + flights * sizeof(struct flight *);
-    struct batch *batch = gfs_alloc(records + (size_t)edits * POOL_LOG_DISKS *
-                                                  sizeof(struct chunk_record));
+    struct batch *batch =
+        gfs_alloc(records + (size_t)edits * mirrors * sizeof(struct chunk_record));
     batch->flights = (struct flight **)(void *)(batch + 1);
     batch->records = (struct chunk_record *)(void *)((char *)batch + records);
     batch->submit = submit;
@@ -364,7 +369,8 @@ void pool_flight_edits_pump_locked(struct pool_submit *submit)
         struct pool_view *view = pool_view_get(submit->pool);
         enum gfs_err err = pool_flight_edits_check_locked(submit, view, true);
         if (err == GFS_OK) {
-            send_locked(submit, batch_new_locked(submit, flight), view);
+            uint32_t mirrors = view->map->log_disk_count;
+            send_locked(submit, batch_new_locked(submit, flight, mirrors), view);
         } else if (err != GFS_AGAIN) {
             pool_flight_refuse_locked(submit, flight, err);
         }

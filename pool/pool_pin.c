@@ -103,7 +103,7 @@ static void agree_on_length(struct pool_pin *pin)
     }
     for (unsigned i = 0; i < pin->width; i++) {
         if ((pin->there >> i & 1) != 0 && pin->parts[i].pin.len != pin->fragment_len) {
-            pool_pin_report(pin, i);
+            pool_pin_report(pin, i, GFS_CORRUPT);
             pin->damaged |= 1U << i;
             unpin_part(pin, i);
         }
@@ -146,6 +146,12 @@ void pool_pin_complete(struct pool_pin *pin)
     }
 }
 
+static bool is_slow(const struct pool_disk *disk)
+{
+    int64_t until_ns = disk == NULL ? 0 : (int64_t)atomic_load(&disk->slow_until_ns);
+    return until_ns != 0 && gfs_monotonic_ns() < until_ns;
+}
+
 /* One copy, the first of the turn whose disk is not slow. */
 static void choose_copy(struct pool_pin *pin)
 {
@@ -154,8 +160,7 @@ static void choose_copy(struct pool_pin *pin)
         unsigned slot = (start + turn) % pin->width;
         uint16_t number = pin->group->slots[slot].disk;
         struct pool_disk *disk = number < POOL_DISKS_MAX ? pin->view->disks[number] : NULL;
-        bool is_slow = disk != NULL && atomic_load(&disk->slow_reads) > 0;
-        if ((turn >= pin->width || !is_slow) && look(pin, slot)) {
+        if ((turn >= pin->width || !is_slow(disk)) && look(pin, slot)) {
             pin->preferred = slot;
             pin->fragment_len = pin->parts[slot].pin.len;
             pin->is_complete = pin->width == 1;
@@ -203,7 +208,7 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
     struct pool_pin *pin = gfs_alloc(sizeof *pin + width * sizeof pin->parts[0]);
     pin->pool = pool;
     pin->view = view;
-    (void)atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    pool_view_pin(view);
     pin->group = group;
     pin->id = options->id;
     pin->k = group->profile.kind == POOL_EC ? group->profile.k : 1;
@@ -250,7 +255,7 @@ void pool_pin_unref(struct pool_pin *pin)
     }
     (void)pthread_cond_destroy(&pin->changed);
     (void)pthread_mutex_destroy(&pin->lock);
-    pool_view_put(pin->view);
+    pool_view_unpin(pin->view);
     free(pin);
 }
 
@@ -270,16 +275,15 @@ uint32_t pool_pin_readable(const struct pool_pin *pin)
 
 bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part)
 {
-    const struct pool_disk *disk = pin->parts[part].disk;
-    return disk != NULL && atomic_load(&disk->slow_reads) > 0;
+    return is_slow(pin->parts[part].disk);
 }
 
-void pool_pin_report(struct pool_pin *pin, unsigned slot)
+void pool_pin_report(struct pool_pin *pin, unsigned slot, enum gfs_err err)
 {
     struct pool_part *part = &pin->parts[slot];
-    atomic_fetch_add(&part->disk->read_failures, 1);
     if (!part->is_reported) {
         part->is_reported = true;
+        atomic_fetch_add(&part->disk->read_failures, err == GFS_CORRUPT ? 0 : 1);
         struct pool_suspect suspect = {
             .id = pin->id, .disk = part->disk->number, .slot = (uint8_t)slot, .is_bad = true};
         pool_suspect_add(pin->pool, &suspect);
@@ -317,7 +321,7 @@ static bool owner_of_part(struct pool_pin *pin, unsigned slot, char *ret, size_t
         memcpy(ret, job->bytes, job->owner_len);
         *ret_len = job->owner_len;
     } else if (is_done) {
-        pool_pin_report(pin, slot);
+        pool_pin_report(pin, slot, job->err);
     }
     pool_reader_forget(job);
     return is_ok;

@@ -1,8 +1,8 @@
 /* A chunk held for reading: the pins of its fragments, the parts, on the disks that have them.
  *
- * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a time;
- * while a job nobody waits for any more still uses it, it is busy and others must do. Of copies only
- * one is pinned at first. */
+ * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a
+ * time; while a job nobody waits for any more still uses it, it is busy and others must do. Of
+ * copies only one is pinned at first. */
 #pragma once
 
 #include "pool/pool_state.h"
@@ -54,8 +54,9 @@ void pool_pin_complete(struct pool_pin *pin);
 uint32_t pool_pin_readable(const struct pool_pin *pin);
 /* A part's disk was slow lately. */
 bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part);
-/* A read of the part failed: counted, and told to the suspects once. */
-void pool_pin_report(struct pool_pin *pin, unsigned part);
+/* A read of the part failed: told to the suspects, and, if the disk could not read, counted; once
+ * for a pin. What is read but damaged says nothing about the disk's health. */
+void pool_pin_report(struct pool_pin *pin, unsigned part, enum gfs_err err);
 /* Why too little of the chunk can be read. */
 enum gfs_err pool_pin_lost(const struct pool_pin *pin);
 /* The owner of any part, as it is on its disk; ret has room for CHUNK_OWNER_LEN_MAX. Waits for each

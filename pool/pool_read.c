@@ -132,7 +132,7 @@ static enum gfs_err read_copy(struct pool_pin *pin, uint32_t offset, uint32_t le
     if (err == GFS_OK || err == GFS_AGAIN) {
         return err;
     }
-    pool_pin_report(pin, pin->preferred);
+    pool_pin_report(pin, pin->preferred, err);
     return is_only ? err : GFS_AGAIN;
 }
 

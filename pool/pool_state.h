@@ -47,9 +47,10 @@ struct pool_disk {
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
-    atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
+    atomic_ulong slow_reads;    /* that were raced */
+    atomic_llong slow_until_ns; /* monotonic; readers prefer other disks until then */
     atomic_llong progress_ns;   /* monotonic; when a write last went on here */
-    atomic_ulong read_failures;
+    atomic_ulong read_failures; /* reads the disk could not do; damage found is not among them */
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
@@ -58,7 +59,7 @@ struct pool_disk {
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
 struct pool_view {
-    atomic_uint references;
+    atomic_ulong references; /* low half: work by it; high half: pins, see pool_view_pin */
     struct pool *pool;
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
@@ -120,8 +121,12 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
 void pool_view_set(struct pool *pool, struct pool_view *view);
 struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
 void pool_view_put(struct pool_view *view);
-/* The version of the oldest view that anybody holds. While it is older than a pass's own, somebody
- * may still write or delete where an older map said. */
+/* Holds and releases the view for a pin: as a reference, but one that only reads by it, and may do so
+ * for hours. Who pins holds the view otherwise. */
+void pool_view_pin(struct pool_view *view);
+void pool_view_unpin(struct pool_view *view);
+/* The version of the oldest view that anybody works by, pins left aside. While it is older than a
+ * pass's own, somebody may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any

@@ -112,6 +112,32 @@ Test(store, the_buffer_of_an_abandoned_writer_goes_to_the_one_that_waits)
     rig_fini(&rig);
 }
 
+Test(store, a_large_chunk_keeps_the_owner_it_was_given_last)
+{
+    struct rig rig;
+    rig_init(&rig);
+    int result = -1;
+    struct chunk_bulk_options options = {
+        .id = id_of(5), .owner = gfs_slice_str("before"), .len_max = 3, .arg = &result};
+    struct chunk_bulk *bulk = NULL;
+    cr_assert_eq(rig.chunks->ops->bulk_begin(rig.chunks, &options, &bulk), GFS_OK);
+    cr_assert_eq(rig.chunks->ops->bulk_append(bulk, "abc", 3), 3);
+    rig.chunks->ops->bulk_owner(bulk, gfs_slice_str("the owner after"));
+    rig.chunks->ops->bulk_finish(bulk, rig_finished);
+    store_settle(rig.store);
+    struct chunk_record record = {.kind = CHUNK_RECORD_PLACE, .bulk = bulk};
+    cr_assert_eq(rig_submit(&rig, &record, false), GFS_OK);
+    rig.chunks->ops->bulk_free(bulk);
+    struct chunk_pin pin;
+    char owner[CHUNK_OWNER_LEN_MAX];
+    size_t len = 0;
+    cr_assert_eq(rig.chunks->ops->pin(rig.chunks, id_of(5), &pin), GFS_OK);
+    cr_assert_eq(rig.chunks->ops->owner(rig.chunks, &pin, owner, &len), GFS_OK);
+    rig.chunks->ops->unpin(rig.chunks, &pin);
+    cr_expect(gfs_slice_eq_str(gfs_slice_of(owner, len), "the owner after"));
+    rig_fini(&rig);
+}
+
 static uint64_t allocated(const struct rig *rig, const char *name)
 {
     char path[128];
