@@ -237,11 +237,9 @@ static void probe_identity(int dir_fd, struct pool_found *ret)
     GFS_FREE char *text = NULL;
     size_t len = 0;
     enum gfs_err err = load(dir_fd, "identity", IDENTITY_SIZE_MAX, &text, &len);
-    if (err == GFS_OK) {
-        err = parse_identity(text, ret);
-        return;
-    }
-    if (err != GFS_NOT_FOUND) {
+    if (err == GFS_OK && text != NULL) {
+        (void)parse_identity(text, ret); /* the error is in ret */
+    } else if (err != GFS_NOT_FOUND) {
         (void)gfs_fail(&ret->error, err, "%.120s/identity: %s", ret->path, gfs_err_text(err));
     }
 }
