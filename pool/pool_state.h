@@ -45,6 +45,7 @@ struct pool_disk {
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_int drop_err;        /* enum gfs_err: why it was dropped */
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
@@ -76,7 +77,10 @@ struct pool_suspect {
 };
 
 struct pool_submit;    /* pool_submit.c: groups under way */
-struct pool_watch;     /* pool_watch.c */
+struct pool_watch;     /* pool_watch.c: drops, notes, ticks */
+struct pool_mirrors;   /* pool_mirrors.c: who holds the metadata, and the hooks */
+struct pool_writes;    /* pool_map_write.c */
+struct pool_place;     /* pool_place.c: groups by profile */
 struct pool_reconcile; /* pool_reconcile.c */
 struct pool_scrub;     /* pool_scrub.c */
 struct pool_suspects;  /* pool_suspects.c */
@@ -94,6 +98,12 @@ struct pool {
     pthread_mutex_t change_lock;
     struct pool_submit *submit;
     struct pool_watch *watch;
+    struct pool_mirrors *mirrors;
+    struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
+    struct pool_place *place;
+    uint64_t version_used;      /* the highest number a version was tried with; under change_lock */
+    bool is_minority;           /* opened without a quorum: no version is ever written */
+    atomic_ulong lsn_trimmed;   /* edits up to it are not needed any more */
     struct pool_reconcile *reconcile;
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
@@ -156,6 +166,8 @@ enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg
  * comes back. INVALID and CONFLICT as pool_open. Blocking. */
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
                             struct gfs_error *error) GFS_MUST_CHECK;
+/* What a map says of a disk that is opened: id, path, capacity, ACTIVE. */
+void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret);
 /* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on if
  * that names its id. */
 enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
