@@ -1,8 +1,11 @@
 #include "metad/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "libgoodfs/codec.h"
 #include "libgoodfs/crc.h"
@@ -14,6 +17,8 @@ enum {
     BUSY_TIMEOUT_MS = 2000,
     WAL_SIZE_LIMIT = 16 << 20,
     SQL_SIZE_MAX = 160,
+    COPY_STEP_PAGES = 256,
+    COPY_STEPS_A_SYNC = 32,
 };
 
 enum statement {
@@ -413,6 +418,75 @@ enum gfs_err db_checkpoint(struct db *db, bool is_truncate, bool *ret_is_complet
         db->wal_pages = 0; /* the next transaction starts it over */
     }
     return (code & 0xFF) == SQLITE_BUSY ? GFS_OK : to_err(code);
+}
+
+bool db_has_moved(struct db *db)
+{
+    int has_moved = 0;
+    int code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    return code == SQLITE_OK && has_moved != 0;
+}
+
+static enum gfs_err sync_file(const char *path, struct gfs_error *error)
+{
+    int fd GFS_CLOSE = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        return gfs_fail(error, gfs_err_from_errno(errno), "%s: cannot be synced", path);
+    }
+    return GFS_OK;
+}
+
+/* Nobody else has the new file open, so syncing it through a handle of our own takes no lock away
+ * from SQLite; doing it now and then keeps the last one short. */
+static enum gfs_err copy_steps(sqlite3_backup *backup, const char *path, bool (*tick)(void *arg),
+                               void *arg, struct gfs_error *error)
+{
+    for (unsigned step = 1;; step++) {
+        int code = sqlite3_backup_step(backup, COPY_STEP_PAGES);
+        if (code == SQLITE_DONE) {
+            return GFS_OK;
+        }
+        if (code != SQLITE_OK) {
+            return gfs_fail(error, to_err(code), "%s: copy of the database: %s", path,
+                            sqlite3_errstr(code));
+        }
+        enum gfs_err err =
+            step % COPY_STEPS_A_SYNC == 0 ? sync_file(path, error) : GFS_OK;
+        if (err != GFS_OK) {
+            return err;
+        }
+        if (!tick(arg)) {
+            return gfs_fail(error, GFS_CANCELLED, "%s: copy of the database: given up", path);
+        }
+    }
+}
+
+enum gfs_err db_copy(struct db *reader, const char *path, bool (*tick)(void *arg), void *arg,
+                     struct gfs_error *error)
+{
+    sqlite3 *handle = NULL;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int code = sqlite3_open_v2(path, &handle, flags, NULL);
+    if (code == SQLITE_OK) { /* a file that is thrown away unless it is whole needs no journal */
+        code = sqlite3_exec(handle, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;", NULL, NULL,
+                            NULL);
+    }
+    sqlite3_backup *backup =
+        code == SQLITE_OK ? sqlite3_backup_init(handle, "main", reader->handle, "main") : NULL;
+    enum gfs_err err;
+    if (backup == NULL) {
+        code = code == SQLITE_OK ? sqlite3_errcode(handle) : code;
+        err = gfs_fail(error, code == SQLITE_OK ? GFS_IO : to_err(code), "database %s: %s", path,
+                       sqlite3_errstr(code));
+    } else {
+        err = copy_steps(backup, path, tick, arg, error);
+        code = sqlite3_backup_finish(backup);
+        if (err == GFS_OK && code != SQLITE_OK) {
+            err = gfs_fail(error, to_err(code), "database %s: %s", path, sqlite3_errstr(code));
+        }
+    }
+    (void)sqlite3_close(handle);
+    return err == GFS_OK ? sync_file(path, error) : err;
 }
 
 size_t db_wal_size(const struct db *db)

@@ -57,6 +57,13 @@ void db_reset(struct db *db, enum table table); /* ends the scan */
  * leave the old part, at most briefly). *ret_is_complete: every committed transaction is in the
  * file. Writer only, outside transactions. */
 enum gfs_err db_checkpoint(struct db *db, bool is_truncate, bool *ret_is_complete) GFS_MUST_CHECK;
+/* The file is no longer at its path: it, or its directory, was removed or replaced. What is
+ * written goes nowhere then. */
+bool db_has_moved(struct db *db);
+/* Copies the database, as the reader's transaction sees it, into a new file, and syncs it. `tick`
+ * is called every few MiB: false = give up, CANCELLED. What was written by then is left behind. */
+enum gfs_err db_copy(struct db *reader, const char *path, bool (*tick)(void *arg), void *arg,
+                     struct gfs_error *error) GFS_MUST_CHECK;
 /* Bytes the WAL has grown to since it was last restarted. Writer only. */
 size_t db_wal_size(const struct db *db);
 /* Frees page cache that is not in use. */

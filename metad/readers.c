@@ -14,6 +14,7 @@ struct readers {
     uint32_t count_max;
     uint32_t open_count; /* idle ones included */
     uint32_t idle_count;
+    bool is_retired;
     struct db *idle[];
 };
 
@@ -43,11 +44,24 @@ void readers_free(struct readers *readers)
     free(readers);
 }
 
+void readers_retire(struct readers *readers)
+{
+    (void)pthread_mutex_lock(&readers->lock);
+    readers->is_retired = true;
+    (void)pthread_cond_broadcast(&readers->is_back);
+    (void)pthread_mutex_unlock(&readers->lock);
+}
+
 enum gfs_err readers_get(struct readers *readers, struct db **ret)
 {
     (void)pthread_mutex_lock(&readers->lock);
-    while (readers->idle_count == 0 && readers->open_count == readers->count_max) {
+    while (!readers->is_retired && readers->idle_count == 0 &&
+           readers->open_count == readers->count_max) {
         (void)pthread_cond_wait(&readers->is_back, &readers->lock);
+    }
+    if (readers->is_retired) {
+        (void)pthread_mutex_unlock(&readers->lock);
+        return GFS_IO;
     }
     if (readers->idle_count != 0) {
         *ret = readers->idle[--readers->idle_count];

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/mem.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 /* Entries copied a segment, and entries looked at for them (some are not committed). */
 enum { SEGMENT_ENTRIES_MAX = 256, SEGMENT_LOOKS_MAX = 1024 };
@@ -17,7 +17,7 @@ struct copied {
 
 struct scan {
     struct shard *shard;
-    struct db *reader; /* NULL until needed */
+    struct reading reading; /* copy NULL = none */
     enum table table;
     bool is_in_segment;
     bool has_database_row, is_database_end;
@@ -25,7 +25,7 @@ struct scan {
     struct gfs_buf keys;
     uint32_t copied_count, copied_index;
     struct copied copied[SEGMENT_ENTRIES_MAX];
-    struct key next;        /* where the next segment begins */
+    struct key next;        /* behind the row given last: where a segment begins */
     struct key segment_end; /* exclusive */
     struct key to;
 };
@@ -51,15 +51,21 @@ static void drop_copied(struct scan *scan)
     gfs_buf_clear(&scan->keys);
 }
 
+static void give_reader_back(struct scan *scan)
+{
+    if (scan->reading.copy != NULL) {
+        db_reset(scan->reading.db, scan->table);
+        shard_reader_put(scan->shard, &scan->reading);
+    }
+    scan->has_database_row = false;
+}
+
 void scan_end(struct scan *scan)
 {
     if (scan == NULL) {
         return;
     }
-    if (scan->reader != NULL) {
-        db_reset(scan->reader, scan->table);
-        readers_put(scan->shard->readers, scan->reader);
-    }
+    give_reader_back(scan);
     drop_copied(scan);
     gfs_buf_fini(&scan->keys);
     free(scan);
@@ -79,13 +85,15 @@ static void copy_entry(struct scan *scan, const struct overlay_entry *entry,
     gfs_buf_add_slice(&scan->keys, key);
 }
 
-/* Copies overlay entries from `next` on; where it had to stop, the segment ends. */
-static void copy_overlay(struct scan *scan)
+/* Copies overlay entries from `next` on; where it had to stop, the segment ends. false: the
+ * reader's database is no longer the live one, so it may lack what has left the overlay. */
+static bool copy_overlay(struct scan *scan)
 {
     struct shard *shard = scan->shard;
     drop_copied(scan);
     scan->segment_end = scan->to;
     (void)pthread_mutex_lock(&shard->lock);
+    bool is_current = scan->reading.move_count == shard->move_count;
     struct overlay_entry *entry = overlay_seek(shard->overlay, key_full(&scan->next));
     for (uint32_t looks = 0; entry != NULL; looks++, entry = overlay_next(entry)) {
         if (gfs_slice_cmp(overlay_key(entry), key_full(&scan->to)) >= 0) {
@@ -101,13 +109,14 @@ static void copy_overlay(struct scan *scan)
         }
     }
     (void)pthread_mutex_unlock(&shard->lock);
+    return is_current;
 }
 
 static enum gfs_err seek_database(struct scan *scan, const struct key *from)
 {
     scan->has_database_row = false;
     scan->is_database_end = false;
-    return db_seek(scan->reader, scan->table, key_row(from), key_row(&scan->segment_end));
+    return db_seek(scan->reading.db, scan->table, key_row(from), key_row(&scan->segment_end));
 }
 
 static enum gfs_err begin_segment(struct scan *scan)
@@ -115,21 +124,20 @@ static enum gfs_err begin_segment(struct scan *scan)
     if (gfs_slice_cmp(key_full(&scan->next), key_full(&scan->to)) >= 0) {
         return GFS_END;
     }
-    if (scan->reader == NULL) {
-        enum gfs_err err = readers_get(scan->shard->readers, &scan->reader);
+    for (bool is_current = false; !is_current; is_current = copy_overlay(scan)) {
+        give_reader_back(scan);
+        enum gfs_err err = shard_reader_get(scan->shard, &scan->reading);
         if (err != GFS_OK) {
-            scan->reader = NULL;
             return err;
         }
     }
-    copy_overlay(scan);
     scan->is_in_segment = true;
     return seek_database(scan, &scan->next);
 }
 
 static void end_segment(struct scan *scan)
 {
-    db_reset(scan->reader, scan->table);
+    db_reset(scan->reading.db, scan->table);
     scan->is_in_segment = false;
     scan->next = scan->segment_end;
 }
@@ -139,7 +147,8 @@ static enum gfs_err fetch_database_row(struct scan *scan)
     if (scan->has_database_row || scan->is_database_end) {
         return GFS_OK;
     }
-    enum gfs_err err = db_next(scan->reader, scan->table, &scan->database_key, &scan->database_row);
+    struct db *db = scan->reading.db;
+    enum gfs_err err = db_next(db, scan->table, &scan->database_key, &scan->database_row);
     if (err == GFS_END) {
         scan->is_database_end = true;
         return GFS_OK;
@@ -179,7 +188,8 @@ static enum gfs_err take_row(struct scan *scan, struct gfs_slice *ret_key,
     return GFS_OK;
 }
 
-enum gfs_err scan_next(struct scan *scan, struct gfs_slice *ret_key, struct gfs_slice *ret_row)
+static enum gfs_err next_row(struct scan *scan, struct gfs_slice *ret_key,
+                             struct gfs_slice *ret_row)
 {
     for (;;) {
         enum gfs_err err = scan->is_in_segment ? GFS_OK : begin_segment(scan);
@@ -195,6 +205,33 @@ enum gfs_err scan_next(struct scan *scan, struct gfs_slice *ret_key, struct gfs_
     }
 }
 
+/* The scan goes on behind this row, should its database be lost. */
+static void note_given(struct scan *scan, struct gfs_slice key)
+{
+    GFS_ASSERT(key.len + 1 < sizeof scan->next.bytes);
+    memcpy(scan->next.bytes + 1, key.ptr, key.len);
+    scan->next.len = key.len + 1;
+    key_after(&scan->next);
+}
+
+enum gfs_err scan_next(struct scan *scan, struct gfs_slice *ret_key, struct gfs_slice *ret_row)
+{
+    for (;;) {
+        enum gfs_err err = next_row(scan, ret_key, ret_row);
+        if (err == GFS_OK) {
+            note_given(scan, *ret_key);
+        }
+        if (err != GFS_IO && err != GFS_CORRUPT) {
+            return err;
+        }
+        give_reader_back(scan);
+        scan->is_in_segment = false;
+        if (!shard_read_again(scan->shard, &scan->reading, err)) {
+            return err;
+        }
+    }
+}
+
 void scan_skip(struct scan *scan, const struct key *from)
 {
     if (!scan->is_in_segment || gfs_slice_cmp(key_full(from), key_full(&scan->segment_end)) >= 0) {
@@ -204,6 +241,7 @@ void scan_skip(struct scan *scan, const struct key *from)
         scan->next = *from;
         return;
     }
+    scan->next = *from;
     while (scan->copied_index < scan->copied_count &&
            gfs_slice_cmp(copied_key(scan, &scan->copied[scan->copied_index]), key_row(from)) < 0) {
         scan->copied_index++;

@@ -3,7 +3,8 @@
  * Works in segments: a run of overlay entries is copied under the shard's lock, then the database
  * is read between the same keys. The copy comes first, so a row that moves from the overlay to the
  * database meanwhile is seen in one of them; each row is as of some moment during the walk.
- * Owned by one thread; holds a reader connection from its first row to its end. */
+ * Owned by one thread; holds a reader connection from its first row to its end.
+ * When the live database is moved, the scan goes on in the new one behind the row given last. */
 #pragma once
 
 #include "metad/key.h"

@@ -6,7 +6,7 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 #include "metad/bucket_row.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 enum {
     CACHE_BYTES = 16 << 20,
@@ -14,8 +14,6 @@ enum {
     APPLY_DELAY_MS = 200,
     READER_COUNT = 4,
     READER_CACHE_BYTES = 1 << 20,
-    WRITER_CACHE_BYTES = 8 << 20,
-    PATH_LEN_MAX = 4096,
 };
 
 static const struct meta_service_ops service_ops = {
@@ -37,7 +35,8 @@ static void init_locks(struct shard *shard)
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&shard->lock, NULL);
-    (void)pthread_cond_init(&shard->apply_wake, &attributes);
+    (void)pthread_mutex_init(&shard->trim_lock, NULL);
+    (void)pthread_cond_init(&shard->moved, &attributes);
     (void)pthread_cond_init(&shard->sweep_wake, &attributes);
     (void)pthread_cond_init(&shard->decided, &attributes);
     (void)pthread_condattr_destroy(&attributes);
@@ -68,21 +67,27 @@ static struct shard *shard_new(const struct shard_options *options)
     return shard;
 }
 
+static void free_proposals(struct proposal *first)
+{
+    while (first != NULL) {
+        struct proposal *next = first->next;
+        proposal_free(first);
+        first = next;
+    }
+}
+
+/* Databases are closed and freed, except `live` when opening failed. */
 static void shard_free(struct shard *shard)
 {
-    readers_free(shard->readers);
-    apply_free(shard->apply);
-    db_close(shard->db);
-    while (shard->committed != NULL) { /* a database that could not be written */
-        struct proposal *next = shard->committed->next;
-        proposal_free(shard->committed);
-        shard->committed = next;
-    }
+    free_proposals(shard->committed); /* of a database that could not be written */
+    free_proposals(shard->batch.first);
+    edits_unref(shard->batch.edits);
     overlay_free(shard->overlay);
     bucket_map_free(shard->buckets);
     cache_free(shard->cache);
     (void)pthread_mutex_destroy(&shard->lock);
-    (void)pthread_cond_destroy(&shard->apply_wake);
+    (void)pthread_mutex_destroy(&shard->trim_lock);
+    (void)pthread_cond_destroy(&shard->moved);
     (void)pthread_cond_destroy(&shard->sweep_wake);
     (void)pthread_cond_destroy(&shard->decided);
     free(shard);
@@ -90,15 +95,16 @@ static void shard_free(struct shard *shard)
 
 static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
 {
+    struct db *db = shard->live->db;
     struct key from = {.len = 1, .bytes = {TABLE_BUCKETS}};
     static const char last[sizeof(uint64_t)] = "\377\377\377\377\377\377\377\377";
     enum gfs_err err =
-        db_seek(shard->db, TABLE_BUCKETS, key_row(&from), gfs_slice_of(last, sizeof last));
+        db_seek(db, TABLE_BUCKETS, key_row(&from), gfs_slice_of(last, sizeof last));
     while (err == GFS_OK) {
         struct gfs_slice key;
         struct gfs_slice row;
         struct meta_bucket bucket;
-        err = db_next(shard->db, TABLE_BUCKETS, &key, &row);
+        err = db_next(db, TABLE_BUCKETS, &key, &row);
         if (err == GFS_OK) {
             err = bucket_row_decode(key, row, &bucket);
         }
@@ -106,7 +112,7 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
             (void)bucket_map_add(shard->buckets, &bucket, BUCKET_ACTIVE);
         }
     }
-    db_reset(shard->db, TABLE_BUCKETS);
+    db_reset(db, TABLE_BUCKETS);
     return err == GFS_END
                ? GFS_OK
                : gfs_fail(error, err, "database: list of buckets: %s", gfs_err_text(err));
@@ -115,7 +121,7 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
 /* Edits that could not be applied for want of space go on as if they had just been committed. */
 static enum gfs_err adopt_kept(struct shard *shard, struct gfs_error *error)
 {
-    shard->applied_lsn = apply_lsn(shard->apply);
+    shard->applied_lsn = apply_lsn(shard->live->apply);
     shard->committed_lsn = shard->applied_lsn;
     for (struct proposal *p = shard->committed; p != NULL; p = p->next) {
         enum gfs_err err = proposal_adopt(p);
@@ -128,17 +134,19 @@ static enum gfs_err adopt_kept(struct shard *shard, struct gfs_error *error)
     return GFS_OK;
 }
 
+struct readers *shard_readers_new(const char *path)
+{
+    return readers_new(path, READER_COUNT, READER_CACHE_BYTES);
+}
+
 static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
 {
-    char path[PATH_LEN_MAX];
-    int len = snprintf(path, sizeof path, "%s/metadata.sqlite", shard->options.dir);
-    if (len < 0 || (size_t)len >= sizeof path) {
-        return gfs_fail(error, GFS_INVALID, "%s: path too long", shard->options.dir);
+    struct copy *live = copy_new(shard, shard->options.dir, COPY_LIVE);
+    shard->live = live;
+    if (live->path[0] == '\0') {
+        return gfs_fail(error, GFS_INVALID, "%s: path too long", live->dir);
     }
-    enum gfs_err err = db_open_writer(path, WRITER_CACHE_BYTES, &shard->db, error);
-    if (err == GFS_OK) {
-        err = apply_new(shard->db, &shard->apply, error);
-    }
+    enum gfs_err err = copy_open(live, error);
     if (err == GFS_OK) {
         err = shard_replay(shard, error);
     }
@@ -148,7 +156,8 @@ static enum gfs_err open_database(struct shard *shard, struct gfs_error *error)
     if (err == GFS_OK) {
         err = adopt_kept(shard, error);
     }
-    shard->readers = readers_new(path, READER_COUNT, READER_CACHE_BYTES);
+    live->readers = shard_readers_new(live->path);
+    live->is_dirty = true; /* what opening applied */
     return err;
 }
 
@@ -168,15 +177,15 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
     struct shard *shard = shard_new(options);
     enum gfs_err err = open_database(shard, error);
     if (err != GFS_OK) {
+        copy_free(shard->live);
         shard_free(shard);
         return err;
     }
     shard->next_lsn = GFS_MAX(shard->committed_lsn, log_floor(shard)) + 1;
-    int rc = pthread_create(&shard->apply_thread, NULL, shard_apply_main, shard);
+    shard_copies_start(shard); /* before anything can be trimmed that one of them lacks */
+    copy_start(shard->live);
+    int rc = pthread_create(&shard->sweep_thread, NULL, shard_sweep_main, shard);
     GFS_ASSERT(rc == 0);
-    rc = pthread_create(&shard->sweep_thread, NULL, shard_sweep_main, shard);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_setname_np(shard->apply_thread, "meta-apply");
     (void)pthread_setname_np(shard->sweep_thread, "meta-sweep");
     *ret = shard;
     return GFS_OK;
@@ -191,6 +200,7 @@ void shard_close(struct shard *shard)
     shard->is_stopping = true;
     shard->is_sweep_stopping = true;
     (void)pthread_cond_signal(&shard->sweep_wake);
+    (void)pthread_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
     (void)pthread_join(shard->sweep_thread, NULL);
 
@@ -200,12 +210,11 @@ void shard_close(struct shard *shard)
         (void)pthread_cond_wait(&shard->decided, &shard->lock);
     }
     shard->decided_waiters--;
-    shard->is_apply_stopping = true;
-    (void)pthread_cond_signal(&shard->apply_wake);
     (void)pthread_mutex_unlock(&shard->lock);
-    (void)pthread_join(shard->apply_thread, NULL);
-    GFS_ASSERT(shard->parked == NULL && shard->held == NULL);
-    shard_free(shard);
+    if (shard_copies_stop(shard)) {
+        GFS_ASSERT(shard->parked == NULL && shard->held == NULL);
+        shard_free(shard);
+    }
 }
 
 void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns)
@@ -231,6 +240,14 @@ void shard_stats(struct shard *shard, struct shard_stats *ret)
     ret->applied_lsn = shard->applied_lsn;
     ret->overlay_bytes = overlay_size(shard->overlay);
     ret->has_failed = shard->has_failed || (shard->apply_fault != GFS_OK);
+    ret->moves = shard->move_count;
+    for (const struct copy *copy = shard->copies; copy != NULL; copy = copy->next) {
+        if (copy->role == COPY_FOLLOWING) {
+            ret->copied_lsn =
+                ret->copies == 0 ? copy->durable_lsn : GFS_MIN(ret->copied_lsn, copy->durable_lsn);
+            ret->copies++;
+        }
+    }
     (void)pthread_mutex_unlock(&shard->lock);
     ret->cache_bytes = cache_size(shard->cache);
 }

@@ -1,65 +1,86 @@
-/* The apply thread: committed edits into SQLite, checkpoints, and what waits for them. It lets
- * edits wait for company, since a batch sorted by key costs a page a few rows, not a page a row. */
+/* The live database: committed edits go into it, then out of the overlay, and what waits for that
+ * is answered. It lets edits wait for company, since a batch sorted by key costs a page a few rows,
+ * not a page a row. */
 #include <malloc.h>
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 enum {
     BATCH_EDITS_MAX = 65536,
     BATCH_BYTES_MAX = 32 << 20,
     DROP_STEP = 128, /* edits whose rows leave the overlay in one hold of the lock */
-    CHECKPOINT_WAL_SIZE = 64 << 20,
-    TRUNCATE_WAL_SIZE = 256 << 20,
 };
 #define IDLE_CHECKPOINT_NS (5LL * 1000 * 1000 * 1000)
 #define RETRY_NS (1LL * 1000 * 1000 * 1000)
 
-/* Edits taken off the list together. */
-struct batch {
-    struct proposal *first, *last;
-    size_t count;
-};
+enum turn { TURN_NONE, TURN_APPLY, TURN_CHECKPOINT, TURN_STOP };
 
-enum turn { TURN_APPLY, TURN_CHECKPOINT, TURN_STOP };
-
-/* What to do next, waiting for it. */
-static enum turn next_turn_locked(struct shard *shard, bool is_dirty)
+/* Edits that are to be applied without waiting for company. */
+static bool is_urgent_locked(const struct shard *shard)
 {
+    return shard->is_apply_stopping || shard->held != NULL || shard->batch.first != NULL ||
+           shard->committed->lsn <= shard->wanted_lsn ||
+           overlay_size(shard->overlay) > shard->options.overlay_bytes_max / 8;
+}
+
+/* What to do next, waiting for it. NONE: it is not the live one any more. */
+static enum turn next_turn_locked(struct copy *copy)
+{
+    struct shard *shard = copy->shard;
     int64_t idle_since = gfs_monotonic_ns();
-    for (;;) {
+    while (copy->role == COPY_LIVE) {
         int64_t now = gfs_monotonic_ns();
-        if (shard->committed != NULL) {
-            int64_t due = shard->committed->committed_ns + shard->options.apply_delay_ms * 1000000;
-            bool is_time = shard->is_apply_stopping || shard->held != NULL || now >= due ||
-                           overlay_size(shard->overlay) > shard->options.overlay_bytes_max / 8;
-            if (is_time) {
+        if (shard->batch.first != NULL || shard->committed != NULL) {
+            if (is_urgent_locked(shard)) {
                 return TURN_APPLY;
             }
-            shard_wait_locked(shard, &shard->apply_wake, due - now);
+            int64_t due = shard->committed->committed_ns + shard->options.apply_delay_ms * 1000000;
+            if (now >= due) {
+                return TURN_APPLY;
+            }
+            shard_wait_locked(shard, &copy->wake, due - now);
         } else if (shard->is_apply_stopping) {
             return TURN_STOP;
-        } else if (!is_dirty) {
-            (void)pthread_cond_wait(&shard->apply_wake, &shard->lock);
+        } else if (!copy->is_dirty) {
+            (void)pthread_cond_wait(&copy->wake, &shard->lock);
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return TURN_CHECKPOINT;
         } else {
-            shard_wait_locked(shard, &shard->apply_wake, idle_since + IDLE_CHECKPOINT_NS - now);
+            shard_wait_locked(shard, &copy->wake, idle_since + IDLE_CHECKPOINT_NS - now);
         }
     }
+    return TURN_NONE;
 }
 
-static void take_batch_locked(struct shard *shard, struct batch *batch)
+/* The bytes of the edits become the batch's: a thread that hangs in a database may hold on to them
+ * when the proposals are long gone. */
+static struct edits *take_edits(struct proposal *first, size_t count, uint64_t after)
+{
+    struct edits *edits = gfs_alloc(sizeof *edits + count * sizeof edits->items[0]);
+    atomic_init(&edits->references, 1);
+    edits->after = after;
+    for (struct proposal *p = first; edits->count < count; p = p->next) {
+        edits->items[edits->count++] = (struct edit_item){.lsn = p->lsn, .bytes = p->edit};
+        edits->bytes += p->edit.len;
+        gfs_buf_init(&p->edit, 0);
+    }
+    return edits;
+}
+
+static void take_batch_locked(struct shard *shard)
 {
     size_t bytes = 0;
+    size_t count = 0;
+    struct batch *batch = &shard->batch;
     struct proposal **link = &shard->committed;
-    *batch = (struct batch){.first = shard->committed};
-    while (*link != NULL && batch->count < BATCH_EDITS_MAX && bytes < BATCH_BYTES_MAX) {
+    batch->first = shard->committed;
+    while (*link != NULL && count < BATCH_EDITS_MAX && bytes < BATCH_BYTES_MAX) {
         batch->last = *link;
-        batch->count++;
+        count++;
         bytes += batch->last->edit.len;
         link = &batch->last->next;
     }
@@ -68,15 +89,7 @@ static void take_batch_locked(struct shard *shard, struct batch *batch)
         shard->committed_tail = &shard->committed;
     }
     *link = NULL;
-}
-
-static void put_batch_back_locked(struct shard *shard, struct batch *batch)
-{
-    batch->last->next = shard->committed;
-    if (shard->committed == NULL) {
-        shard->committed_tail = &batch->last->next;
-    }
-    shard->committed = batch->first;
+    batch->edits = take_edits(batch->first, count, shard->applied_lsn);
 }
 
 /* The rows of an applied edit go from the overlay to the row cache. */
@@ -98,9 +111,9 @@ static void drop_locked(struct shard *shard, struct proposal *proposal)
 }
 
 /* Called and returns with the lock; lets others in between. */
-static void drop_batch_locked(struct shard *shard, struct batch *batch)
+static void drop_batch_locked(struct shard *shard, struct proposal *proposal)
 {
-    struct proposal *proposal = batch->first;
+    shard->is_dropping = true;
     for (uint32_t i = 1; proposal != NULL; i++) {
         struct proposal *next = proposal->next;
         drop_locked(shard, proposal);
@@ -111,30 +124,15 @@ static void drop_batch_locked(struct shard *shard, struct batch *batch)
             (void)pthread_mutex_lock(&shard->lock);
         }
     }
-}
-
-static enum gfs_err apply_batch(struct shard *shard, const struct batch *batch,
-                                struct apply_result *ret)
-{
-    struct gfs_slice *edits GFS_FREE = gfs_alloc_array(batch->count, sizeof *edits);
-    size_t count = 0;
-    for (const struct proposal *p = batch->first; p != NULL; p = p->next) {
-        edits[count++] = gfs_buf_slice(&p->edit);
-    }
-    struct gfs_error error = {0};
-    enum gfs_err err = apply_edits(shard->apply, edits, count, ret, &error);
-    if (err != GFS_OK) {
-        char quoted[sizeof error.text * 2];
-        gfs_log(GFS_LOG_ERROR, "msg=\"metadata database cannot be written\" err=%s",
-                gfs_log_quote(gfs_slice_str(error.text), quoted, sizeof quoted));
-    }
-    return err;
+    shard->is_dropping = false;
+    (void)pthread_cond_broadcast(&shard->moved);
 }
 
 static void note_applied_locked(struct shard *shard, const struct apply_result *result)
 {
+    const struct edits *edits = shard->batch.edits;
     shard->apply_fault = GFS_OK;
-    shard->applied_lsn = apply_lsn(shard->apply);
+    shard->applied_lsn = edits->items[edits->count - 1].lsn;
     shard->counters.applied_batches++;
     shard->counters.chunks_freed += result->freed_count;
     shard->counters.damaged_rows += result->damaged_count;
@@ -144,104 +142,132 @@ static void note_applied_locked(struct shard *shard, const struct apply_result *
 }
 
 /* Called and returns with the lock. */
-static enum gfs_err apply_turn_locked(struct shard *shard)
+static void tell_owner_locked(struct copy *copy, enum gfs_err err, bool is_stopped)
 {
-    struct batch batch;
-    struct apply_result result = {0};
-    take_batch_locked(shard, &batch);
-    (void)pthread_mutex_unlock(&shard->lock);
-    enum gfs_err err = apply_batch(shard, &batch, &result);
-    (void)pthread_mutex_lock(&shard->lock);
-    if (err == GFS_OK) {
-        note_applied_locked(shard, &result);
-        drop_batch_locked(shard, &batch);
-    } else {
-        shard->apply_fault = err;
-        put_batch_back_locked(shard, &batch);
+    struct shard *shard = copy->shard;
+    if (copy->role == COPY_LIVE && shard_note_failure_locked(shard, err, is_stopped)) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        shard->options.database_failed(shard->options.arg, copy->dir, err);
+        (void)pthread_mutex_lock(&shard->lock);
     }
+}
+
+static void give_held_locked(struct shard *shard)
+{
     struct waiting_answer *answers = shard_take_held_locked(shard);
     (void)pthread_mutex_unlock(&shard->lock);
     shard_give_answers(answers);
     (void)pthread_mutex_lock(&shard->lock);
+}
+
+/* Called and returns with the lock. While it applies, the live database may be moved: then the
+ * batch is the next one's, whatever came out here. */
+static enum gfs_err apply_turn_locked(struct copy *copy)
+{
+    struct shard *shard = copy->shard;
+    struct apply_result result = {0};
+    if (shard->batch.first == NULL) {
+        take_batch_locked(shard);
+    }
+    struct edits *edits = edits_ref(shard->batch.edits);
+    bool is_visited = shard->visitors != NULL; /* a visit begins when the batch is applied */
+    (void)pthread_mutex_unlock(&shard->lock);
+    enum gfs_err err = copy_apply(copy, &edits, 1, &result);
+    if (err == GFS_OK && is_visited) {
+        shard_note_copies(shard, edits);
+    }
+    (void)pthread_mutex_lock(&shard->lock);
+    if (copy->role == COPY_LIVE && err == GFS_OK) {
+        struct proposal *first = shard->batch.first;
+        note_applied_locked(shard, &result);
+        copy_queue_locked(shard, edits);
+        edits_unref(shard->batch.edits);
+        shard->batch = (struct batch){0};
+        drop_batch_locked(shard, first);
+    } else if (copy->role == COPY_LIVE) {
+        shard->apply_fault = err;
+        tell_owner_locked(copy, err, true);
+    }
+    edits_unref(edits);
+    if (err == GFS_OK && result.damaged_count != 0) {
+        tell_owner_locked(copy, GFS_CORRUPT, false);
+    }
+    give_held_locked(shard);
     return err;
 }
 
-/* Outside the lock. Answers whether everything applied is in the database file now. */
-static bool checkpoint(struct shard *shard, bool is_truncate)
+/* SQLite cannot go on. What may pass is tried again; everything else is left as it is, until the
+ * live database is moved: the log has all edits, and a restart applies them. */
+static void wait_after_fault_locked(struct copy *copy, enum gfs_err err)
 {
-    bool is_complete = false;
-    uint64_t lsn = apply_lsn(shard->apply);
-    enum gfs_err err = db_checkpoint(shard->db, is_truncate, &is_complete);
-    if (err != GFS_OK) {
-        gfs_log(GFS_LOG_WARN, "msg=\"checkpoint of the metadata database\" err=%s",
-                gfs_err_name(err));
-        return false;
-    }
-    if (is_complete && lsn != 0) {
-        /* The last one stays: opening finds it again and so knows that log and database fit. */
-        shard->log->ops->trim_edits(shard->log, lsn - 1);
-    }
-    return is_complete;
-}
-
-void shard_checkpoint_when_due(struct shard *shard)
-{
-    size_t size = db_wal_size(shard->db);
-    if (size >= CHECKPOINT_WAL_SIZE && checkpoint(shard, size >= TRUNCATE_WAL_SIZE)) {
-        (void)pthread_mutex_lock(&shard->lock);
-        shard->counters.checkpoints++;
-        (void)pthread_mutex_unlock(&shard->lock);
-    }
-}
-
-static void idle_checkpoint(struct shard *shard)
-{
-    if (checkpoint(shard, true)) {
-        db_shrink(shard->db);
-        (void)malloc_trim(0); /* nothing is written: what the last load needed goes back */
-        (void)pthread_mutex_lock(&shard->lock);
-        shard->counters.checkpoints++;
-        (void)pthread_mutex_unlock(&shard->lock);
-    }
-}
-
-/* SQLite cannot go on. What may pass is tried again; everything else is left as it is: the log has
- * all edits, and a restart applies them. */
-static bool wait_after_fault_locked(struct shard *shard, enum gfs_err err)
-{
-    bool is_stopping = shard->is_apply_stopping;
+    struct shard *shard = copy->shard;
+    bool is_passing = shard_is_passing(err);
+    bool is_last = shard->is_apply_stopping;
     int64_t until = gfs_monotonic_ns() + RETRY_NS;
     int64_t left = RETRY_NS;
-    while (!shard->is_apply_stopping && left > 0) { /* new edits wake as well */
-        shard_wait_locked(shard, &shard->apply_wake, left);
-        left = shard_is_passing(err) ? until - gfs_monotonic_ns() : RETRY_NS;
+    while (copy->role == COPY_LIVE && !shard->is_apply_stopping && left > 0) {
+        shard_wait_locked(shard, &copy->wake, left); /* new edits wake as well */
+        left = is_passing ? until - gfs_monotonic_ns() : RETRY_NS;
     }
-    return shard_is_passing(err) && !is_stopping;
+    if (shard->is_apply_stopping && (is_last || !is_passing)) {
+        copy_leave_locked(copy, err);
+    }
 }
 
-void *shard_apply_main(void *arg)
+/* A copy has become the live database: it catches up with what readers may have seen. */
+static enum gfs_err take_over_locked(struct copy *copy)
 {
-    struct shard *shard = arg;
-    bool is_dirty = true; /* what opening applied */
-    bool is_going = true;
-    (void)pthread_mutex_lock(&shard->lock);
-    while (is_going) {
-        enum turn turn = next_turn_locked(shard, is_dirty);
-        enum gfs_err err = turn == TURN_APPLY ? apply_turn_locked(shard) : GFS_OK;
-        if (err != GFS_OK) {
-            is_going = wait_after_fault_locked(shard, err);
-            continue;
-        }
-        (void)pthread_mutex_unlock(&shard->lock);
-        if (turn == TURN_APPLY) {
-            shard_checkpoint_when_due(shard);
-        } else {
-            idle_checkpoint(shard);
-        }
-        (void)pthread_mutex_lock(&shard->lock);
-        is_dirty = turn == TURN_APPLY;
-        is_going = turn != TURN_STOP;
+    struct shard *shard = copy->shard;
+    while (shard->is_dropping) { /* of what the former one applied; that waits for no disk */
+        (void)pthread_cond_wait(&shard->moved, &shard->lock);
     }
+    enum gfs_err err = copy_catch_up_locked(copy, shard->applied_lsn);
+    if (copy->role != COPY_LIVE) {
+        return GFS_OK;
+    }
+    shard->apply_fault = err;
+    shard->is_moving = err != GFS_OK;
+    (void)pthread_cond_broadcast(&shard->moved);
+    tell_owner_locked(copy, err, true);
+    return err;
+}
+
+static enum gfs_err checkpoint_turn_locked(struct copy *copy, bool is_idle)
+{
+    struct shard *shard = copy->shard;
     (void)pthread_mutex_unlock(&shard->lock);
-    return NULL;
+    enum gfs_err err = copy_checkpoint(copy, is_idle);
+    if (is_idle) {
+        db_shrink(copy->db);
+        (void)malloc_trim(0); /* nothing is written: what the last load needed goes back */
+    }
+    (void)pthread_mutex_lock(&shard->lock);
+    if (err != GFS_OK) {
+        copy->is_dirty = false; /* not again before something else is applied */
+        tell_owner_locked(copy, err, true);
+    }
+    return err;
+}
+
+void shard_live_turn_locked(struct copy *copy)
+{
+    struct shard *shard = copy->shard;
+    enum gfs_err err = GFS_OK;
+    if (shard->is_moving) {
+        err = take_over_locked(copy);
+    } else {
+        enum turn turn = next_turn_locked(copy);
+        if (turn == TURN_APPLY) {
+            err = apply_turn_locked(copy);
+        }
+        if (err == GFS_OK && turn != TURN_NONE) {
+            (void)checkpoint_turn_locked(copy, turn != TURN_APPLY);
+        }
+        if (turn == TURN_STOP) {
+            copy_leave_locked(copy, GFS_OK);
+        }
+    }
+    if (err != GFS_OK) {
+        wait_after_fault_locked(copy, err);
+    }
 }

@@ -113,7 +113,8 @@ enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op)
 }
 
 /* The bucket takes operations. NOT_FOUND, CONFLICT. */
-static enum gfs_err judge_change_locked(struct shard *shard, struct meta_op *op, bool may_use_reserve)
+static enum gfs_err judge_change_locked(struct shard *shard, struct meta_op *op,
+                                        bool may_use_reserve)
 {
     enum gfs_err err = shard_refusal_locked(shard, may_use_reserve);
     const struct bucket *bucket = bucket_map_by_id(shard->buckets, op->bucket_id);
@@ -269,8 +270,9 @@ static enum gfs_err adopt_set(struct shard *shard, uint64_t lsn, const struct ch
 {
     struct bucket *bucket =
         bucket_map_by_id(shard->buckets, change->bucket_id == 0 ? lsn : change->bucket_id);
-    enum gfs_err err =
-        bucket == NULL ? GFS_CORRUPT : bucket_row_set(&bucket->info, change->setting, change->value);
+    enum gfs_err err = bucket == NULL ? GFS_CORRUPT
+                                      : bucket_row_set(&bucket->info, change->setting,
+                                                       change->value);
     return err == GFS_INVALID ? GFS_CORRUPT : err;
 }
 

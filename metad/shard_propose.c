@@ -5,7 +5,7 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 #include "metad/edit.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 struct proposal *proposal_new(struct shard *shard, struct meta_op *op)
 {
@@ -136,7 +136,7 @@ static void commit_locked(struct shard *shard, struct proposal *proposal)
     shard->committed_tail = &proposal->next;
     if (shard->committed == proposal ||
         overlay_size(shard->overlay) > shard->options.overlay_bytes_max / 8) {
-        (void)pthread_cond_signal(&shard->apply_wake);
+        shard_wake_live_locked(shard);
     }
 }
 
@@ -287,10 +287,12 @@ enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserv
         return GFS_STOPPED;
     }
     bool is_stuck = shard->apply_fault != GFS_OK && !shard_is_passing(shard->apply_fault);
-    if (shard->has_failed || is_stuck) {
+    bool is_awaited = is_stuck && shard_expects_move_locked(shard);
+    if (shard->has_failed || (is_stuck && !is_awaited)) {
         return GFS_IO;
     }
     size_t factor = may_use_reserve ? 2 : 1;
     bool is_full = overlay_size(shard->overlay) > factor * shard->options.overlay_bytes_max;
-    return is_full ? shard->apply_fault : GFS_OK;
+    enum gfs_err refusal = is_awaited ? GFS_BUSY : shard->apply_fault;
+    return is_full ? refusal : GFS_OK;
 }

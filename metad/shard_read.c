@@ -1,6 +1,6 @@
 /* Reads of single rows: overlay, then row cache, then SQLite. */
 #include "libgoodfs/mem.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 enum { ROW_LEN_MAX = 8 << 20 };
 
@@ -9,18 +9,25 @@ static struct shard *shard_of(struct meta_service *meta)
     return GFS_CONTAINER_OF(meta, struct shard, service);
 }
 
+struct row_read {
+    const struct key *key;
+    struct gfs_buf *value;
+};
+
+static enum gfs_err read_value(void *arg, struct db *db)
+{
+    const struct row_read *read = arg;
+    gfs_buf_clear(read->value);
+    return db_get(db, key_table(key_full(read->key)), key_row(read->key), read->value);
+}
+
 enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
                                  struct meta_row **ret)
 {
-    struct db *reader = NULL;
-    enum gfs_err err = readers_get(shard->readers, &reader);
-    if (err != GFS_OK) {
-        return err;
-    }
     struct gfs_buf value;
+    struct row_read read = {.key = key, .value = &value};
     gfs_buf_init(&value, ROW_LEN_MAX);
-    err = db_get(reader, key_table(key_full(key)), key_row(key), &value);
-    readers_put(shard->readers, reader);
+    enum gfs_err err = shard_read(shard, read_value, &read);
     if (err == GFS_OK) {
         *ret = row_copy(gfs_buf_slice(&value));
         (void)pthread_mutex_lock(&shard->lock);
@@ -94,16 +101,11 @@ enum gfs_err shard_usage(struct meta_service *meta, uint64_t bucket_id, struct m
 {
     struct shard *shard = shard_of(meta);
     struct key key;
-    struct db *reader = NULL;
-    key_bucket(&key, TABLE_USAGE, bucket_id);
-    enum gfs_err err = readers_get(shard->readers, &reader);
-    if (err != GFS_OK) {
-        return err;
-    }
     struct gfs_buf value;
+    struct row_read read = {.key = &key, .value = &value};
+    key_bucket(&key, TABLE_USAGE, bucket_id);
     gfs_buf_init(&value, 256);
-    err = db_get(reader, TABLE_USAGE, key_row(&key), &value);
-    readers_put(shard->readers, reader);
+    enum gfs_err err = shard_read(shard, read_value, &read);
     if (err == GFS_OK) {
         err = apply_decode_usage(gfs_buf_slice(&value), ret);
     }

@@ -4,7 +4,7 @@
 
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 /* Edits and bytes applied in one transaction. */
 enum { REPLAY_EDITS_MAX = 65536, REPLAY_BYTES_MAX = 32 << 20 };
@@ -39,7 +39,7 @@ static enum gfs_err apply_collected(struct replay *replay)
     }
     struct apply_result result = {0};
     enum gfs_err err =
-        apply_edits(replay->shard->apply, edits, replay->count, &result, replay->error);
+        apply_edits(replay->shard->live->apply, edits, replay->count, &result, replay->error);
     replay->shard->counters.damaged_rows += result.damaged_count;
     return err;
 }
@@ -64,7 +64,7 @@ static enum gfs_err flush_replay(struct replay *replay)
     replay->count = 0;
     replay->bytes = 0;
     if (err == GFS_OK && !replay->is_kept) {
-        shard_checkpoint_when_due(replay->shard);
+        (void)copy_checkpoint(replay->shard->live, false);
     }
     return err;
 }
@@ -114,7 +114,7 @@ static enum gfs_err is_born(struct shard *shard, bool *ret)
 {
     struct gfs_buf value;
     gfs_buf_init(&value, 64);
-    enum gfs_err err = db_get(shard->db, TABLE_META, born_name, &value);
+    enum gfs_err err = db_get(shard->live->db, TABLE_META, born_name, &value);
     gfs_buf_fini(&value);
     *ret = err == GFS_OK;
     return err == GFS_NOT_FOUND ? GFS_OK : err;
@@ -123,8 +123,8 @@ static enum gfs_err is_born(struct shard *shard, bool *ret)
 static enum gfs_err note_birth(struct shard *shard)
 {
     bool is_complete = false;
-    enum gfs_err err = db_put(shard->db, TABLE_META, born_name, GFS_SLICE_LITERAL("1"));
-    return err == GFS_OK ? db_checkpoint(shard->db, true, &is_complete) : err;
+    enum gfs_err err = db_put(shard->live->db, TABLE_META, born_name, GFS_SLICE_LITERAL("1"));
+    return err == GFS_OK ? db_checkpoint(shard->live->db, true, &is_complete) : err;
 }
 
 static enum gfs_err replay_log(struct replay *replay)
@@ -153,11 +153,11 @@ enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
     bool has_birth = false;
     enum gfs_err err = is_born(shard, &has_birth);
     if (err != GFS_OK) {
-        return gfs_fail(error, err, "database: %s", db_fault(shard->db));
+        return gfs_fail(error, err, "database: %s", db_fault(shard->live->db));
     }
     struct replay *replay = gfs_alloc(sizeof *replay);
     replay->shard = shard;
-    replay->known_lsn = apply_lsn(shard->apply);
+    replay->known_lsn = apply_lsn(shard->live->apply);
     replay->is_fresh = !has_birth && replay->known_lsn == 0;
     replay->kept_tail = &shard->committed;
     replay->error = error;
@@ -168,7 +168,7 @@ enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
     if (err == GFS_OK && !has_birth) {
         err = note_birth(shard);
         if (err != GFS_OK) {
-            return gfs_fail(error, err, "database: %s", db_fault(shard->db));
+            return gfs_fail(error, err, "database: %s", db_fault(shard->live->db));
         }
     }
     return err;

@@ -12,7 +12,11 @@
 #include "metad/shard.h"
 #include "metad/shard_ops.h"
 
-enum { PROPOSAL_INLINE_ENTRIES = 4 };
+enum { PROPOSAL_INLINE_ENTRIES = 4, SHARD_MOVE_WAIT_S = 30 };
+struct copy;    /* shard_copy.h, as struct edits */
+struct visitor; /* shard_references.c */
+
+enum bucket_change { BUCKET_IS_CREATED = 1, BUCKET_IS_SET, BUCKET_IS_DROPPED };
 
 /* One edit on its way from submit to SQLite. Owned by submit until proposed, then by the shard's
  * lists: under way in the log (by its group), then committed (waiting to be applied). */
@@ -27,10 +31,16 @@ struct proposal {
     struct chunk_record edit_record, delete_record;
     struct chunk_group group;
     uint64_t bucket_id; /* of a bucket that is created, changed or dropped by it, else 0 */
-    enum proposal_bucket { BUCKET_IS_CREATED = 1, BUCKET_IS_SET, BUCKET_IS_DROPPED } bucket_change;
+    enum bucket_change bucket_change;
     uint32_t entry_count;
     struct overlay_entry **entries; /* one version each, of this LSN */
     struct overlay_entry *entries_inline[PROPOSAL_INLINE_ENTRIES];
+};
+
+/* Proposals taken off the list of committed ones together. */
+struct batch {
+    struct proposal *first, *last;
+    struct edits *edits;
 };
 
 /* An answer that waits: for the edit it rests on, or for SQLite to catch up. In op->internal. */
@@ -41,34 +51,44 @@ struct waiting_answer {
     enum gfs_err err;
 };
 
-/* Guarded by `lock`, except: options, log, seed, cache, readers, db and apply (see there). */
+/* Guarded by `lock`, except: options, log, seed and cache (see there). */
 struct shard {
     struct meta_service service;
     struct shard_options options;
     struct chunk_store *log;
     uint64_t seed; /* of key hashes */
     struct cache *cache;
-    struct readers *readers;
-    struct db *db;       /* the writer connection: of the apply thread once it runs */
-    struct apply *apply; /* likewise */
 
+    pthread_mutex_t trim_lock; /* held while the log is told; taken before `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t apply_wake, sweep_wake, decided;
-    pthread_t apply_thread, sweep_thread;
+    pthread_cond_t sweep_wake, decided;
+    pthread_cond_t moved; /* anything about copies: roles, is_moving, is_dropping, progress */
+    pthread_t sweep_thread;
+    struct copy *live;
+    struct copy *copies, *leavers;
+    uint64_t move_count;
+    bool is_moving; /* the live database does not hold yet what left the overlay; since */
+    int64_t moving_ns, damage_reported_ns; /* damaged rows were reported last; 0 = never */
+    uint32_t snapshot_count;    /* full copies being made: checkpoints cannot complete */
+    struct batch batch;         /* being applied by the live database, or tried again */
+    bool is_dropping;           /* rows of what was applied are leaving the overlay */
+    uint64_t wanted_lsn;        /* edits up to it are applied without waiting for company */
+    struct visitor *visitors;   /* who is to be told of copies of objects */
     struct overlay *overlay;
     struct bucket_map *buckets;
     uint64_t next_lsn;
     uint64_t committed_lsn; /* every LSN up to here is decided */
     uint64_t applied_lsn;
     int64_t last_time_ms; /* of the newest proposal: time never runs backwards */
-    uint32_t under_way;   /* proposals in the log, or not yet answered */
-    uint32_t decided_waiters;
+    uint32_t under_way, decided_waiters; /* proposals in the log, or not yet answered */
     struct proposal *committed, **committed_tail; /* to be applied, in LSN order */
     struct waiting_answer *parked;                /* rest on undecided edits */
     struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
     enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
     bool is_stopping;         /* no new operations */
-    bool is_apply_stopping, is_sweep_stopping;
+    bool is_apply_stopping, is_sweep_stopping, is_copy_stopping;
+    bool may_trim;     /* all copies are known, and none was cut short */
+    bool is_abandoned; /* closed, but for threads that hang: the log is not there any more */
     bool has_failed;       /* the log has failed */
     bool is_sweep_refused; /* the sweep's proposal was */
     struct shard_stats counters;
@@ -88,12 +108,12 @@ void shard_give_answers(struct waiting_answer *answers);
 struct waiting_answer *shard_take_held_locked(struct shard *shard);
 /* Waits, letting go of the lock, until the edit of that LSN is committed or refused. */
 void shard_await_decision_locked(struct shard *shard, uint64_t lsn);
-/* Whether SQLite may be able to go on later: NO_SPACE, or another process has it locked. */
+/* SQLite may be able to go on later. */
 static inline bool shard_is_passing(enum gfs_err fault)
 {
     return fault == GFS_NO_SPACE || fault == GFS_BUSY;
 }
-/* Waits for the condition at most ns, with the lock. May wake early. */
+/* Waits at most ns, with the lock. May wake early. */
 void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns);
 /* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
@@ -105,8 +125,8 @@ bool shard_has_bucket(struct shard *shard, uint64_t bucket_id);
 enum gfs_err shard_bucket_create(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_set(struct shard *shard, struct meta_op *op);
 enum gfs_err shard_bucket_delete(struct shard *shard, struct meta_op *op, unsigned flags);
-/* CHANGE_BUCKET_PUT, _SET or _DROP of an edit of an earlier run. CORRUPT, UNSUPPORTED. */
 struct change;
+/* CHANGE_BUCKET_PUT, _SET or _DROP of an edit of an earlier run. CORRUPT, UNSUPPORTED. */
 enum gfs_err shard_bucket_adopt(struct shard *shard, uint64_t lsn, int64_t time_ms,
                                 const struct change *change) GFS_MUST_CHECK;
 /* A proposal that creates, changes or drops a bucket is proposed, and decided. */
@@ -117,18 +137,13 @@ void shard_bucket_decided_locked(struct proposal *proposal, bool is_committed);
 /* The committed row. NOT_FOUND, AGAIN (META_NOWAIT), CORRUPT, IO. Any thread. */
 enum gfs_err shard_read_row(struct shard *shard, const struct key *key, unsigned flags,
                             struct meta_row **ret);
-/* From the database, past overlay and cache; into the cache unless something was applied since
- * `applied_lsn` was read under the lock. */
+/* Past overlay and cache; into the cache unless something was applied since applied_lsn. */
 enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uint64_t applied_lsn,
                                  struct meta_row **ret);
 
-/* ---- shard_apply.c ---- */
-void *shard_apply_main(void *arg);
-void shard_checkpoint_when_due(struct shard *shard);
-
 /* ---- shard_replay.c ---- */
-/* Opening: applies what the log holds behind the database; what there is no space for is left on
- * the list of committed edits, to be adopted when the buckets are there. */
+/* Opening: applies what the log holds behind the database; what there is no space for stays on the
+ * list of committed edits, to be adopted when the buckets are there. */
 enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error) GFS_MUST_CHECK;
 
 /* ---- shard_sweep.c ---- */

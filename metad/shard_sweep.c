@@ -9,7 +9,7 @@
 #include "libgoodfs/mem.h"
 #include "metad/edit.h"
 #include "metad/record.h"
-#include "metad/shard_state.h"
+#include "metad/shard_copy.h"
 
 /* Garbage rows and expired uploads of one edit, and uploads looked at for it. */
 enum { ROWS_MAX = 64, EXPIRED_MAX = 512, LOOKS_MAX = 16384, GARBAGE_KEY_LEN = 12 };
@@ -165,21 +165,22 @@ static int64_t sweep_garbage(struct sweep *sweep)
 {
     struct shard *shard = sweep->shard;
     struct key before = sweep->cursor;
-    struct db *reader = NULL;
-    if (readers_get(shard->readers, &reader) != GFS_OK) {
+    struct reading reading;
+    if (shard_reader_get(shard, &reading) != GFS_OK) {
         return back_off(sweep);
     }
     struct proposal *proposal = proposal_new(shard, NULL);
     edit_begin(&proposal->edit);
     int64_t wait_ms = -1;
-    enum gfs_err err = collect_garbage(sweep, reader, proposal, &wait_ms);
-    readers_put(shard->readers, reader);
+    enum gfs_err err = collect_garbage(sweep, reading.db, proposal, &wait_ms);
+    shard_reader_put(shard, &reading);
     bool is_done = false;
     if (err == GFS_OK) {
         commit(shard, proposal, &is_done);
     } else {
         gfs_log(GFS_LOG_ERROR, "msg=\"garbage list cannot be read\" err=%s", gfs_err_name(err));
         proposal_free(proposal);
+        (void)shard_read_again(shard, &reading, err);
     }
     if (!is_done) {
         sweep->cursor = before; /* all of it stays on the list */
@@ -193,16 +194,16 @@ static int64_t sweep_garbage(struct sweep *sweep)
 static void sweep_completed(struct sweep *sweep)
 {
     struct shard *shard = sweep->shard;
-    struct db *reader = NULL;
+    struct reading reading;
     sweep->completed_at_ms = now_ms() + COMPLETED_CHECK_MS;
-    if (readers_get(shard->readers, &reader) != GFS_OK) {
+    if (shard_reader_get(shard, &reading) != GFS_OK) {
         return;
     }
     struct proposal *proposal = proposal_new(shard, NULL);
     edit_begin(&proposal->edit);
     bool is_end = true;
-    enum gfs_err err = collect_expired(sweep, reader, proposal, &is_end);
-    readers_put(shard->readers, reader);
+    enum gfs_err err = collect_expired(sweep, reading.db, proposal, &is_end);
+    shard_reader_put(shard, &reading);
     bool is_done = false;
     if (err == GFS_OK) {
         commit(shard, proposal, &is_done); /* if not, the next round finds them again */

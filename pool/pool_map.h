@@ -8,7 +8,8 @@
  *  2. A group's slots name different disks (and different `from`s), as many as its profile is wide.
  *     A slot with a `from` is filling.
  *  3. A group's profile never changes, except that group 0 may get more copies.
- *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not failed. */
+ *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not
+ *     failed. */
 #pragma once
 
 #include <stdbool.h>

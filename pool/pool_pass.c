@@ -10,7 +10,6 @@
 enum {
     UNASKED_PERCENT_MAX = 1,  /* of all fragments: more deletions than that need a reason */
     UNASKED_ALWAYS = 16,      /* so few are no flood, whatever the percentage */
-    OLD_VIEW_MS_MAX = 10000,  /* waited for who works by an older map */
     OLD_VIEW_LOOK_MS = 10,
 };
 
@@ -31,15 +30,13 @@ void pool_pass_note_deletions(struct pool_copier *copier, struct pool_view *view
 static bool await_older_views(struct pool_pass *pass)
 {
     struct pool *pool = pass->options->pool;
-    for (unsigned ms = 0; ms < OLD_VIEW_MS_MAX; ms += OLD_VIEW_LOOK_MS) {
-        if (pool_view_oldest(pool) >= pass->map->version) {
-            return true;
-        }
-        if (!pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
+    for (unsigned ms = 0; pool_view_oldest(pool) < pass->map->version; ms += OLD_VIEW_LOOK_MS) {
+        bool is_over = ms >= pass->options->older_ms;
+        if (is_over || !pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
             return false;
         }
     }
-    return false;
+    return true;
 }
 
 static void begin(struct pool_pass *pass)

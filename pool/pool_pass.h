@@ -27,7 +27,8 @@ struct pool_pass_options {
     struct pool *pool;
     struct pool_pace *pace;
     struct pool_progress *progress;
-    char *bytes; /* POOL_COPY_STEP, the copier's */
+    char *bytes;       /* POOL_COPY_STEP, the copier's */
+    unsigned older_ms; /* how long to wait for who works by an older map */
     /* Called often, while deletions are being noted: suspects go first. */
     void (*between)(void *arg, struct pool_view *view);
     void *arg;

@@ -18,6 +18,7 @@
 
 enum {
     LOOK_MS = 1000,
+    OLDER_MS = 10000, /* a request may hold its map for as long */
     MOVES_PER_STEP = 16,
     DEFAULT_RATE = 256 << 20,
     BACKOFF_S_MAX = 60,
@@ -158,6 +159,7 @@ static void make_pass(struct pool_reconcile *reconcile)
         .pace = &reconcile->pace,
         .progress = &reconcile->progress,
         .bytes = reconcile->bytes,
+        .older_ms = OLDER_MS,
         .between = between,
         .arg = reconcile,
     };

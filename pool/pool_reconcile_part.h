@@ -42,7 +42,8 @@ bool pool_part_key(const struct pool_map *map, struct chunk_id fragment, struct 
  * the number of those that it knows. */
 size_t pool_part_sort(const struct pool_map *map, struct pool_part_entry *entries, size_t count);
 
-/* Visits the chunks of `count` sorted, known entries. usable: by number, map->disk_count of them. */
+/* Visits the chunks of `count` sorted, known entries. usable: by number, one for each disk of the
+ * map. */
 void pool_part_diff(const struct pool_map *map, const bool *usable,
                     const struct pool_part_entry *entries, size_t count, pool_part_visit_fn visit,
                     void *arg);

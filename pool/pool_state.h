@@ -11,9 +11,9 @@
  * thread (pool_reconcile.c) repairs and moves, the scrub thread (pool_scrub.c) verifies. Each disk
  * has reader threads (pool_reader.c).
  *
- * Locks, outermost first: change_lock (making a map; held across disk I/O), deliver_lock (giving
- * answers, in order; held while done is called), submit_lock (order of groups), tomb_lock (deletes
- * against copies), a disk's reader lock, view_lock (innermost, a few instructions). */
+ * Locks, outermost first: change_lock (making a map; held across disk I/O), submit_lock (order of
+ * groups), tomb_lock (deletes against copies), a disk's reader lock, view_lock (innermost, a few
+ * instructions). Answers are given in order by one thread at a time, with no lock held. */
 #pragma once
 
 #include <pthread.h>
@@ -49,7 +49,7 @@ struct pool_disk {
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
-    atomic_llong progress_ns;   /* monotonic; when a large chunk's writing last went on here */
+    atomic_llong progress_ns;   /* monotonic; when a write last went on here */
     atomic_ulong read_failures;
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */

@@ -171,6 +171,23 @@ static void *decide_main(void *arg)
     return NULL;
 }
 
+/* A copy of the first edit behind `lsn`; false: there is none. */
+static bool next_edit(struct log_double *log, uint64_t lsn, struct kept_edit *ret)
+{
+    bool is_found = false;
+    (void)pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; i < log->edit_count && !is_found; i++) {
+        const struct kept_edit *edit = &log->edits[i];
+        if (edit->lsn > lsn) {
+            *ret = (struct kept_edit){edit->lsn, gfs_alloc(edit->len), edit->len};
+            memcpy(ret->bytes, edit->bytes, edit->len);
+            is_found = true;
+        }
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    return is_found;
+}
+
 static enum gfs_err replay_edits(struct chunk_store *store, uint64_t after,
                                  enum gfs_err (*visit)(void *arg, uint64_t lsn,
                                                        struct gfs_slice edit),
@@ -179,13 +196,15 @@ static enum gfs_err replay_edits(struct chunk_store *store, uint64_t after,
     struct log_double *log = of(store);
     (void)error;
     enum gfs_err err = GFS_OK;
-    /* Opened again: what was refused last is forgotten. */
-    log->lsn_submitted = log->edit_count == 0 ? 0 : log->edits[log->edit_count - 1].lsn;
-    for (size_t i = 0; i < log->edit_count && err == GFS_OK; i++) {
-        const struct kept_edit *edit = &log->edits[i];
-        if (edit->lsn > after) {
-            err = visit(arg, edit->lsn, gfs_slice_of(edit->bytes, edit->len));
-        }
+    struct kept_edit edit = {.lsn = after};
+    (void)pthread_mutex_lock(&log->lock);
+    if (log->first == NULL) { /* perhaps opened again: what was refused last is forgotten */
+        log->lsn_submitted = log->edit_count == 0 ? 0 : log->edits[log->edit_count - 1].lsn;
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    while (err == GFS_OK && next_edit(log, edit.lsn, &edit)) {
+        err = visit(arg, edit.lsn, gfs_slice_of(edit.bytes, edit.len));
+        free(edit.bytes);
     }
     return err;
 }

@@ -1,0 +1,347 @@
+/* Copies come and go, one of them becomes the live database, and readers find the one that is.
+ *
+ * The copy that takes over becomes `live` at once, so that no thread touches the former one any
+ * more but those that are inside it; is_moving keeps readers out until it holds everything that
+ * left the overlay. Threads that hang in the former one hang on; its own thread closes it when the
+ * last of them is out, and nobody waits for that. */
+#include <stdio.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "metad/shard_copy.h"
+
+#define SECOND_NS (1000LL * 1000 * 1000)
+#define WAIT_NS (SHARD_MOVE_WAIT_S * SECOND_NS)
+#define DAMAGE_REPORT_NS (3600 * SECOND_NS)
+enum { CLOSE_WAIT_S = 60 };
+
+/* ---- faults of the live database ---- */
+
+bool shard_expects_move_locked(const struct shard *shard)
+{
+    const struct copy *live = shard->live;
+    return shard->copies != NULL && live->is_reported &&
+           gfs_monotonic_ns() < live->reported_ns + WAIT_NS;
+}
+
+bool shard_note_failure_locked(struct shard *shard, enum gfs_err err, bool is_stopped)
+{
+    struct copy *live = shard->live;
+    int64_t now = gfs_monotonic_ns();
+    bool is_fault = err == GFS_IO || err == GFS_CORRUPT;
+    if (!is_fault || live->is_reported || shard->options.database_failed == NULL ||
+        shard->is_stopping) {
+        return false;
+    }
+    if (err == GFS_CORRUPT && !is_stopped) { /* the next one may have the same damage: no going round in circles */
+        if (shard->damage_reported_ns != 0 && now < shard->damage_reported_ns + DAMAGE_REPORT_NS) {
+            return false;
+        }
+        shard->damage_reported_ns = now;
+    }
+    live->is_reported = true;
+    live->reported_ns = now;
+    return true;
+}
+
+/* ---- readers ---- */
+
+enum gfs_err shard_reader_get(struct shard *shard, struct reading *ret)
+{
+    *ret = (struct reading){0};
+    (void)pthread_mutex_lock(&shard->lock);
+    int64_t now = gfs_monotonic_ns();
+    while (shard->is_moving && !shard->is_stopping && now < shard->moving_ns + WAIT_NS) {
+        shard_wait_locked(shard, &shard->moved, shard->moving_ns + WAIT_NS - now);
+        now = gfs_monotonic_ns();
+    }
+    ret->move_count = shard->move_count;
+    if (shard->is_moving) {
+        enum gfs_err err = shard->is_stopping ? GFS_STOPPED : GFS_IO;
+        (void)pthread_mutex_unlock(&shard->lock);
+        return err;
+    }
+    ret->copy = shard->live;
+    ret->copy->users++;
+    (void)pthread_mutex_unlock(&shard->lock);
+    struct db *db = NULL;
+    enum gfs_err err = readers_get(ret->copy->readers, &db);
+    if (err == GFS_OK) {
+        ret->db = db;
+    } else {
+        shard_reader_put(shard, ret);
+    }
+    return err;
+}
+
+void shard_reader_put(struct shard *shard, struct reading *reading)
+{
+    if (reading->db != NULL) {
+        readers_put(reading->copy->readers, reading->db);
+    }
+    (void)pthread_mutex_lock(&shard->lock);
+    reading->copy->users--;
+    if (reading->copy->users == 0 && reading->copy->role == COPY_LEAVING) {
+        (void)pthread_cond_signal(&reading->copy->wake);
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    reading->copy = NULL;
+    reading->db = NULL;
+}
+
+bool shard_read_again(struct shard *shard, const struct reading *reading, enum gfs_err err)
+{
+    if (err != GFS_IO && err != GFS_CORRUPT) {
+        return false;
+    }
+    char dir[4096] = "";
+    bool is_told = false;
+    (void)pthread_mutex_lock(&shard->lock);
+    if (shard->move_count == reading->move_count) {
+        is_told = shard_note_failure_locked(shard, err, false);
+        (void)snprintf(dir, sizeof dir, "%s", shard->live->dir);
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    if (is_told) {
+        shard->options.database_failed(shard->options.arg, dir, err);
+    }
+    (void)pthread_mutex_lock(&shard->lock);
+    while (shard->move_count == reading->move_count && shard_expects_move_locked(shard) &&
+           !shard->is_stopping) {
+        int64_t left = shard->live->reported_ns + WAIT_NS - gfs_monotonic_ns();
+        shard_wait_locked(shard, &shard->moved, GFS_MAX(left, 1));
+    }
+    bool was_moved = shard->move_count != reading->move_count;
+    (void)pthread_mutex_unlock(&shard->lock);
+    return was_moved;
+}
+
+enum gfs_err shard_read(struct shard *shard, shard_read_fn read, void *arg)
+{
+    for (;;) {
+        struct reading reading;
+        enum gfs_err err = shard_reader_get(shard, &reading);
+        if (err == GFS_OK) {
+            err = read(arg, reading.db);
+            shard_reader_put(shard, &reading);
+        }
+        if (err == GFS_OK || !shard_read_again(shard, &reading, err)) {
+            return err;
+        }
+    }
+}
+
+/* ---- copies ---- */
+
+static struct copy *find_locked(struct copy *first, const char *dir)
+{
+    struct copy *copy = first;
+    while (copy != NULL && strcmp(copy->dir, dir) != 0) {
+        copy = copy->next;
+    }
+    return copy;
+}
+
+/* A new one begins to join. */
+static struct copy *begin_locked(struct shard *shard, const char *dir, bool may_make,
+                                 bool is_awaited)
+{
+    struct copy *copy = copy_new(shard, dir, COPY_JOINING);
+    copy->may_make = may_make;
+    copy->is_awaited = is_awaited;
+    copy->next = shard->copies;
+    shard->copies = copy;
+    copy_start(copy);
+    return copy;
+}
+
+void shard_copies_start(struct shard *shard)
+{
+    const char *const *dirs = shard->options.copies;
+    (void)pthread_mutex_lock(&shard->lock);
+    for (size_t i = 0; dirs != NULL && dirs[i] != NULL; i++) {
+        if (find_locked(shard->copies, dirs[i]) == NULL &&
+            strcmp(dirs[i], shard->live->dir) != 0) {
+            (void)begin_locked(shard, dirs[i], true, false);
+        }
+    }
+    shard->may_trim = true;
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+/* Until it has joined or failed, or nothing moved for long. The copy is not reaped meanwhile: that
+ * is done by the thread that is in here. */
+static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error)
+{
+    struct shard *shard = copy->shard;
+    uint64_t progress = copy->progress;
+    int64_t until = gfs_monotonic_ns() + WAIT_NS;
+    while (copy->role == COPY_JOINING) {
+        int64_t now = gfs_monotonic_ns();
+        if (copy->progress != progress) {
+            progress = copy->progress;
+            until = now + WAIT_NS;
+        }
+        if (now >= until) {
+            copy_leave_locked(copy, GFS_TIMEOUT);
+            return gfs_fail(error, GFS_TIMEOUT, "%s: nothing moved for %d s", copy->dir,
+                            (int)SHARD_MOVE_WAIT_S);
+        }
+        shard_wait_locked(shard, &shard->moved, until - now);
+    }
+    if (copy->role == COPY_LEAVING) {
+        enum gfs_err err = copy->fault == GFS_OK ? GFS_STOPPED : copy->fault;
+        return gfs_fail(error, err, "%s", copy->error.text);
+    }
+    return GFS_OK;
+}
+
+enum gfs_err shard_copy_add(struct shard *shard, const char *dir, struct gfs_error *error)
+{
+    enum gfs_err err = GFS_OK;
+    (void)pthread_mutex_lock(&shard->lock);
+    copy_reap_locked(shard);
+    if (strcmp(shard->live->dir, dir) == 0 || find_locked(shard->copies, dir) != NULL) {
+        err = gfs_fail(error, GFS_EXISTS, "%s: has the database already", dir);
+    } else if (find_locked(shard->leavers, dir) != NULL) {
+        err = gfs_fail(error, GFS_BUSY, "%s: the database there is still being closed", dir);
+    } else if (shard->is_stopping) {
+        err = gfs_fail(error, GFS_STOPPED, "the service stops");
+    } else {
+        err = await_join_locked(begin_locked(shard, dir, true, true), error);
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return err;
+}
+
+void shard_copy_remove(struct shard *shard, const char *dir)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    struct copy *copy = find_locked(shard->copies, dir);
+    if (copy != NULL) {
+        copy_leave_locked(copy, GFS_OK);
+    }
+    copy_reap_locked(shard);
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+/* ---- moving ---- */
+
+static void make_live_locked(struct shard *shard, struct copy *copy)
+{
+    struct copy *former = shard->live;
+    for (struct copy **link = &shard->copies; *link != NULL; link = &(*link)->next) {
+        if (*link == copy) {
+            *link = copy->next;
+            break;
+        }
+    }
+    copy->next = NULL;
+    copy->role = COPY_LIVE;
+    copy->readers = shard_readers_new(copy->path);
+    shard->live = copy;
+    shard->is_moving = true;
+    shard->moving_ns = gfs_monotonic_ns();
+    shard->move_count++;
+    shard->apply_fault = GFS_OK;
+    readers_retire(former->readers);
+    copy_leave_locked(former, GFS_OK);
+    (void)pthread_cond_signal(&copy->wake);
+}
+
+static enum gfs_err await_move_locked(struct shard *shard, struct gfs_error *error)
+{
+    int64_t until = gfs_monotonic_ns() + WAIT_NS;
+    while (shard->is_moving && shard->apply_fault == GFS_OK) {
+        int64_t now = gfs_monotonic_ns();
+        if (now >= until) {
+            return gfs_fail(error, GFS_TIMEOUT, "%s: does not take over", shard->live->dir);
+        }
+        shard_wait_locked(shard, &shard->moved, until - now);
+    }
+    return shard->apply_fault == GFS_OK
+               ? GFS_OK
+               : gfs_fail(error, shard->apply_fault, "%s: cannot take over", shard->live->dir);
+}
+
+enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *error)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    copy_reap_locked(shard);
+    if (strcmp(shard->live->dir, dir) == 0) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        return gfs_fail(error, GFS_EXISTS, "%s: has the live database", dir);
+    }
+    if (find_locked(shard->leavers, dir) != NULL) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        return gfs_fail(error, GFS_BUSY, "%s: the database there is still being closed", dir);
+    }
+    struct copy *copy = find_locked(shard->copies, dir);
+    if (copy == NULL) {
+        copy = begin_locked(shard, dir, false, true);
+    }
+    enum gfs_err err = await_join_locked(copy, error);
+    if (err == GFS_OK) {
+        make_live_locked(shard, copy);
+        err = await_move_locked(shard, error);
+        gfs_log(GFS_LOG_WARN, "msg=\"metadata database moved\" moves=%llu err=%s",
+                (unsigned long long)shard->move_count, gfs_err_name(err));
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return err;
+}
+
+/* ---- closing ---- */
+
+static bool all_closed_locked(const struct shard *shard)
+{
+    for (const struct copy *copy = shard->leavers; copy != NULL; copy = copy->next) {
+        if (!copy->is_closed) {
+            return false;
+        }
+    }
+    return shard->copies == NULL;
+}
+
+static void await_closed_locked(struct shard *shard, const struct copy *only)
+{
+    int64_t until = gfs_monotonic_ns() + CLOSE_WAIT_S * SECOND_NS;
+    int64_t now = gfs_monotonic_ns();
+    while (now < until && !(only == NULL ? all_closed_locked(shard) : only->is_closed)) {
+        shard_wait_locked(shard, &shard->moved, until - now);
+        now = gfs_monotonic_ns();
+    }
+}
+
+bool shard_copies_stop(struct shard *shard)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    for (struct copy *copy = shard->copies; copy != NULL;) {
+        struct copy *next = copy->next;
+        if (copy->role == COPY_JOINING) {
+            copy_leave_locked(copy, GFS_STOPPED);
+        }
+        copy = next;
+    }
+    shard->is_apply_stopping = true;
+    shard_wake_live_locked(shard);
+    await_closed_locked(shard, shard->live);
+    shard->is_copy_stopping = true; /* they have everything that the live one applied last */
+    for (struct copy *copy = shard->copies; copy != NULL; copy = copy->next) {
+        (void)pthread_cond_signal(&copy->wake);
+    }
+    await_closed_locked(shard, NULL);
+    bool is_done = all_closed_locked(shard);
+    copy_reap_locked(shard);
+    (void)pthread_mutex_unlock(&shard->lock);
+    if (!is_done) {
+        (void)pthread_mutex_lock(&shard->trim_lock);
+        (void)pthread_mutex_lock(&shard->lock);
+        shard->is_abandoned = true;
+        (void)pthread_mutex_unlock(&shard->lock);
+        (void)pthread_mutex_unlock(&shard->trim_lock);
+        gfs_log(GFS_LOG_ERROR, "msg=\"a metadata database does not close: left as it is\"");
+    }
+    return is_done;
+}

@@ -1,0 +1,477 @@
+/* What an operator does to the disks of a pool: each call checks what it is given, opens what has
+ * to be opened, and makes one new map. Data moves afterwards, by the reconcile thread.
+ *
+ * A directory is marked (pool_map_file_begin) before a store is made in it, so a call that was
+ * interrupted or failed leaves a directory that counts as empty. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "libgoodfs/text.h"
+#include "pool/pool_map_file.h"
+#include "pool/pool_plan.h"
+#include "pool/pool_state.h"
+
+static void put_view(struct pool_view **view)
+{
+    if (*view != NULL) {
+        pool_view_put(*view);
+    }
+}
+
+static void unref_disk(struct pool_disk **disk)
+{
+    if (*disk != NULL) {
+        pool_disk_unref(*disk);
+    }
+}
+
+/* ---- naming disks and places ---- */
+
+static bool is_same_directory(const char *a, const char *b)
+{
+    struct stat left, right;
+    if (strcmp(a, b) == 0) {
+        return true;
+    }
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev &&
+           left.st_ino == right.st_ino;
+}
+
+static uint16_t find_place(const struct pool_map *map, const char *path)
+{
+    for (uint16_t i = 0; i < map->disk_count; i++) {
+        const struct pool_map_disk *disk = &map->disks[i];
+        if (disk->state != POOL_DISK_REMOVED && disk->path[0] != '\0' &&
+            is_same_directory(disk->path, path)) {
+            return i;
+        }
+    }
+    return POOL_NO_DISK;
+}
+
+/* A disk by number, id or path. */
+static enum gfs_err find_disk(const struct pool_map *map, const char *text, uint16_t *ret,
+                              struct gfs_error *error)
+{
+    uint64_t number;
+    uint8_t id[16];
+    uint16_t found = POOL_NO_DISK;
+    if (gfs_parse_u64(gfs_slice_str(text), POOL_DISKS_MAX - 1, &number) == GFS_OK) {
+        found = number < map->disk_count ? (uint16_t)number : POOL_NO_DISK;
+    } else if (pool_map_id_parse(gfs_slice_str(text), id)) {
+        found = pool_map_find_disk(map, id);
+    } else if (text[0] == '/') {
+        found = find_place(map, text);
+    }
+    if (found == POOL_NO_DISK) {
+        return gfs_fail(error, GFS_NOT_FOUND,
+                        "the pool has no disk \"%.100s\" (a number, an id or a path)", text);
+    }
+    if (map->disks[found].state == POOL_DISK_REMOVED) {
+        return gfs_fail(error, GFS_NOT_FOUND, "disk %u was removed from the pool", found);
+    }
+    *ret = found;
+    return GFS_OK;
+}
+
+/* Absolute, UTF-8, without slashes at its end. */
+static enum gfs_err take_path(const char *path, char ret[POOL_PATH_LEN_MAX],
+                              struct gfs_error *error)
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    if (len >= POOL_PATH_LEN_MAX || path[0] != '/' || !gfs_is_utf8(gfs_slice_of(path, len))) {
+        return gfs_fail(error, GFS_INVALID,
+                        "a disk's path begins with a slash, is UTF-8 and shorter than %d bytes",
+                        POOL_PATH_LEN_MAX);
+    }
+    memcpy(ret, path, len);
+    ret[len] = '\0';
+    return GFS_OK;
+}
+
+/* Two disks on one file system fail and fill together: allowed, for trying things out. */
+static void warn_if_shared(const struct pool_map *map, const char *path)
+{
+    struct stat own, other;
+    for (uint16_t i = 0; i < map->disk_count && stat(path, &own) == 0; i++) {
+        const struct pool_map_disk *disk = &map->disks[i];
+        bool is_used = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
+        if (is_used && strcmp(disk->path, path) != 0 && stat(disk->path, &other) == 0 &&
+            own.st_dev == other.st_dev) {
+            char quoted[256];
+            gfs_log(GFS_LOG_WARN,
+                    "op=disk-add path=%s disk=%u msg=\"on the same file system as this disk: they "
+                    "will fail and fill together\"",
+                    gfs_log_quote(gfs_slice_str(path), quoted, sizeof quoted), i);
+            return;
+        }
+    }
+}
+
+static void log_done(const char *op, uint16_t number, const char *path)
+{
+    char quoted[256];
+    gfs_log(GFS_LOG_INFO, "op=%s disk=%u path=%s", op, number,
+            gfs_log_quote(gfs_slice_str(path), quoted, sizeof quoted));
+}
+
+/* ---- a directory becomes a disk ---- */
+
+/* Plain data. What a new map is made from. */
+struct newcomer {
+    struct pool_map_disk entry;
+    struct pool_disk *disk; /* one reference */
+    bool is_group0_used;
+    uint16_t number; /* of the new map */
+    uint16_t old;    /* the disk it replaces */
+    bool is_old_lost;
+};
+
+static enum gfs_err check_fresh(const struct pool_found *found, struct gfs_error *error)
+{
+    if (found->is_missing) {
+        return gfs_fail(error, GFS_INVALID, "%s", found->error.text);
+    }
+    if (!found->is_empty && !found->is_begun) {
+        return gfs_fail(error, GFS_INVALID,
+                        "%.120s is not empty: only an empty directory becomes a disk", found->path);
+    }
+    return GFS_OK;
+}
+
+/* Whether any chunk of a store from before the pool is there. Memory only. */
+static bool is_group0_used(const struct pool_view *view)
+{
+    const struct pool_group *group = &view->map->groups[0];
+    for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+        const struct pool_disk *disk = view->disks[group->slots[i].disk];
+        for (uint32_t part = 0; part < CHUNK_LIST_PARTS && pool_disk_is_usable(disk); part++) {
+            GFS_FREE struct chunk_listed *listed = NULL;
+            size_t count = 0;
+            disk->store->ops->list(disk->store, part, &listed, &count);
+            for (size_t k = 0; k < count; k++) {
+                if (chunk_id_group(listed[k].id) == 0) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+static void describe(struct pool *pool, const struct pool_found *found, struct newcomer *ret)
+{
+    struct chunk_store_status status = {0};
+    ret->disk->store->ops->status(ret->disk->store, &status);
+    ret->entry.state = POOL_DISK_ACTIVE;
+    ret->entry.is_mount = found->is_mount;
+    ret->entry.capacity = GFS_MIN(status.space_total, (uint64_t)INT64_MAX);
+    ret->entry.reserved = pool->options.reserved;
+    memcpy(ret->entry.id, ret->disk->id, sizeof ret->entry.id);
+}
+
+/* Makes a store in the empty directory entry.path. */
+static enum gfs_err open_fresh(struct pool *pool, const struct pool_found *found,
+                               struct newcomer *ret, struct gfs_error *error)
+{
+    enum gfs_err err = check_fresh(found, error);
+    if (err == GFS_OK) {
+        err = pool_map_file_begin(ret->entry.path, error);
+    }
+    if (err == GFS_OK) {
+        err = pool_disk_open(pool, ret->entry.path, &ret->disk, error);
+    }
+    if (err == GFS_OK) {
+        describe(pool, found, ret);
+    }
+    return err;
+}
+
+/* What follows every change of the disks. */
+static void settle(struct pool_map *map, const struct newcomer *newcomer)
+{
+    (void)pool_plan_place(map);
+    (void)pool_plan_widen_group0(map, newcomer->is_group0_used);
+    pool_plan_log_disks(map);
+}
+
+/* ---- add ---- */
+
+static enum gfs_err change_add(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    struct newcomer *newcomer = arg;
+    enum gfs_err err = pool_plan_add_disk(map, &newcomer->entry, &newcomer->number, error);
+    if (err == GFS_OK) {
+        settle(map, newcomer);
+    }
+    return err;
+}
+
+/* A disk that was called failed is there again, whole. */
+static enum gfs_err change_back(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    struct newcomer *newcomer = arg;
+    newcomer->number = pool_map_find_disk(map, newcomer->entry.id);
+    if (newcomer->number == POOL_NO_DISK ||
+        map->disks[newcomer->number].state != POOL_DISK_FAILED) {
+        return gfs_fail(error, GFS_CONFLICT, "%.120s is in use meanwhile", newcomer->entry.path);
+    }
+    struct pool_map_disk *disk = &map->disks[newcomer->number];
+    (void)snprintf(disk->path, sizeof disk->path, "%s", newcomer->entry.path);
+    disk->state = POOL_DISK_ACTIVE;
+    disk->is_behind = true;
+    disk->is_mount = newcomer->entry.is_mount;
+    disk->capacity = newcomer->entry.capacity;
+    settle(map, newcomer);
+    return GFS_OK;
+}
+
+/* A store with an identity: only a disk of this pool that failed, and is no older copy of itself,
+ * may come back. */
+static enum gfs_err check_back(const struct pool_map *map, const struct pool_found *found,
+                               struct gfs_error *error)
+{
+    uint16_t number = pool_map_find_disk(map, found->id);
+    if (strcmp(found->cluster, map->cluster) != 0 || number == POOL_NO_DISK) {
+        return gfs_fail(error, GFS_CONFLICT,
+                        "%.120s holds a store with data that is no disk of this pool", found->path);
+    }
+    const struct pool_map_disk *disk = &map->disks[number];
+    if (disk->state != POOL_DISK_FAILED) {
+        return gfs_fail(error, GFS_EXISTS, "%.120s is disk %u of this pool, which is %s",
+                        found->path, number, pool_map_state_text(disk->state));
+    }
+    if (found->map == NULL || found->map->version < disk->seen_version) {
+        return gfs_fail(error, GFS_CONFLICT,
+                        "%.120s is an older copy of disk %u: it lacks the map that the disk had",
+                        found->path, number);
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err open_back(struct pool *pool, const struct pool_found *found,
+                              struct newcomer *ret, struct gfs_error *error)
+{
+    enum gfs_err err = pool_disk_open(pool, ret->entry.path, &ret->disk, error);
+    if (err == GFS_OK) {
+        describe(pool, found, ret);
+    }
+    return err;
+}
+
+static enum gfs_err add(struct pool *pool, const struct pool_found *found,
+                        struct newcomer *newcomer, struct gfs_error *error)
+{
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    const struct pool_map *map = view->map;
+    bool is_back = found->has_identity && !found->is_begun;
+    uint16_t place = find_place(map, found->path);
+    enum gfs_err err = GFS_OK;
+    if (is_back) {
+        err = check_back(map, found, error);
+    } else if (place != POOL_NO_DISK) {
+        err = gfs_fail(error, GFS_EXISTS,
+                       "%.120s is the place of disk %u, which is %s: replace that one", found->path,
+                       place, pool_map_state_text(map->disks[place].state));
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = is_back ? open_back(pool, found, newcomer, error)
+                  : open_fresh(pool, found, newcomer, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    newcomer->is_group0_used = is_group0_used(view);
+    warn_if_shared(map, found->path);
+    return pool_change_map_with(pool, newcomer->disk, is_back ? change_back : change_add, newcomer,
+                                error);
+}
+
+enum gfs_err pool_disk_add(struct pool *pool, const char *path, struct gfs_error *error)
+{
+    struct newcomer newcomer = {.number = POOL_NO_DISK};
+    enum gfs_err err = take_path(path, newcomer.entry.path, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct pool_found found;
+    pool_found_probe(newcomer.entry.path, &found);
+    err = add(pool, &found, &newcomer, error);
+    pool_found_fini(&found);
+    GFS_CLEANUP(unref_disk) struct pool_disk *disk = newcomer.disk;
+    if (err == GFS_OK) {
+        log_done("disk-add", newcomer.number, newcomer.entry.path);
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+/* ---- replace ---- */
+
+static enum gfs_err change_replace(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    struct newcomer *newcomer = arg;
+    enum gfs_err err = pool_plan_add_disk(map, &newcomer->entry, &newcomer->number, error);
+    if (err == GFS_OK) {
+        err = pool_plan_replace(map, newcomer->old, newcomer->number, newcomer->is_old_lost, error);
+    }
+    if (err == GFS_OK) {
+        settle(map, newcomer);
+    }
+    return err;
+}
+
+static enum gfs_err check_replace(const struct pool_map *map, const struct pool_found *found,
+                                  uint16_t old, struct gfs_error *error)
+{
+    uint16_t place = find_place(map, found->path);
+    if (place != POOL_NO_DISK && place != old) {
+        return gfs_fail(error, GFS_EXISTS, "%.120s is the place of disk %u", found->path, place);
+    }
+    if (place == old && map->disks[old].is_mount && !found->is_mount) {
+        return gfs_fail(error, GFS_INVALID,
+                        "%.120s was a mount point and is none: is the new disk mounted?",
+                        found->path);
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err replace(struct pool *pool, const char *old, const struct pool_found *found,
+                            struct newcomer *newcomer, struct gfs_error *error)
+{
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    enum gfs_err err = find_disk(view->map, old, &newcomer->old, error);
+    if (err == GFS_OK) {
+        err = check_replace(view->map, found, newcomer->old, error);
+    }
+    if (err == GFS_OK) {
+        err = open_fresh(pool, found, newcomer, error);
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    const struct pool_map_disk *entry = &view->map->disks[newcomer->old];
+    bool has_failed = entry->state == POOL_DISK_FAILED;
+    newcomer->is_old_lost = has_failed || !pool_disk_is_usable(view->disks[newcomer->old]) ||
+                            is_same_directory(entry->path, found->path);
+    newcomer->is_group0_used = is_group0_used(view);
+    warn_if_shared(view->map, found->path);
+    err = pool_change_map_with(pool, newcomer->disk, change_replace, newcomer, error);
+    if (err == GFS_OK && has_failed) {
+        /* What it held went to the other disks already: the new one gets its share of everything.
+         */
+        atomic_store(&pool->rebalance_wanted, true);
+    }
+    return err;
+}
+
+enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *path,
+                               struct gfs_error *error)
+{
+    struct newcomer newcomer = {.number = POOL_NO_DISK, .old = POOL_NO_DISK};
+    enum gfs_err err = take_path(path, newcomer.entry.path, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct pool_found found;
+    pool_found_probe(newcomer.entry.path, &found);
+    err = replace(pool, disk, &found, &newcomer, error);
+    pool_found_fini(&found);
+    GFS_CLEANUP(unref_disk) struct pool_disk *opened = newcomer.disk;
+    if (err == GFS_OK) {
+        log_done("disk-replace", newcomer.number, newcomer.entry.path);
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+/* ---- drain, set, rebalance ---- */
+
+/* Plain data. */
+struct disk_change {
+    const char *name;
+    const struct pool_disk_settings *settings; /* of a set */
+    uint16_t number;
+};
+
+static enum gfs_err change_drain(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    struct disk_change *change = arg;
+    enum gfs_err err = find_disk(map, change->name, &change->number, error);
+    if (err == GFS_OK && map->disks[change->number].state == POOL_DISK_DRAINING) {
+        err = gfs_fail(error, GFS_EXISTS, "disk %u is being drained already", change->number);
+    }
+    return err == GFS_OK ? pool_plan_drain(map, change->number, error) : err;
+}
+
+enum gfs_err pool_disk_drain(struct pool *pool, const char *disk, struct gfs_error *error)
+{
+    struct disk_change change = {.name = disk};
+    enum gfs_err err = pool_change_map(pool, change_drain, &change, error);
+    if (err == GFS_OK) {
+        log_done("disk-drain", change.number, disk);
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+static enum gfs_err change_set(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    struct disk_change *change = arg;
+    enum gfs_err err = find_disk(map, change->name, &change->number, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct pool_map_disk *disk = &map->disks[change->number];
+    const uint64_t *reserved = change->settings->reserved;
+    bool is_known = disk->capacity != 0;
+    if (reserved != NULL && *reserved >= (is_known ? disk->capacity : INT64_MAX)) {
+        return gfs_fail(error, GFS_INVALID,
+                        "disk %u has %llu bytes, all of them cannot be reserved: make it read-only "
+                        "or drain it",
+                        change->number, (unsigned long long)disk->capacity);
+    }
+    if (reserved != NULL) {
+        disk->reserved = *reserved;
+    }
+    if (change->settings->is_read_only != NULL) {
+        disk->is_read_only = *change->settings->is_read_only;
+    }
+    (void)pool_plan_place(map);
+    pool_plan_log_disks(map);
+    return GFS_OK;
+}
+
+enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
+                           const struct pool_disk_settings *settings, struct gfs_error *error)
+{
+    struct disk_change change = {.name = disk, .settings = settings};
+    enum gfs_err err = pool_change_map(pool, change_set, &change, error);
+    if (err == GFS_OK) {
+        log_done("disk-set", change.number, disk);
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error)
+{
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    if (view->is_read_only) {
+        return gfs_fail(error, GFS_UNREACHABLE, "nothing can be moved: %s", view->read_only_reason);
+    }
+    atomic_store(&pool->rebalance_wanted, true);
+    pool_reconcile_wake(pool);
+    return GFS_OK;
+}
+
+void pool_rebalance_stop(struct pool *pool)
+{
+    atomic_store(&pool->rebalance_wanted, false);
+}

@@ -1,0 +1,125 @@
+/* One fragment of a chunk for repair: copied from where it is, or made from others, cell by cell
+ * whatever works. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libgoodfs/mem.h"
+#include "pool/pool_cells.h"
+
+struct pool_fragment {
+    struct pool_pin *pin;
+    unsigned slot;
+    uint32_t at; /* bytes given */
+    char owner[CHUNK_OWNER_LEN_MAX];
+    size_t owner_len;
+};
+
+/* The owner as it must be written with the slot, from that of any part. */
+static enum gfs_err make_owner(struct pool_fragment *fragment, uint32_t slot)
+{
+    struct pool_pin *pin = fragment->pin;
+    struct pool_profile profile = pin->group->profile;
+    char owner[CHUNK_OWNER_LEN_MAX];
+    size_t len = 0;
+    enum gfs_err err = pool_pin_owner(pin, owner, &len);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct fragment_owner head;
+    struct gfs_slice rest = gfs_slice_of(owner, len);
+    err = pool_fragment_owner_parse(rest, &head, &rest);
+    if (err == GFS_NOT_FOUND) { /* of a store without a pool: its copies are chunks */
+        head = (struct fragment_owner){.kind = POOL_REPLICA, .k = 1};
+        head.chunk_len = pin->fragment_len;
+        err = GFS_OK;
+    }
+    if (err != GFS_OK || head.kind != (uint8_t)profile.kind || head.k != profile.k ||
+        rest.len > CHUNK_OWNER_LEN_MAX - FRAGMENT_OWNER_LEN) {
+        return GFS_CORRUPT;
+    }
+    uint32_t expected = profile.kind == POOL_EC ? pool_fragment_len(profile.k, head.chunk_len)
+                                                : head.chunk_len;
+    if (expected != pin->fragment_len) {
+        return GFS_CORRUPT;
+    }
+    fragment->owner_len =
+        pool_fragment_owner_write(profile, slot, head.chunk_len, rest, fragment->owner);
+    return GFS_OK;
+}
+
+enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struct chunk_id id,
+                                uint32_t slot, uint16_t avoid, struct pool_fragment **ret)
+{
+    struct pool_pin_options options = {
+        .id = id, .avoid_disk = avoid, .avoid_slot = slot, .is_for_slot = true};
+    struct pool_fragment *fragment = gfs_alloc(sizeof *fragment);
+    enum gfs_err err = pool_pin_new(pool, view, &options, &fragment->pin);
+    if (err == GFS_OK) {
+        struct pool_pin *pin = fragment->pin;
+        GFS_ASSERT(slot < pin->width);
+        fragment->slot = pin->group->profile.kind == POOL_EC ? slot : pin->preferred;
+        err = make_owner(fragment, slot);
+    }
+    if (err != GFS_OK) {
+        pool_fragment_close(fragment);
+        return err;
+    }
+    *ret = fragment;
+    return GFS_OK;
+}
+
+uint32_t pool_fragment_bytes(const struct pool_fragment *fragment)
+{
+    return fragment->pin->fragment_len;
+}
+
+struct gfs_slice pool_fragment_owner(const struct pool_fragment *fragment)
+{
+    return gfs_slice_of(fragment->owner, fragment->owner_len);
+}
+
+static uint8_t *place(void *arg, uint32_t row, unsigned slot)
+{
+    (void)slot;
+    return (uint8_t *)arg + (size_t)row * POOL_CELL;
+}
+
+enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes, size_t size,
+                                size_t *ret_len)
+{
+    GFS_ASSERT(size >= POOL_CELL);
+    uint32_t left = fragment->pin->fragment_len - fragment->at;
+    *ret_len = 0;
+    if (left == 0) {
+        return GFS_OK;
+    }
+    struct pool_cells_want want = {.pin = fragment->pin,
+                                   .first_row = fragment->at / POOL_CELL,
+                                   .place = place,
+                                   .arg = ret_bytes};
+    size_t rows = GFS_MIN(size / POOL_CELL, (size_t)(left + POOL_CELL - 1) / POOL_CELL);
+    want.row_count = (uint32_t)GFS_MIN(rows, (size_t)POOL_CELLS_ROWS_MAX);
+    for (uint32_t row = 0; row < want.row_count; row++) {
+        want.wanted[row] = 1U << fragment->slot;
+    }
+    struct pool_cells *cells = NULL;
+    enum gfs_err err = pool_cells_get(&want, &cells);
+    pool_cells_free(cells);
+    if (err == GFS_OK) {
+        uint32_t len = GFS_MIN(left, want.row_count * (uint32_t)POOL_CELL);
+        fragment->at += len;
+        *ret_len = len;
+    }
+    return err;
+}
+
+void pool_fragment_close(struct pool_fragment *fragment)
+{
+    if (fragment == NULL) {
+        return;
+    }
+    if (fragment->pin != NULL) {
+        pool_pin_unref(fragment->pin);
+    }
+    free(fragment);
+}

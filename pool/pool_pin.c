@@ -1,0 +1,339 @@
+#include "pool/pool_pin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_reader.h"
+
+enum { OWNER_WAIT_RACES = 20 }; /* race_ms for each disk that is asked for an owner */
+#define NS_PER_MS 1000000LL
+#define NS_PER_S 1000000000LL
+
+/* ---- looking for parts ---- */
+
+static bool is_avoided(const struct pool_pin *pin, unsigned slot, uint16_t number)
+{
+    bool is_copy = pin->group->profile.kind == POOL_REPLICA;
+    return number == pin->avoid_disk && (is_copy || slot == pin->avoid_slot);
+}
+
+static bool has_copy_on(const struct pool_pin *pin, const struct pool_disk *disk)
+{
+    bool found = false;
+    for (unsigned i = 0; i < pin->width && pin->group->profile.kind == POOL_REPLICA; i++) {
+        found = found || pin->parts[i].disk == disk;
+    }
+    return found;
+}
+
+/* On that disk; false: not there. */
+static bool pin_on(struct pool_pin *pin, unsigned slot, uint16_t number)
+{
+    struct pool_disk *disk = number < POOL_DISKS_MAX ? pin->view->disks[number] : NULL;
+    if (is_avoided(pin, slot, number) || number == POOL_NO_DISK) {
+        return false;
+    }
+    if (!pool_disk_is_usable(disk)) {
+        pin->away |= 1U << slot;
+        return false;
+    }
+    if (has_copy_on(pin, disk)) {
+        return false; /* another slot's copy already */
+    }
+    struct pool_part *part = &pin->parts[slot];
+    struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
+    enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
+    if (err == GFS_OK) {
+        part->disk = disk;
+        pin->there |= 1U << slot;
+        return true;
+    }
+    if (err != GFS_NOT_FOUND) {
+        pin->damaged |= 1U << slot;
+        struct pool_suspect suspect = {
+            .id = pin->id, .disk = number, .slot = (uint8_t)slot, .is_bad = true};
+        pool_suspect_add(pin->pool, &suspect);
+    }
+    return false;
+}
+
+static bool look(struct pool_pin *pin, unsigned slot)
+{
+    const struct pool_slot *where = &pin->group->slots[slot];
+    return (pin->there >> slot & 1) != 0 || pin_on(pin, slot, where->disk) ||
+           pin_on(pin, slot, where->from);
+}
+
+/* Where the map does not say that it is: what a move left behind is as good. */
+static void look_everywhere(struct pool_pin *pin, unsigned slot)
+{
+    for (uint32_t i = 0; i < pin->view->map->disk_count && (pin->there >> slot & 1) == 0; i++) {
+        uint32_t away = pin->away;
+        (void)pin_on(pin, slot, (uint16_t)i);
+        pin->away = away; /* only those of the slot count as missing */
+    }
+}
+
+static void unpin_part(struct pool_pin *pin, unsigned slot)
+{
+    struct pool_part *part = &pin->parts[slot];
+    if (part->disk != NULL) {
+        part->disk->store->ops->unpin(part->disk->store, &part->pin);
+        part->disk = NULL;
+        pin->there &= ~(1U << slot);
+    }
+}
+
+/* All parts are of one length; those that are not, the fewer, are damage. */
+static void agree_on_length(struct pool_pin *pin)
+{
+    unsigned best = 0;
+    for (unsigned i = 0; i < pin->width; i++) {
+        unsigned same = 0;
+        for (unsigned j = 0; j < pin->width && (pin->there >> i & 1) != 0; j++) {
+            same += (pin->there >> j & 1) != 0 && pin->parts[j].pin.len == pin->parts[i].pin.len;
+        }
+        if (same > best) {
+            best = same;
+            pin->fragment_len = pin->parts[i].pin.len;
+        }
+    }
+    for (unsigned i = 0; i < pin->width; i++) {
+        if ((pin->there >> i & 1) != 0 && pin->parts[i].pin.len != pin->fragment_len) {
+            pool_pin_report(pin, i);
+            pin->damaged |= 1U << i;
+            unpin_part(pin, i);
+        }
+    }
+}
+
+/* A part is missing where it should be, and no pass is going to bring it. */
+static void report_missing(struct pool_pin *pin)
+{
+    for (unsigned i = 0; i < pin->width; i++) {
+        const struct pool_slot *slot = &pin->group->slots[i];
+        const struct pool_disk *disk =
+            slot->disk < POOL_DISKS_MAX ? pin->view->disks[slot->disk] : NULL;
+        bool is_known = ((pin->there | pin->away | pin->damaged) >> i & 1) != 0;
+        if (is_known || !pool_disk_is_usable(disk) || slot->is_filling ||
+            is_avoided(pin, i, slot->disk) || pin->view->map->disks[slot->disk].is_behind) {
+            continue;
+        }
+        struct pool_suspect suspect = {.id = pin->id, .disk = slot->disk, .slot = (uint8_t)i};
+        pool_suspect_add(pin->pool, &suspect);
+    }
+}
+
+void pool_pin_complete(struct pool_pin *pin)
+{
+    if (pin->is_complete) {
+        return;
+    }
+    pin->is_complete = true;
+    for (unsigned i = 0; i < pin->width; i++) {
+        (void)look(pin, i);
+    }
+    for (unsigned i = 0;
+         i < pin->width && (unsigned)__builtin_popcount(pin->there) < pin->k; i++) {
+        look_everywhere(pin, i);
+    }
+    agree_on_length(pin);
+    if (pin->there != 0) {
+        report_missing(pin);
+    }
+}
+
+/* One copy, the first of the turn whose disk is not slow. */
+static void choose_copy(struct pool_pin *pin)
+{
+    unsigned start = (unsigned)((pin->id.hi ^ pin->id.lo >> CHUNK_SLOT_BITS) % pin->width);
+    for (unsigned turn = 0; turn < 2 * pin->width; turn++) {
+        unsigned slot = (start + turn) % pin->width;
+        uint16_t number = pin->group->slots[slot].disk;
+        struct pool_disk *disk = number < POOL_DISKS_MAX ? pin->view->disks[number] : NULL;
+        bool is_slow = disk != NULL && atomic_load(&disk->slow_reads) > 0;
+        if ((turn >= pin->width || !is_slow) && look(pin, slot)) {
+            pin->preferred = slot;
+            pin->fragment_len = pin->parts[slot].pin.len;
+            pin->is_complete = pin->width == 1;
+            return;
+        }
+    }
+    pool_pin_complete(pin);
+    pin->preferred = pin->there == 0 ? 0 : (unsigned)__builtin_ctz(pin->there);
+}
+
+/* ---- life ---- */
+
+static void init_lock(struct pool_pin *pin)
+{
+    pthread_condattr_t attr;
+    int rc = pthread_condattr_init(&attr);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    rc = pthread_cond_init(&pin->changed, &attr);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_condattr_destroy(&attr);
+    rc = pthread_mutex_init(&pin->lock, NULL);
+    GFS_ASSERT(rc == 0);
+}
+
+enum gfs_err pool_pin_lost(const struct pool_pin *pin)
+{
+    uint32_t away = pin->away & ~pin->there;
+    for (unsigned i = 0; i < pin->width; i++) {
+        bool is_dropped =
+            (pin->there >> i & 1) != 0 && !pool_disk_is_usable(pin->parts[i].disk);
+        away |= is_dropped ? 1U << i : 0;
+    }
+    return away != 0 ? GFS_UNREACHABLE : GFS_CORRUPT;
+}
+
+enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
+                          const struct pool_pin_options *options, struct pool_pin **ret)
+{
+    const struct pool_group *group = pool_view_group(view, options->id);
+    if (group == NULL) {
+        return GFS_NOT_FOUND;
+    }
+    unsigned width = pool_profile_width(group->profile);
+    struct pool_pin *pin = gfs_alloc(sizeof *pin + width * sizeof pin->parts[0]);
+    pin->pool = pool;
+    pin->view = view;
+    (void)atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    pin->group = group;
+    pin->id = options->id;
+    pin->k = group->profile.kind == POOL_EC ? group->profile.k : 1;
+    pin->width = width;
+    pin->avoid_disk = options->avoid_disk;
+    pin->avoid_slot = options->avoid_slot;
+    pin->references = 1;
+    init_lock(pin);
+    if (group->profile.kind == POOL_REPLICA) {
+        choose_copy(pin);
+    } else {
+        pool_pin_complete(pin);
+    }
+    bool is_enough = (unsigned)__builtin_popcount(pin->there) >= pin->k ||
+                     (options->is_for_slot && (pin->there >> options->avoid_slot & 1) != 0);
+    if (!is_enough || pin->fragment_len == 0) {
+        bool is_nowhere = (pin->there | pin->away | pin->damaged) == 0;
+        enum gfs_err err = is_nowhere ? GFS_NOT_FOUND : pool_pin_lost(pin);
+        pool_pin_unref(pin);
+        return err;
+    }
+    *ret = pin;
+    return GFS_OK;
+}
+
+void pool_pin_ref(struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pin->lock);
+    pin->references++;
+    (void)pthread_mutex_unlock(&pin->lock);
+}
+
+void pool_pin_unref(struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pin->lock);
+    GFS_ASSERT(pin->references > 0);
+    bool is_last = --pin->references == 0;
+    (void)pthread_mutex_unlock(&pin->lock);
+    if (!is_last) {
+        return;
+    }
+    for (unsigned i = 0; i < pin->width; i++) {
+        unpin_part(pin, i);
+    }
+    (void)pthread_cond_destroy(&pin->changed);
+    (void)pthread_mutex_destroy(&pin->lock);
+    pool_view_put(pin->view);
+    free(pin);
+}
+
+/* ---- for readers ---- */
+
+uint32_t pool_pin_readable(const struct pool_pin *pin)
+{
+    uint32_t readable = 0;
+    for (unsigned i = 0; i < pin->width; i++) {
+        const struct pool_part *part = &pin->parts[i];
+        bool is_readable = part->disk != NULL && pool_disk_is_usable(part->disk) &&
+                           !atomic_load(&part->is_busy);
+        readable |= is_readable ? 1U << i : 0;
+    }
+    return readable;
+}
+
+bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part)
+{
+    const struct pool_disk *disk = pin->parts[part].disk;
+    return disk != NULL && atomic_load(&disk->slow_reads) > 0;
+}
+
+void pool_pin_report(struct pool_pin *pin, unsigned slot)
+{
+    struct pool_part *part = &pin->parts[slot];
+    atomic_fetch_add(&part->disk->read_failures, 1);
+    if (!part->is_reported) {
+        part->is_reported = true;
+        struct pool_suspect suspect = {
+            .id = pin->id, .disk = part->disk->number, .slot = (uint8_t)slot, .is_bad = true};
+        pool_suspect_add(pin->pool, &suspect);
+    }
+}
+
+void pool_pin_wait_locked(struct pool_pin *pin, int64_t until_ns)
+{
+    int64_t left_ns = until_ns - gfs_monotonic_ns();
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t nsec = at.tv_nsec + GFS_MAX(left_ns, (int64_t)0);
+    at.tv_sec += nsec / NS_PER_S;
+    at.tv_nsec = nsec % NS_PER_S;
+    (void)pthread_cond_timedwait(&pin->changed, &pin->lock, &at);
+}
+
+static bool owner_of_part(struct pool_pin *pin, unsigned slot, char *ret, size_t *ret_len)
+{
+    struct pool_read_job wanted = {.pin = pin, .part = slot, .is_owner = true};
+    struct pool_read_job *job = pool_reader_start(&wanted);
+    if (job == NULL) {
+        return false;
+    }
+    int64_t until_ns = gfs_monotonic_ns() +
+                       OWNER_WAIT_RACES * (int64_t)pin->pool->options.race_ms * NS_PER_MS;
+    (void)pthread_mutex_lock(&pin->lock);
+    while (!job->is_done && gfs_monotonic_ns() < until_ns) {
+        pool_pin_wait_locked(pin, until_ns);
+    }
+    bool is_done = job->is_done;
+    (void)pthread_mutex_unlock(&pin->lock);
+    bool is_ok = is_done && job->err == GFS_OK;
+    if (is_ok) {
+        memcpy(ret, job->bytes, job->owner_len);
+        *ret_len = job->owner_len;
+    } else if (is_done) {
+        pool_pin_report(pin, slot);
+    }
+    pool_reader_forget(job);
+    return is_ok;
+}
+
+enum gfs_err pool_pin_owner(struct pool_pin *pin, char *ret, size_t *ret_len)
+{
+    pool_pin_complete(pin);
+    uint32_t readable = pool_pin_readable(pin);
+    for (unsigned turn = 0; turn < 2; turn++) { /* the slow ones last */
+        for (unsigned i = 0; i < pin->width; i++) {
+            bool is_turn = pool_pin_is_slow(pin, i) == (turn == 1);
+            if ((readable >> i & 1) != 0 && is_turn && owner_of_part(pin, i, ret, ret_len)) {
+                return GFS_OK;
+            }
+        }
+    }
+    return pool_pin_lost(pin);
+}

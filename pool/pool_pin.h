@@ -1,0 +1,65 @@
+/* A chunk held for reading: the pins of its fragments, the parts, on the disks that have them.
+ *
+ * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a time;
+ * while a job nobody waits for any more still uses it, it is busy and others must do. Of copies only
+ * one is pinned at first. */
+#pragma once
+
+#include "pool/pool_state.h"
+
+/* Plain data. */
+struct pool_part {
+    struct pool_disk *disk; /* of the view; NULL = not pinned */
+    struct chunk_pin pin;
+    atomic_bool is_busy;
+    bool is_reported; /* to the suspects */
+};
+
+struct pool_pin {
+    struct pool *pool;
+    struct pool_view *view; /* counted */
+    const struct pool_group *group;
+    struct chunk_id id;
+    unsigned k, width;     /* copies: k = 1 */
+    uint32_t fragment_len; /* of every part */
+    uint16_t avoid_disk;   /* not to be used for slot avoid_slot, or for any copy */
+    uint32_t avoid_slot;
+    uint32_t there;     /* mask of parts that are pinned */
+    uint32_t away;      /* mask of parts that a disk may have which is away */
+    uint32_t damaged;   /* mask of parts whose record is known to be unusable */
+    unsigned preferred; /* the copy to be read */
+    bool is_complete;   /* every part was looked for */
+    pthread_mutex_t lock;   /* guards what follows and is_done of jobs */
+    pthread_cond_t changed; /* on the monotonic clock */
+    unsigned references;
+    struct pool_part parts[];
+};
+
+/* Plain data. */
+struct pool_pin_options {
+    struct chunk_id id;
+    uint16_t avoid_disk; /* POOL_NO_DISK = none */
+    uint32_t avoid_slot;
+    bool is_for_slot; /* fewer than k parts will do if that of avoid_slot is there */
+};
+/* NOT_FOUND: no disk has any of it and all that may are there; CORRUPT: fewer than k parts, and all
+ * disks are there; UNREACHABLE: fewer than k, disks are away. Never blocks. */
+enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
+                          const struct pool_pin_options *options, struct pool_pin **ret);
+void pool_pin_ref(struct pool_pin *pin);
+void pool_pin_unref(struct pool_pin *pin);
+/* Looks for the copies that were not needed so far. */
+void pool_pin_complete(struct pool_pin *pin);
+/* Parts that can be read now: pinned, disk usable, not busy. */
+uint32_t pool_pin_readable(const struct pool_pin *pin);
+/* A part's disk was slow lately. */
+bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part);
+/* A read of the part failed: counted, and told to the suspects once. */
+void pool_pin_report(struct pool_pin *pin, unsigned part);
+/* Why too little of the chunk can be read. */
+enum gfs_err pool_pin_lost(const struct pool_pin *pin);
+/* The owner of any part, as it is on its disk; ret has room for CHUNK_OWNER_LEN_MAX. Waits for each
+ * disk some time only. CORRUPT, UNREACHABLE. */
+enum gfs_err pool_pin_owner(struct pool_pin *pin, char *ret, size_t *ret_len);
+/* Waits for a job of the pin to be done or until the time (monotonic). With pin->lock. */
+void pool_pin_wait_locked(struct pool_pin *pin, int64_t until_ns);
