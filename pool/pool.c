@@ -206,6 +206,7 @@ struct pool *pool_new(const struct pool_options *options)
     (void)pthread_mutex_init(&pool->view_lock, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->change_lock, NULL);
+    (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->suspects = pool_suspects_new();
     pool->tombs = pool_tombs_new();
     pool->place = pool_place_new();
@@ -231,6 +232,7 @@ void pool_free(struct pool *pool)
     pool_place_free(pool->place);
     pool_tombs_free(pool->tombs);
     pool_suspects_free(pool->suspects);
+    (void)pthread_mutex_destroy(&pool->bulk_lock);
     (void)pthread_mutex_destroy(&pool->change_lock);
     (void)pthread_mutex_destroy(&pool->coder_lock);
     (void)pthread_mutex_destroy(&pool->view_lock);
@@ -260,9 +262,9 @@ void pool_close(struct pool *pool)
         return;
     }
     pool_stop(pool);
-    pool_submit_free(pool->submit); /* the watch still drops who does not answer */
-    pool_watch_stop(GFS_TAKE(pool->watch));
-    pool->submit = NULL;
+    pool_submit_drain(pool->submit);
+    pool_watch_stop(pool->watch);
+    pool_submit_free(GFS_TAKE(pool->submit));
     pool_mirrors_free(pool->mirrors);
     pool_view_set(pool, NULL);
     pool_free(pool);

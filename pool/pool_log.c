@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "libgoodfs/buf.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
@@ -72,72 +73,98 @@ void pool_trim_edits(struct chunk_store *chunks, uint64_t lsn)
     pool_view_put(view);
 }
 
-/* ---- one edit to one store ---- */
-
-struct append {
-    struct chunk_group group;
-    struct chunk_record record;
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool is_done;
-    enum gfs_err err;
-};
-
-static void append_done(struct chunk_group *group, enum gfs_err err)
-{
-    struct append *append = GFS_CONTAINER_OF(group, struct append, group);
-    (void)pthread_mutex_lock(&append->lock);
-    append->err = err;
-    append->is_done = true;
-    (void)pthread_cond_signal(&append->cond);
-    (void)pthread_mutex_unlock(&append->lock);
-}
-
-enum gfs_err pool_log_append(struct chunk_store *store, uint64_t lsn, struct gfs_slice edit)
-{
-    struct append append = {
-        .group = {.done = append_done, .may_use_reserve = true},
-        .record = {.kind = CHUNK_RECORD_EDIT, .payload = edit, .lsn = lsn},
-    };
-    append.group.records = &append.record;
-    (void)pthread_mutex_init(&append.lock, NULL);
-    (void)pthread_cond_init(&append.cond, NULL);
-    store->ops->submit(store, &append.group);
-    (void)pthread_mutex_lock(&append.lock);
-    while (!append.is_done) {
-        (void)pthread_cond_wait(&append.cond, &append.lock);
-    }
-    (void)pthread_mutex_unlock(&append.lock);
-    (void)pthread_cond_destroy(&append.cond);
-    (void)pthread_mutex_destroy(&append.lock);
-    return append.err;
-}
-
 /* ---- one log to another ---- */
 
+enum { BATCH_BYTES = 4 << 20, BATCH_EDITS = 4096 };
+
+/* Edits on their way to a store, a group at a time. */
 struct extend {
     struct chunk_store *to;
+    struct chunk_group group;
+    struct chunk_record records[BATCH_EDITS];
+    size_t offsets[BATCH_EDITS]; /* in bytes */
+    struct gfs_buf bytes;
+    uint32_t count;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool is_done; /* guarded by lock */
     enum gfs_err err;
 };
+
+static void extend_done(struct chunk_group *group, enum gfs_err err)
+{
+    struct extend *extend = GFS_CONTAINER_OF(group, struct extend, group);
+    (void)pthread_mutex_lock(&extend->lock);
+    extend->err = err;
+    extend->is_done = true;
+    (void)pthread_cond_signal(&extend->cond);
+    (void)pthread_mutex_unlock(&extend->lock);
+}
+
+static enum gfs_err flush(struct extend *extend)
+{
+    if (extend->count == 0) {
+        return GFS_OK;
+    }
+    for (uint32_t i = 0; i < extend->count; i++) {
+        struct chunk_record *record = &extend->records[i];
+        record->payload.ptr = extend->bytes.ptr + extend->offsets[i];
+        record->next = i + 1 < extend->count ? &extend->records[i + 1] : NULL;
+    }
+    extend->group =
+        (struct chunk_group){.records = extend->records, .done = extend_done,
+                             .may_use_reserve = true};
+    extend->is_done = false;
+    extend->to->ops->submit(extend->to, &extend->group);
+    (void)pthread_mutex_lock(&extend->lock);
+    while (!extend->is_done) {
+        (void)pthread_cond_wait(&extend->cond, &extend->lock);
+    }
+    (void)pthread_mutex_unlock(&extend->lock);
+    extend->count = 0;
+    gfs_buf_clear(&extend->bytes);
+    return extend->err;
+}
 
 static enum gfs_err extend_one(void *arg, uint64_t lsn, struct gfs_slice edit)
 {
     struct extend *extend = arg;
-    extend->err = pool_log_append(extend->to, lsn, edit);
-    return extend->err;
+    if (extend->count == BATCH_EDITS ||
+        (extend->count != 0 && extend->bytes.len + edit.len > BATCH_BYTES)) {
+        enum gfs_err err = flush(extend);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+    extend->records[extend->count] =
+        (struct chunk_record){.kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = {.len = edit.len}};
+    extend->offsets[extend->count++] = extend->bytes.len;
+    gfs_buf_add_slice(&extend->bytes, edit);
+    GFS_ASSERT(!extend->bytes.is_full);
+    return GFS_OK;
 }
 
 enum gfs_err pool_log_extend(struct chunk_store *from, struct chunk_store *to,
                              struct gfs_error *error)
 {
     struct chunk_store_status status = {0};
-    struct extend extend = {.to = to};
+    struct extend *extend = gfs_alloc(sizeof *extend);
+    extend->to = to;
+    gfs_buf_init(&extend->bytes, (size_t)BATCH_BYTES + CHUNK_EDIT_LEN_MAX);
+    (void)pthread_mutex_init(&extend->lock, NULL);
+    (void)pthread_cond_init(&extend->cond, NULL);
     to->ops->status(to, &status);
-    enum gfs_err err =
-        from->ops->replay_edits(from, status.lsn_last, extend_one, &extend, error);
-    if (extend.err != GFS_OK) {
-        return gfs_fail(error, extend.err, "appending: %s", gfs_err_text(extend.err));
+    enum gfs_err err = from->ops->replay_edits(from, status.lsn_last, extend_one, extend, error);
+    if (err == GFS_OK) {
+        err = flush(extend);
     }
+    if (extend->err != GFS_OK) {
+        err = gfs_fail(error, extend->err, "appending to the log: %s", gfs_err_text(extend->err));
+    }
+    (void)pthread_cond_destroy(&extend->cond);
+    (void)pthread_mutex_destroy(&extend->lock);
+    gfs_buf_fini(&extend->bytes);
+    free(extend);
     return err;
 }
 

@@ -10,9 +10,6 @@ enum gfs_err pool_replay_edits(struct chunk_store *chunks, uint64_t after,
                                void *arg, struct gfs_error *error);
 void pool_trim_edits(struct chunk_store *chunks, uint64_t lsn);
 
-/* Submits the edit to one store and waits for its answer. Blocking; not on the store's thread. */
-enum gfs_err pool_log_append(struct chunk_store *store, uint64_t lsn,
-                             struct gfs_slice edit) GFS_MUST_CHECK;
 /* Brings the log in `to` to the end that the one in `from` has: appends what has a higher LSN than
  * the last of `to`. Blocking. */
 enum gfs_err pool_log_extend(struct chunk_store *from, struct chunk_store *to,

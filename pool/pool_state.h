@@ -55,6 +55,7 @@ struct pool_disk {
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
     struct pool_disk *next_unused; /* pool_view.c */
+    struct pool_disk *next_open;   /* in pool->open_disks */
 };
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
@@ -92,6 +93,8 @@ struct pool {
     pthread_mutex_t view_lock;
     struct pool_view *view;  /* guarded by view_lock */
     struct pool_view *views; /* all that are held; guarded by view_lock */
+    struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
+    atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
     struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
@@ -137,9 +140,11 @@ struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
  * thread. */
 void pool_disk_unref(struct pool_disk *disk);
-/* Closes the stores of the disks that nobody uses any more. By the watch, every 100 ms, and at the
+/* Closes the stores of the disks that nobody uses any more. By the watch, every second, and at the
  * end of pool_close, when no view is left. Blocking; never on a disk's thread. */
 void pool_disk_reap(struct pool *pool);
+/* Whether the store in this directory is still open, if only until its last user is gone. */
+bool pool_disk_is_open(struct pool *pool, const char *path);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -181,7 +186,10 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(vo
 /* After the first view is in force. EDIT records go to the log disks of the view in force when their
  * phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
-/* Everything waiting is answered; no disk owes an answer any more. NULL allowed. */
+/* Waits until everything is answered and no disk owes an answer any more, which needs the watch: it
+ * drops who does not answer. Nothing is submitted any more. */
+void pool_submit_drain(struct pool_submit *submit);
+/* NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
 /* No phase 2 begins any more until resumed. At return those that had begun are decided on every disk
  * they went to: the logs stand still, and one can be copied to a disk that is to be a mirror. For
