@@ -1,5 +1,5 @@
-"""Many disks: 4+2 beside one disk, degraded reads, repair, and memory under many large uploads. All
-disks are directories of one file system here, so each byte of a fragment is written to one device."""
+"""Many disks: 4+2 beside one disk, degraded reads, repair, and memory under many large uploads.
+All disks are directories of one file system here, so every fragment is written to one device."""
 import json
 import os
 import shutil
@@ -86,7 +86,7 @@ def degraded(knobs, pool):
 
 
 def disk_limit(knobs, home):
-    """MB/s of one writer of large direct writes with a flush at the end: what repair could reach."""
+    """MB/s of large direct writes with a flush at the end: what repair could reach."""
     path = os.path.join(home, "limit")
     began = time.monotonic()
     subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=1M", "count=1024", "oflag=direct",

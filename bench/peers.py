@@ -155,7 +155,8 @@ class Goodfs(Peer):
     def start(self):
         """Returns the seconds from the start of the process until it is ready."""
         self.spawn([self.binary, "server", *self.directories(), "--listen", self.endpoint,
-                    "--admin-listen", f"127.0.0.1:{self.admin_port}", *self.args], {**os.environ, **self.keys})
+                    "--admin-listen", f"127.0.0.1:{self.admin_port}", *self.args],
+                   {**os.environ, **self.keys})
         return self.await_answer(self.port, "/_/health/ready")
 
     def metrics(self):

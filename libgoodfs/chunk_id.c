@@ -1,5 +1,5 @@
-/* Chunk ids: hi is drawn once per process from the kernel, the serial in lo counts. Two processes collide only
- * when they draw the same 64 bits, and then only for equal counters. */
+/* Chunk ids: hi is drawn once per process from the kernel, the serial in lo counts. Two processes
+ * collide only when they draw the same 64 bits, and then only for equal counters. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/random.h>

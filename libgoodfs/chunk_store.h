@@ -1,10 +1,11 @@
 /* The interface of a chunk store: immutable chunks and an ordered edit log behind one flush.
  *
  * Implemented by datad/store.c (one disk), pool/pool.c (many) and by test doubles; used by metad
- * (its edit log), by the gateway (data) and by the pool (its disks). Model: records are submitted in groups; a group becomes durable as a whole,
- * in submission order, and `done` is its only acknowledgement. A chunk is live from the moment a
- * group with its DATA or PLACE record is durable until a group with its DELETE record is durable;
- * nothing else makes a chunk live, so an interrupted request leaves nothing behind. Chunk ids are
+ * (its edit log), by the gateway (data) and by the pool (its disks). Model: records are submitted in
+ * groups; a group becomes durable as a whole, in submission order, and `done` is its only
+ * acknowledgement. A chunk is live from the moment a group with its DATA or PLACE record is durable
+ * until a group with its DELETE record is durable; nothing else makes a chunk live, so an
+ * interrupted request leaves nothing behind. Chunk ids are
  * never reused for other bytes. A DATA or PLACE record of a live id supersedes what was there (the
  * same bytes, written anew by repair); one of an id that was deleted makes it live again (moved
  * away and back). */
@@ -21,9 +22,9 @@ struct chunk_id {
 };
 
 /* hi: random, drawn at process start. lo: placement group (24 bits, highest) | serial (34) | slot
- * (6). Names in metadata have slot 0; a disk that keeps fragment i of a striped chunk keeps it under
- * slot i. Group 0 is that of a store without a pool; in ids made by older versions its low bits are
- * part of the serial, so the slot of a group 0 id means nothing. */
+ * (6). Names in metadata have slot 0; a disk that keeps fragment i of a striped chunk keeps it
+ * under slot i. Group 0 is that of a store without a pool; in ids made by older versions its low
+ * bits are part of the serial, so the slot of a group 0 id means nothing. */
 enum {
     CHUNK_SLOT_BITS = 6,
     CHUNK_SERIAL_BITS = 34,
@@ -161,8 +162,8 @@ struct chunk_store_ops {
      * Fewer than len: writable is called once when there is room. An I/O error shows at finish.
      * One thread at a time per bulk. */
     size_t (*bulk_append)(struct chunk_bulk *bulk, const void *ptr, size_t len);
-    /* Replaces the owner given at begin (copied), before finish: for who learns only at the end what
-     * it must say. Same thread as append. */
+    /* Replaces the owner given at begin (copied), before finish: for who learns only at the end
+     * what it must say. Same thread as append. */
     void (*bulk_owner)(struct chunk_bulk *bulk, struct gfs_slice owner);
     /* No more appends. finished is called once, on the store's thread, when everything (data,
      * checksums, header) is on stable storage, or with the first error. The chunk's length is what
@@ -192,7 +193,8 @@ struct chunk_store_ops {
                      uint32_t len);
 
     /* The live chunks of one part (below CHUNK_LIST_PARTS), in no order, in an array the caller
-     * frees; count 0: ret NULL. As of one moment. Memory only, never waits for a disk. Any thread. */
+     * frees; count 0: ret NULL. As of one moment. Memory only, never waits for a disk. Any
+     * thread. */
     void (*list)(struct chunk_store *store, uint32_t part, struct chunk_listed **ret,
                  size_t *ret_count);
     /* Never blocks for long. Any thread. */

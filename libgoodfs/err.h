@@ -31,7 +31,7 @@
     X(NO_SPACE, "no space left on device")                                                         \
     X(CORRUPT, "stored data is damaged")                                                           \
     X(TIMEOUT, "timed out")                                                                        \
-    X(UNREACHABLE, "too few disks or peers can be reached")                                                             \
+    X(UNREACHABLE, "too few disks or peers can be reached")                                        \
     X(PROTOCOL, "protocol violation")                                                              \
     X(STOPPED, "service is stopped")
 

@@ -56,8 +56,7 @@ enum gfs_err bucket_row_decode(struct gfs_slice row_key, struct gfs_slice value,
     bucket.id = gfs_codec_load_u64_be(row_key.ptr);
     memcpy(bucket.name, name.ptr, name.len);
     memcpy(bucket.region, region.ptr, region.len);
-    enum gfs_err err =
-        version == VERSION_WITHOUT_SETTINGS ? GFS_OK : decode_settings(&in, &bucket);
+    enum gfs_err err = version == VERSION_WITHOUT_SETTINGS ? GFS_OK : decode_settings(&in, &bucket);
     if (err == GFS_OK && in.len != 0) {
         err = GFS_CORRUPT;
     }

@@ -450,8 +450,7 @@ static enum gfs_err copy_steps(sqlite3_backup *backup, const char *path, bool (*
             return gfs_fail(error, to_err(code), "%s: copy of the database: %s", path,
                             sqlite3_errstr(code));
         }
-        enum gfs_err err =
-            step % COPY_STEPS_A_SYNC == 0 ? sync_file(path, error) : GFS_OK;
+        enum gfs_err err = step % COPY_STEPS_A_SYNC == 0 ? sync_file(path, error) : GFS_OK;
         if (err != GFS_OK) {
             return err;
         }

@@ -98,8 +98,7 @@ static enum gfs_err load_buckets(struct shard *shard, struct gfs_error *error)
     struct db *db = shard->live->db;
     struct key from = {.len = 1, .bytes = {TABLE_BUCKETS}};
     static const char last[sizeof(uint64_t)] = "\377\377\377\377\377\377\377\377";
-    enum gfs_err err =
-        db_seek(db, TABLE_BUCKETS, key_row(&from), gfs_slice_of(last, sizeof last));
+    enum gfs_err err = db_seek(db, TABLE_BUCKETS, key_row(&from), gfs_slice_of(last, sizeof last));
     while (err == GFS_OK) {
         struct gfs_slice key;
         struct gfs_slice row;

@@ -34,18 +34,18 @@ struct shard;
 
 /* Plain data. Zero = the default, except gc_grace_ms. */
 struct shard_options {
-    const char *dir;          /* exists; holds the database and nothing else */
+    const char *dir;           /* exists; holds the database and nothing else */
     const char *const *copies; /* directories of copies, NULL-terminated, NULL = none: as if
                                   shard_copy_add had been called for each, but not waited for */
-    struct chunk_store *log;  /* outlives the shard; no edit was submitted to it by others */
-    size_t cache_bytes_max;   /* row cache; 16 MiB */
-    size_t overlay_bytes_max; /* above it acknowledgements wait for SQLite; 64 MiB */
-    int64_t apply_delay_ms;   /* an edit waits this long for company; 200 */
-    int64_t gc_grace_ms;      /* between freeing and deleting a chunk */
+    struct chunk_store *log;   /* outlives the shard; no edit was submitted to it by others */
+    size_t cache_bytes_max;    /* row cache; 16 MiB */
+    size_t overlay_bytes_max;  /* above it acknowledgements wait for SQLite; 64 MiB */
+    int64_t apply_delay_ms;    /* an edit waits this long for company; 200 */
+    int64_t gc_grace_ms;       /* between freeing and deleting a chunk */
     /* Called on any thread, must not block and calls nothing of the shard. NULL allowed.
      * copy_failed: dir is no copy any more (IO, NO_SPACE, CORRUPT...). database_failed: the live
      * database cannot be used (IO), or is damaged (CORRUPT; of damaged rows at most once an hour);
-     * operations then wait 30 s for shard_move when there are copies. */
+     * operations then wait 30 s for shard_move when there are copies. Told again after that. */
     void (*copy_failed)(void *arg, const char *dir, enum gfs_err err);
     void (*database_failed)(void *arg, const char *dir, enum gfs_err err);
     void *arg;
@@ -74,7 +74,7 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
  * the log is still open. Applies everything and checkpoints. NULL allowed. */
 void shard_close(struct shard *shard);
 
-/* ---- copies: called by one thread at a time, which may wait ---- */
+/* ---- copies. Any thread, which may wait, but not one that the log waits for ---- */
 
 /* Makes dir, which is made if it is not there, hold a copy, and keeps it up from now on. A database
  * that is there is taken up if the log holds what it lacks; else it is replaced by a full copy. At
@@ -90,8 +90,8 @@ void shard_copy_remove(struct shard *shard, const char *dir);
  * in. Operations go on meanwhile, and reads wait. OK: readers use it. A database in dir that is not
  * kept up is good enough if the log holds what it lacks. EXISTS: it is the live one already;
  * NOT_FOUND: there is none in dir, or it is of no use, BUSY: an earlier one there is still being
- * closed: nothing was changed. IO, CORRUPT, TIMEOUT (30 s), NO_SPACE: it cannot take over; then
- * move to another one. */
+ * closed: nothing was changed. CANCELLED: moved elsewhere meanwhile. IO, CORRUPT, TIMEOUT (30 s),
+ * NO_SPACE: it cannot take over; then move to another one. */
 enum gfs_err shard_move(struct shard *shard, const char *dir,
                         struct gfs_error *error) GFS_MUST_CHECK;
 

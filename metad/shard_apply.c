@@ -208,6 +208,9 @@ static void wait_after_fault_locked(struct copy *copy, enum gfs_err err)
     while (copy->role == COPY_LIVE && !shard->is_apply_stopping && left > 0) {
         shard_wait_locked(shard, &copy->wake, left); /* new edits wake as well */
         left = is_passing ? until - gfs_monotonic_ns() : RETRY_NS;
+        if (!is_passing) {
+            tell_owner_locked(copy, err, true); /* again, should nothing have come of it */
+        }
     }
     if (shard->is_apply_stopping && (is_last || !is_passing)) {
         copy_leave_locked(copy, err);

@@ -270,9 +270,9 @@ static enum gfs_err adopt_set(struct shard *shard, uint64_t lsn, const struct ch
 {
     struct bucket *bucket =
         bucket_map_by_id(shard->buckets, change->bucket_id == 0 ? lsn : change->bucket_id);
-    enum gfs_err err = bucket == NULL ? GFS_CORRUPT
-                                      : bucket_row_set(&bucket->info, change->setting,
-                                                       change->value);
+    enum gfs_err err = bucket == NULL
+                           ? GFS_CORRUPT
+                           : bucket_row_set(&bucket->info, change->setting, change->value);
     return err == GFS_INVALID ? GFS_CORRUPT : err;
 }
 

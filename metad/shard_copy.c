@@ -152,7 +152,7 @@ void copy_reap_locked(struct shard *shard)
     struct copy **link = &shard->leavers;
     while (*link != NULL) {
         struct copy *copy = *link;
-        if (!copy->is_closed) {
+        if (!copy->is_closed || copy->waiters != 0) {
             link = &copy->next;
             continue;
         }
@@ -314,8 +314,7 @@ static enum gfs_err collect(void *arg, uint64_t lsn, struct gfs_slice edit)
     }
     gfs_buf_add_slice(&catch_up->bytes, edit);
     catch_up->ends[catch_up->count++] = catch_up->bytes.len;
-    bool is_full =
-        catch_up->count == REPLAY_EDITS_MAX || catch_up->bytes.len >= REPLAY_BYTES_MAX;
+    bool is_full = catch_up->count == REPLAY_EDITS_MAX || catch_up->bytes.len >= REPLAY_BYTES_MAX;
     return is_full ? flush_collected(catch_up) : GFS_OK;
 }
 
@@ -331,8 +330,8 @@ static enum gfs_err read_log(struct copy *copy, uint64_t to)
     struct catch_up *catch_up GFS_FREE = gfs_alloc(sizeof *catch_up);
     *catch_up = (struct catch_up){.copy = copy, .known_lsn = known_lsn, .to = to};
     gfs_buf_init(&catch_up->bytes, REPLAY_BYTES_MAX + CHUNK_EDIT_LEN_MAX);
-    enum gfs_err err = log->ops->replay_edits(log, known_lsn == 0 ? 0 : known_lsn - 1, collect,
-                                              catch_up, &error);
+    enum gfs_err err =
+        log->ops->replay_edits(log, known_lsn == 0 ? 0 : known_lsn - 1, collect, catch_up, &error);
     if (err == GFS_OK || err == GFS_END) {
         err = flush_collected(catch_up);
     }
@@ -387,10 +386,12 @@ static void trim_log(struct shard *shard)
     (void)pthread_mutex_unlock(&shard->trim_lock);
 }
 
-static bool is_snapshot_open(struct shard *shard)
+/* A full copy of it is being made: until then no checkpoint can complete. */
+static bool is_snapshot_open(const struct copy *copy)
 {
+    struct shard *shard = copy->shard;
     (void)pthread_mutex_lock(&shard->lock);
-    bool is_open = shard->snapshot_count != 0;
+    bool is_open = copy == shard->live && shard->snapshot_count != 0;
     (void)pthread_mutex_unlock(&shard->lock);
     return is_open;
 }
@@ -399,7 +400,7 @@ enum gfs_err copy_checkpoint(struct copy *copy, bool is_idle)
 {
     struct shard *shard = copy->shard;
     size_t size = db_wal_size(copy->db);
-    if ((size < CHECKPOINT_WAL_SIZE && !is_idle) || is_snapshot_open(shard)) {
+    if ((size < CHECKPOINT_WAL_SIZE && !is_idle) || is_snapshot_open(copy)) {
         return GFS_OK;
     }
     bool is_complete = false;

@@ -53,10 +53,11 @@ struct copy {
     uint32_t users;          /* readers and makers of copies */
     bool is_reported;        /* it was called failed, at */
     int64_t reported_ns;
-    bool is_closed;        /* the thread is at its end */
-    uint64_t durable_lsn;  /* a complete checkpoint holds it; 0 = unknown: nothing is trimmed */
-    uint64_t progress;     /* rises while it is being made */
-    bool is_behind;        /* edits were left out of the queue: the log has them */
+    bool is_closed;       /* the thread is at its end */
+    uint64_t durable_lsn; /* a complete checkpoint holds it; 0 = unknown: nothing is trimmed */
+    uint64_t progress;    /* rises while it is being made */
+    uint32_t waiters;     /* for its joining; they keep it from being freed */
+    bool is_behind;       /* edits were left out of the queue: the log has them */
     struct queued *queue, **queue_tail;
     size_t queue_bytes;
     int64_t queue_ns; /* when its first was queued; monotonic */

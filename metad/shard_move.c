@@ -30,11 +30,12 @@ bool shard_note_failure_locked(struct shard *shard, enum gfs_err err, bool is_st
     struct copy *live = shard->live;
     int64_t now = gfs_monotonic_ns();
     bool is_fault = err == GFS_IO || err == GFS_CORRUPT;
-    if (!is_fault || live->is_reported || shard->options.database_failed == NULL ||
-        shard->is_stopping) {
+    bool is_known = live->is_reported && now < live->reported_ns + WAIT_NS;
+    if (!is_fault || is_known || shard->options.database_failed == NULL || shard->is_stopping) {
         return false;
     }
-    if (err == GFS_CORRUPT && !is_stopped) { /* the next one may have the same damage: no going round in circles */
+    /* The next database may have the same damaged row: no going round in circles. */
+    if (err == GFS_CORRUPT && !is_stopped) {
         if (shard->damage_reported_ns != 0 && now < shard->damage_reported_ns + DAMAGE_REPORT_NS) {
             return false;
         }
@@ -161,8 +162,7 @@ void shard_copies_start(struct shard *shard)
     const char *const *dirs = shard->options.copies;
     (void)pthread_mutex_lock(&shard->lock);
     for (size_t i = 0; dirs != NULL && dirs[i] != NULL; i++) {
-        if (find_locked(shard->copies, dirs[i]) == NULL &&
-            strcmp(dirs[i], shard->live->dir) != 0) {
+        if (find_locked(shard->copies, dirs[i]) == NULL && strcmp(dirs[i], shard->live->dir) != 0) {
             (void)begin_locked(shard, dirs[i], true, false);
         }
     }
@@ -170,9 +170,8 @@ void shard_copies_start(struct shard *shard)
     (void)pthread_mutex_unlock(&shard->lock);
 }
 
-/* Until it has joined or failed, or nothing moved for long. The copy is not reaped meanwhile: that
- * is done by the thread that is in here. */
-static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error)
+/* Until it has joined or failed, or nothing moved for long. */
+static void wait_for_join_locked(struct copy *copy)
 {
     struct shard *shard = copy->shard;
     uint64_t progress = copy->progress;
@@ -184,17 +183,26 @@ static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error
             until = now + WAIT_NS;
         }
         if (now >= until) {
+            (void)gfs_fail(&copy->error, GFS_TIMEOUT, "%s: nothing moved for %d s", copy->dir,
+                           (int)SHARD_MOVE_WAIT_S);
             copy_leave_locked(copy, GFS_TIMEOUT);
-            return gfs_fail(error, GFS_TIMEOUT, "%s: nothing moved for %d s", copy->dir,
-                            (int)SHARD_MOVE_WAIT_S);
+        } else {
+            shard_wait_locked(shard, &shard->moved, until - now);
         }
-        shard_wait_locked(shard, &shard->moved, until - now);
     }
-    if (copy->role == COPY_LEAVING) {
-        enum gfs_err err = copy->fault == GFS_OK ? GFS_STOPPED : copy->fault;
-        return gfs_fail(error, err, "%s", copy->error.text);
+}
+
+static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error)
+{
+    copy->waiters++;
+    wait_for_join_locked(copy);
+    copy->waiters--;
+    if (copy->role != COPY_LEAVING) {
+        return GFS_OK;
     }
-    return GFS_OK;
+    enum gfs_err err = copy->fault == GFS_OK ? GFS_STOPPED : copy->fault;
+    return gfs_fail(error, err, "%s",
+                    copy->error.text[0] == '\0' ? gfs_err_text(err) : copy->error.text);
 }
 
 enum gfs_err shard_copy_add(struct shard *shard, const char *dir, struct gfs_error *error)
@@ -250,15 +258,19 @@ static void make_live_locked(struct shard *shard, struct copy *copy)
     (void)pthread_cond_signal(&copy->wake);
 }
 
-static enum gfs_err await_move_locked(struct shard *shard, struct gfs_error *error)
+static enum gfs_err await_move_locked(struct shard *shard, const struct copy *copy,
+                                      struct gfs_error *error)
 {
     int64_t until = gfs_monotonic_ns() + WAIT_NS;
-    while (shard->is_moving && shard->apply_fault == GFS_OK) {
+    while (shard->live == copy && shard->is_moving && shard->apply_fault == GFS_OK) {
         int64_t now = gfs_monotonic_ns();
         if (now >= until) {
             return gfs_fail(error, GFS_TIMEOUT, "%s: does not take over", shard->live->dir);
         }
         shard_wait_locked(shard, &shard->moved, until - now);
+    }
+    if (shard->live != copy) {
+        return gfs_fail(error, GFS_CANCELLED, "moved to %s meanwhile", shard->live->dir);
     }
     return shard->apply_fault == GFS_OK
                ? GFS_OK
@@ -282,9 +294,11 @@ enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *
         copy = begin_locked(shard, dir, false, true);
     }
     enum gfs_err err = await_join_locked(copy, error);
-    if (err == GFS_OK) {
+    if (err == GFS_OK && copy->role == COPY_FOLLOWING) {
         make_live_locked(shard, copy);
-        err = await_move_locked(shard, error);
+    }
+    if (err == GFS_OK) {
+        err = await_move_locked(shard, copy, error);
         gfs_log(GFS_LOG_WARN, "msg=\"metadata database moved\" moves=%llu err=%s",
                 (unsigned long long)shard->move_count, gfs_err_name(err));
     }

@@ -69,17 +69,17 @@ struct shard {
     uint64_t move_count;
     bool is_moving; /* the live database does not hold yet what left the overlay; since */
     int64_t moving_ns, damage_reported_ns; /* damaged rows were reported last; 0 = never */
-    uint32_t snapshot_count;    /* full copies being made: checkpoints cannot complete */
-    struct batch batch;         /* being applied by the live database, or tried again */
-    bool is_dropping;           /* rows of what was applied are leaving the overlay */
-    uint64_t wanted_lsn;        /* edits up to it are applied without waiting for company */
-    struct visitor *visitors;   /* who is to be told of copies of objects */
+    uint32_t snapshot_count;               /* full copies being made: checkpoints cannot complete */
+    struct batch batch;                    /* being applied by the live database, or tried again */
+    bool is_dropping;                      /* rows of what was applied are leaving the overlay */
+    uint64_t wanted_lsn;      /* edits up to it are applied without waiting for company */
+    struct visitor *visitors; /* who is to be told of copies of objects */
     struct overlay *overlay;
     struct bucket_map *buckets;
     uint64_t next_lsn;
     uint64_t committed_lsn; /* every LSN up to here is decided */
     uint64_t applied_lsn;
-    int64_t last_time_ms; /* of the newest proposal: time never runs backwards */
+    int64_t last_time_ms;                /* of the newest proposal: time never runs backwards */
     uint32_t under_way, decided_waiters; /* proposals in the log, or not yet answered */
     struct proposal *committed, **committed_tail; /* to be applied, in LSN order */
     struct waiting_answer *parked;                /* rest on undecided edits */
@@ -87,8 +87,8 @@ struct shard {
     enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
     bool is_stopping;         /* no new operations */
     bool is_apply_stopping, is_sweep_stopping, is_copy_stopping;
-    bool may_trim;     /* all copies are known, and none was cut short */
-    bool is_abandoned; /* closed, but for threads that hang: the log is not there any more */
+    bool may_trim;         /* all copies are known, and none was cut short */
+    bool is_abandoned;     /* closed, but for threads that hang: the log is not there any more */
     bool has_failed;       /* the log has failed */
     bool is_sweep_refused; /* the sweep's proposal was */
     struct shard_stats counters;

@@ -23,14 +23,24 @@ struct pool_copy_task {
     bool is_bad;   /* the one that is there is no source */
 };
 
-/* Gets the fragment from wherever it can be had, writes it, makes it live unless the chunk was
- * deleted meanwhile, and reads it back from the medium: OK only when it is there, whole.
- * *ret_bytes: its length. What does not read back whole is deleted again. Deletions are being noted
- * (pool_tombs_begin), and those sent before are durable.
+/* A fragment on its way. */
+struct pool_copy;
+
+/* Gets the fragment from wherever it can be had and submits it, unless the chunk was deleted
+ * meanwhile. Several small ones may be under way at once, so that they share a flush. From before
+ * this call until the copy has ended deletions are being noted (pool_tombs_begin), and those sent
+ * before are durable. OK: to be ended.
  *
  * NOT_FOUND: the chunk is deleted; CANCELLED: it may be, ask again later. CORRUPT: too few
- * fragments are left; UNREACHABLE: too few for now; NO_SPACE; DIGEST: it did not read back as it
- * was written; BUSY; IO, TIMEOUT: the disk (dropped) or a source; STOPPED. */
+ * fragments are left; UNREACHABLE: too few for now; NO_SPACE; BUSY; IO, TIMEOUT: the disk (dropped)
+ * or a source; STOPPED. */
+enum gfs_err pool_copy_begin(struct pool_copier *copier, const struct pool_copy_task *task,
+                             struct pool_copy **ret) GFS_MUST_CHECK;
+/* Waits until it is live, and reads it back from the medium: OK only when it is there, whole.
+ * *ret_bytes: its length. What does not read back as it was written is deleted again: DIGEST. Else
+ * as above. Frees the copy. */
+enum gfs_err pool_copy_end(struct pool_copy *copy, uint32_t *ret_bytes) GFS_MUST_CHECK;
+/* Both. */
 enum gfs_err pool_copy_fragment(struct pool_copier *copier, const struct pool_copy_task *task,
                                 uint32_t *ret_bytes) GFS_MUST_CHECK;
 

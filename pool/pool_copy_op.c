@@ -18,6 +18,7 @@ struct pool_copy_op {
     struct pool_disk *disk;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    int64_t asked_ns;    /* monotonic; when the disk was last asked for an answer */
     unsigned references; /* the waiting thread; each call that the disk still has to make */
     bool is_answered;
     bool is_writable;
@@ -107,6 +108,7 @@ static void expect(struct pool_copy_op *op)
     (void)pthread_mutex_lock(&op->lock);
     op->references++;
     op->is_answered = false;
+    op->asked_ns = gfs_monotonic_ns();
     (void)pthread_mutex_unlock(&op->lock);
 }
 
@@ -161,10 +163,9 @@ static enum gfs_err judge_wait(struct pool_copy_op *op, int64_t since_ns)
     return GFS_OK;
 }
 
-/* Until *flag, which the disk sets. */
-static enum gfs_err await(struct pool_copy_op *op, const bool *flag)
+/* Until *flag, which the disk sets; it was asked for it at since_ns. */
+static enum gfs_err await(struct pool_copy_op *op, const bool *flag, int64_t since_ns)
 {
-    int64_t since_ns = gfs_monotonic_ns();
     (void)pthread_mutex_lock(&op->lock);
     enum gfs_err err = GFS_OK;
     while (!*flag && err == GFS_OK) {
@@ -183,7 +184,7 @@ static enum gfs_err await(struct pool_copy_op *op, const bool *flag)
 
 enum gfs_err pool_copy_op_wait(struct pool_copy_op *op)
 {
-    enum gfs_err err = await(op, &op->is_answered);
+    enum gfs_err err = await(op, &op->is_answered, op->asked_ns);
     return err == GFS_OK ? op->err : err;
 }
 
@@ -208,7 +209,7 @@ enum gfs_err pool_copy_op_append(struct pool_copy_op *op, const char *ptr, size_
         }
         ptr += taken;
         len -= taken;
-        enum gfs_err err = await(op, &op->is_writable);
+        enum gfs_err err = await(op, &op->is_writable, gfs_monotonic_ns());
         if (err != GFS_OK) {
             return err;
         }

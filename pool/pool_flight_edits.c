@@ -52,7 +52,7 @@ static unsigned mirrors_needed(const struct pool_map *map)
         enum pool_disk_state state = map->disks[i].state;
         disks += state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING ? 1 : 0;
     }
-    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS) / 2 + 1;
+    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS_MIN) / 2 + 1;
 }
 
 enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,

@@ -26,6 +26,7 @@ enum {
     POOL_COPIES_MAX = 8,
     POOL_CLASSES_MAX = 16,
     POOL_LOG_DISKS = 8,     /* at most; how many there should be: pool_plan_log_disks */
+    POOL_LOG_DISKS_MIN = 3, /* so many, if there are as many disks; a majority of them is needed */
     POOL_PATH_LEN_MAX = 1024,
     POOL_CLASS_NAME_LEN_MAX = 31,
     POOL_NO_DISK = 0xffff,

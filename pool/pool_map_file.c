@@ -117,6 +117,9 @@ static enum gfs_err replace(int dir_fd, const char *temporary, const char *name,
     if (err == GFS_OK && fsync(dir_fd) != 0) {
         err = gfs_err_from_errno(errno);
     }
+    if (err != GFS_OK) {
+        (void)unlinkat(dir_fd, temporary, 0); /* it may be what fills the disk */
+    }
     return err == GFS_OK || err == GFS_NO_SPACE ? err : GFS_IO;
 }
 

@@ -88,12 +88,23 @@ static bool is_outdated(const struct pool_pass *pass)
     return !is_same;
 }
 
+/* Suspects go first; parts that have nothing to do take no notes, so it is done here. */
+static void look_at_suspects(struct pool_pass *pass)
+{
+    if (pool_suspect_count(pass->options->pool) > 0) {
+        pool_pass_note_deletions(&pass->copier, pass->view);
+        pass->options->between(pass->options->arg, pass->view);
+        pool_tombs_end(pass->options->pool);
+    }
+}
+
 /* All parts for one aim; false: the pass ends here, *ret says how. */
 static bool sweep(struct pool_pass *pass, enum pool_phase phase, enum pool_pass_aim aim,
                   enum pool_pass_outcome *ret)
 {
     pool_progress_phase(pass->options->progress, phase);
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
+        look_at_suspects(pass);
         pool_pass_part(pass, part, aim);
         if (pass->is_stopped || pool_pace_is_stopped(pass->options->pace)) {
             *ret = POOL_PASS_STOPPED;

@@ -6,6 +6,8 @@
 #include "libgoodfs/mem.h"
 #include "pool/pool_pass_state.h"
 
+enum { WINDOW = 32 }; /* copies under way at once: small ones share flushes */
+
 /* What the comparison of one part found. Grows as it is filled. */
 struct findings {
     struct pool_pass *pass;
@@ -217,36 +219,68 @@ static void judge_failure(struct pool_pass *pass, const struct pool_pass_job *jo
     }
 }
 
-static void run_job(struct pool_pass *pass, const struct pool_pass_job *job)
+/* Copies under way. */
+struct window {
+    struct pool_copy *copies[WINDOW];
+    const struct pool_pass_job *jobs[WINDOW];
+    unsigned count;
+};
+
+static uint16_t target_of(const struct pool_pass *pass, const struct pool_pass_job *job)
 {
-    uint32_t group = chunk_id_group(job->id);
-    uint16_t disk = pass->map->groups[group].slots[job->slot].disk;
+    return pass->map->groups[chunk_id_group(job->id)].slots[job->slot].disk;
+}
+
+static void begin_job(struct pool_pass *pass, struct window *window,
+                      const struct pool_pass_job *job)
+{
+    uint16_t disk = target_of(pass, job);
     if (pass->is_full[disk]) {
-        pass->is_dirty[group] = true;
+        pass->is_dirty[chunk_id_group(job->id)] = true;
         pool_progress_failed(pass->options->progress);
         return;
     }
     struct pool_copy_task task = {
         .view = pass->view, .id = job->id, .slot = job->slot, .disk = disk};
-    uint32_t bytes;
-    enum gfs_err err = pool_copy_fragment(&pass->copier, &task, &bytes);
+    struct pool_copy *copy;
+    enum gfs_err err = pool_copy_begin(&pass->copier, &task, &copy);
     if (err == GFS_OK) {
-        pool_progress_copied(pass->options->progress, bytes);
+        window->jobs[window->count] = job;
+        window->copies[window->count++] = copy;
     } else if (err != GFS_NOT_FOUND) {
         judge_failure(pass, job, disk, err);
     }
 }
 
+static void end_jobs(struct pool_pass *pass, struct window *window)
+{
+    for (unsigned i = 0; i < window->count; i++) {
+        uint32_t bytes;
+        enum gfs_err err = pool_copy_end(window->copies[i], &bytes);
+        if (err == GFS_OK) {
+            pool_progress_copied(pass->options->progress, bytes);
+        } else {
+            judge_failure(pass, window->jobs[i], target_of(pass, window->jobs[i]), err);
+        }
+    }
+    window->count = 0;
+}
+
 /* Jobs that were found before deletions were noted, and still are there after. */
 static void fill(struct pool_pass *pass, const struct findings *before, const struct findings *now)
 {
+    struct window window = {0};
     for (size_t i = 0; i < now->job_count && !pass->is_stopped; i++) {
         const struct pool_pass_job *job = &now->jobs[i];
         if (bsearch(job, before->jobs, before->job_count, sizeof *job, compare_jobs) != NULL) {
             pass->options->between(pass->options->arg, pass->view);
-            run_job(pass, job);
+            begin_job(pass, &window, job);
+        }
+        if (window.count == WINDOW) {
+            end_jobs(pass, &window);
         }
     }
+    end_jobs(pass, &window);
 }
 
 /* The copies that took over from the extra are read once more: a pass that was killed may have
@@ -277,34 +311,63 @@ static enum gfs_err verify_heirs(struct pool_pass *pass, const struct pool_pass_
     return err;
 }
 
-static void delete_extra(struct pool_pass *pass, const struct pool_pass_extra *extra)
+/* Whether it may be deleted now. */
+static bool judge_extra(struct pool_pass *pass, const struct pool_pass_extra *extra)
 {
     enum gfs_err err = verify_heirs(pass, extra);
-    if (err == GFS_NOT_FOUND) {
-        return; /* deleted meanwhile, and the extra with it */
-    }
-    if (err == GFS_OK) {
-        err = pool_copy_delete(&pass->copier, pass->view->disks[extra->disk], &extra->fragment, 1);
-    }
-    if (err == GFS_OK) {
-        pool_progress_deleted(pass->options->progress, 1);
-    } else {
+    if (err != GFS_OK && err != GFS_NOT_FOUND) { /* that: deleted meanwhile, and the extra, too */
         pass->is_stopped |= err == GFS_STOPPED;
         pass->is_dirty[chunk_id_group(extra->id)] = true;
         pool_progress_failed(pass->options->progress);
     }
+    return err == GFS_OK;
+}
+
+/* Those of one disk, in one group. */
+static void delete_extras(struct pool_pass *pass, uint16_t disk,
+                          const struct pool_pass_extra *extras, size_t count)
+{
+    GFS_FREE struct chunk_id *fragments = gfs_alloc_array(count, sizeof *fragments);
+    size_t some = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (extras[i].disk == disk) {
+            fragments[some++] = extras[i].fragment;
+        }
+    }
+    if (some == 0) {
+        return;
+    }
+    enum gfs_err err = pool_copy_delete(&pass->copier, pass->view->disks[disk], fragments, some);
+    if (err == GFS_OK) {
+        pool_progress_deleted(pass->options->progress, some);
+        return;
+    }
+    pass->is_stopped |= err == GFS_STOPPED;
+    for (size_t i = 0; i < count; i++) {
+        pass->is_dirty[chunk_id_group(extras[i].id)] |= extras[i].disk == disk;
+    }
+    pool_progress_failed(pass->options->progress);
 }
 
 static void tidy(struct pool_pass *pass, const struct findings *before, const struct findings *now)
 {
+    GFS_FREE struct pool_pass_extra *judged =
+        gfs_alloc_array(GFS_MAX(now->extra_count, (size_t)1), sizeof *judged);
+    size_t count = 0;
     for (size_t i = 0; i < now->extra_count && !pass->is_stopped; i++) {
         const struct pool_pass_extra *extra = &now->extras[i];
         bool is_known = bsearch(extra, before->extras, before->extra_count, sizeof *extra,
                                 compare_extras) != NULL;
         if (is_known && !pass->is_dirty[chunk_id_group(extra->id)]) {
             pass->options->between(pass->options->arg, pass->view);
-            delete_extra(pass, extra);
+            if (judge_extra(pass, extra)) {
+                judged[count++] = *extra;
+            }
         }
+    }
+    for (uint16_t disk = 0; disk < pass->map->disk_count && count > 0 && !pass->is_stopped;
+         disk++) {
+        delete_extras(pass, disk, judged, count);
     }
 }
 

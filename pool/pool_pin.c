@@ -203,7 +203,7 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
     struct pool_pin *pin = gfs_alloc(sizeof *pin + width * sizeof pin->parts[0]);
     pin->pool = pool;
     pin->view = view;
-    (void)atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    pool_view_pin(view);
     pin->group = group;
     pin->id = options->id;
     pin->k = group->profile.kind == POOL_EC ? group->profile.k : 1;
@@ -250,7 +250,7 @@ void pool_pin_unref(struct pool_pin *pin)
     }
     (void)pthread_cond_destroy(&pin->changed);
     (void)pthread_mutex_destroy(&pin->lock);
-    pool_view_put(pin->view);
+    pool_view_unpin(pin->view);
     free(pin);
 }
 

@@ -1,8 +1,8 @@
 /* A chunk held for reading: the pins of its fragments, the parts, on the disks that have them.
  *
- * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a time;
- * while a job nobody waits for any more still uses it, it is busy and others must do. Of copies only
- * one is pinned at first. */
+ * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a
+ * time; while a job nobody waits for any more still uses it, it is busy and others must do. Of
+ * copies only one is pinned at first. */
 #pragma once
 
 #include "pool/pool_state.h"

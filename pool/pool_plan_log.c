@@ -6,8 +6,6 @@
 #include "pool/pool_plan.h"
 #include "pool/pool_plan_load.h"
 
-enum { LOG_DISKS_MIN = 3 };
-
 static bool is_gone(const struct pool_map_disk *disk)
 {
     return disk->state == POOL_DISK_FAILED || disk->state == POOL_DISK_REMOVED;
@@ -83,7 +81,7 @@ struct log_counts {
 /* One more than the disks that any data survives the loss of, and no fewer than three. */
 static uint32_t wanted_log_disks(const struct pool_map *map)
 {
-    uint32_t wanted = LOG_DISKS_MIN;
+    uint32_t wanted = POOL_LOG_DISKS_MIN;
     for (uint32_t i = 0; i < map->group_count; i++) {
         wanted = GFS_MAX(wanted, (uint32_t)map->groups[i].profile.m + 1);
     }

@@ -1,8 +1,8 @@
 /* Reads on the own threads of a disk: what must wait for it.
  *
- * A job owns the memory it reads into and holds the pinned chunk it reads from, so whoever waits for
- * it may go away: a job that is abandoned in the queue is gone at once, one that runs is freed when
- * it ends. Memory is taken when a job runs, so a disk that hangs holds that of its threads only.
+ * A job owns the memory it reads into and holds the pinned chunk it reads from, so whoever waits
+ * for it may go away: a job that is abandoned in the queue is gone at once, one that runs is freed
+ * when it ends. Memory is taken when a job runs, so a disk that hangs holds only its threads'.
  *
  *   queued --> running --> done     abandoned: at any time, by the waiter */
 #pragma once

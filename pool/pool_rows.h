@@ -2,8 +2,8 @@
  *
  * A row is what a fragment of each slot gets at once: k cells and their m parity cells, or, for
  * copies, the same bytes for everybody. Bytes are taken until a row is ready; its cells are then at
- * rows->cells until pool_rows_next. A row that arrives in one piece is not copied: its data cells are
- * the caller's own bytes, which pool_rows_keep copies when they are needed for longer.
+ * rows->cells until pool_rows_next. A row that arrives in one piece is not copied: its data cells
+ * are the caller's own bytes, which pool_rows_keep copies when they are needed for longer.
  *
  *   FILLING --add: row is full, or seal--> READY --next--> FILLING
  *
@@ -27,7 +27,8 @@ struct pool_rows {
 
 void pool_rows_init(struct pool_rows *rows, struct pool_profile profile, const struct ec *coder);
 void pool_rows_fini(struct pool_rows *rows);
-/* Takes bytes until a row is ready or all are taken; answers how many. None while a row is ready. */
+/* Takes bytes until a row is ready or all are taken; answers how many. None while a row is
+ * ready. */
 size_t pool_rows_add(struct pool_rows *rows, const void *ptr, size_t len);
 /* The last row: zero padded and ready, if there is one. */
 void pool_rows_seal(struct pool_rows *rows);

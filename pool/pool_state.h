@@ -60,7 +60,7 @@ struct pool_disk {
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
 struct pool_view {
-    atomic_uint references;
+    atomic_ulong references; /* low half: work by it; high half: pins, see pool_view_pin */
     struct pool *pool;
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
@@ -133,8 +133,12 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
 void pool_view_set(struct pool *pool, struct pool_view *view);
 struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
 void pool_view_put(struct pool_view *view);
-/* The version of the oldest view that anybody holds. While it is older than a pass's own, somebody
- * may still write or delete where an older map said. */
+/* Holds and releases the view for a pin: as a reference, but one that only reads by it, and may do so
+ * for hours. Who pins holds the view otherwise. */
+void pool_view_pin(struct pool_view *view);
+void pool_view_unpin(struct pool_view *view);
+/* The version of the oldest view that anybody works by, pins left aside. While it is older than a
+ * pass's own, somebody may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any

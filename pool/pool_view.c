@@ -90,12 +90,16 @@ void pool_disk_reap(struct pool *pool)
 
 /* ---- views ---- */
 
+#define WORK 1UL
+#define PIN (1UL << 32)
+_Static_assert(sizeof(unsigned long) == 8, "two counts in one");
+
 struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
                                 struct pool_disk *const disks[POOL_DISKS_MAX])
 {
     GFS_ASSERT(map->disk_count <= POOL_DISKS_MAX);
     struct pool_view *view = gfs_alloc(sizeof *view);
-    atomic_init(&view->references, 1);
+    atomic_init(&view->references, WORK);
     view->pool = pool;
     view->map = map;
     for (uint32_t i = 0; i < map->disk_count; i++) {
@@ -112,11 +116,12 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
     return view;
 }
 
-void pool_view_put(struct pool_view *view)
+static void release(struct pool_view *view, unsigned long kind)
 {
-    unsigned before = atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel);
-    GFS_ASSERT(before != 0);
-    if (before != 1) {
+    unsigned long before =
+        atomic_fetch_sub_explicit(&view->references, kind, memory_order_acq_rel);
+    GFS_ASSERT(before >= kind);
+    if (before != kind) {
         return;
     }
     struct pool *pool = view->pool;
@@ -135,6 +140,22 @@ void pool_view_put(struct pool_view *view)
     free(view);
 }
 
+void pool_view_put(struct pool_view *view)
+{
+    release(view, WORK);
+}
+
+void pool_view_pin(struct pool_view *view)
+{
+    unsigned long before = atomic_fetch_add_explicit(&view->references, PIN, memory_order_relaxed);
+    GFS_ASSERT(before != 0);
+}
+
+void pool_view_unpin(struct pool_view *view)
+{
+    release(view, PIN);
+}
+
 void pool_view_set(struct pool *pool, struct pool_view *view)
 {
     (void)pthread_mutex_lock(&pool->view_lock);
@@ -151,7 +172,7 @@ struct pool_view *pool_view_get(struct pool *pool)
     (void)pthread_mutex_lock(&pool->view_lock);
     struct pool_view *view = pool->view;
     GFS_ASSERT(view != NULL);
-    (void)atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&view->references, WORK, memory_order_relaxed);
     (void)pthread_mutex_unlock(&pool->view_lock);
     return view;
 }
@@ -161,7 +182,9 @@ uint64_t pool_view_oldest(struct pool *pool)
     uint64_t oldest = UINT64_MAX;
     (void)pthread_mutex_lock(&pool->view_lock);
     for (const struct pool_view *view = pool->views; view != NULL; view = view->next) {
-        oldest = GFS_MIN(oldest, view->map->version);
+        if (atomic_load(&view->references) % PIN != 0) {
+            oldest = GFS_MIN(oldest, view->map->version);
+        }
     }
     (void)pthread_mutex_unlock(&pool->view_lock);
     return oldest;

@@ -1,6 +1,6 @@
-"""Bytes on a disk change under load: flipped bits, zeroed and swapped blocks, cut files, in segments,
-bulk files, the log and the index. No client ever sees a wrong byte; a scrub finds what is wrong and
-repair heals it."""
+"""Bytes on a disk change under load: flipped bits, zeroed and swapped blocks, cut files, in log
+segments, bulk files and the index. No client ever sees a wrong byte; a scrub finds what is wrong
+and repair heals it."""
 import os
 import random
 import time

@@ -1,5 +1,6 @@
 /* Many threads on one metadata shard: puts, deletes, conditional counters, copies, uploads, bucket
- * deletions and listings, while the log refuses some edits and chunks are swept at once.
+ * deletions and listings, while the log refuses some edits and chunks are swept at once; then the
+ * same while the database moves from directory to directory and references are visited.
  *
  * Checked while it runs: an object read back whole; counters that only conditional writes move;
  * listings in order. Checked at the end, after a restart: usage equals a recount, every chunk that
@@ -15,6 +16,7 @@
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
 #include "metad/shard.h"
+#include "tests/race/mover.h"
 #include "tests/unit/metad/log_double.h"
 #include "tests/unit/metad/random.h"
 
@@ -510,15 +512,30 @@ static void run_threads(struct race *race, struct worker *workers)
     }
 }
 
-/* One shard from its first bucket to the recount. */
-static void run_race(int steps, size_t cache_bytes)
+/* With a mover the database moves while they run. */
+static void run_all(struct race *race, struct worker *workers, struct mover *mover)
 {
-    char dir[] = "/tmp/goodfs-race-XXXXXX";
+    if (mover != NULL) {
+        mover_start(mover, race->shard);
+    }
+    run_threads(race, workers);
+    if (mover != NULL) {
+        mover_stop(mover);
+    }
+}
+
+/* One shard from its first bucket to the recount. */
+static void run_race(int steps, size_t cache_bytes, bool is_moving)
+{
     struct race race = {.log = log_double_new(), .steps = steps};
     struct worker workers[SUBMITTERS + LISTERS];
+    struct mover mover = {0};
     (void)pthread_mutex_init(&race.lock, NULL);
-    GFS_ASSERT(mkdtemp(dir) != NULL);
-    struct shard_options options = {.dir = dir,
+    for (unsigned i = 0; i < MOVER_DIRS; i++) {
+        (void)snprintf(mover.dirs[i], sizeof mover.dirs[i], "/tmp/goodfs-race-XXXXXX");
+        GFS_ASSERT(mkdtemp(mover.dirs[i]) != NULL);
+    }
+    struct shard_options options = {.dir = mover.dirs[0],
                                     .log = log_double_store(race.log),
                                     .apply_delay_ms = 1,
                                     .cache_bytes_max = cache_bytes,
@@ -531,9 +548,10 @@ static void run_race(int steps, size_t cache_bytes)
     GFS_ASSERT(err == GFS_OK);
     race.bucket = call.op.ret_bucket.id;
     log_double_refuse(race.log, 10, 1);
-    run_threads(&race, workers);
+    run_all(&race, workers, is_moving ? &mover : NULL);
     log_double_refuse(race.log, 0, 0);
     shard_close(race.shard);
+    options.dir = mover.dirs[mover.live];
     open_shard(&race, &options);
     check_end(&race, workers);
     uint64_t done_count = 0;
@@ -549,7 +567,9 @@ static void run_race(int steps, size_t cache_bytes)
     log_double_free(race.log);
     free(race.chunks.ids);
     (void)pthread_mutex_destroy(&race.lock);
-    (void)nftw(dir, unlink_path, 8, FTW_DEPTH | FTW_PHYS);
+    for (unsigned i = 0; i < MOVER_DIRS; i++) {
+        (void)nftw(mover.dirs[i], unlink_path, 8, FTW_DEPTH | FTW_PHYS);
+    }
 }
 
 int main(void)
@@ -558,7 +578,8 @@ int main(void)
     int steps = text == NULL ? STEPS : (int)strtol(text, NULL, 10);
     const size_t cache_bytes[] = {1, 8000, 65536}; /* none, always too small, large enough */
     for (size_t i = 0; i < GFS_COUNT(cache_bytes); i++) {
-        run_race(steps, cache_bytes[i]);
+        run_race(steps, cache_bytes[i], false);
+        run_race(steps, cache_bytes[i], true);
     }
     return 0;
 }

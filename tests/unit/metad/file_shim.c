@@ -112,7 +112,7 @@ SHOWN ssize_t pread64(int fd, void *bytes, size_t len, off_t offset)
     REAL("pread64", read_fn);
     bool is_last;
     return end_or(false, judge_fd(fd, false, false, &is_last)) != 0 ? -1
-                                                                   : real(fd, bytes, len, offset);
+                                                                    : real(fd, bytes, len, offset);
 }
 
 SHOWN ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset)
@@ -172,10 +172,13 @@ SHOWN int open64(const char *path, int flags, ...)
 {
     REAL("open64", open_fn);
     bool is_last;
-    va_list args;
-    va_start(args, flags);
-    unsigned mode = (flags & O_CREAT) != 0 ? va_arg(args, unsigned) : 0;
-    va_end(args);
+    unsigned mode = 0;
+    if ((flags & O_CREAT) != 0) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, unsigned); // NOLINT(clang-analyzer-valist.Uninitialized)
+        va_end(args);
+    }
     int code = judge(path, (flags & O_CREAT) != 0, false, &is_last);
     return end_or(is_last, code) != 0 ? -1 : real(path, flags, mode);
 }

@@ -233,10 +233,8 @@ static void status(struct chunk_store *store, struct chunk_store_status *ret)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-static const struct chunk_store_ops ops = {.submit = submit,
-                                           .replay_edits = replay_edits,
-                                           .trim_edits = trim_edits,
-                                           .status = status};
+static const struct chunk_store_ops ops = {
+    .submit = submit, .replay_edits = replay_edits, .trim_edits = trim_edits, .status = status};
 
 struct log_double *log_double_new(void)
 {

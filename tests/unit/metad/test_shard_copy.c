@@ -130,9 +130,9 @@ Test(shard_copy, slow_one_falls_behind_and_catches_up)
     copy_rig_check(&rig, 50);
     cr_expect_eq(copy_rig_failures(&rig), 0u);
     struct meta_row *row = NULL;
-    cr_assert_eq(rig.rig.meta->ops->object(rig.rig.meta, rig.bucket, GFS_SLICE_LITERAL("big"), 0,
-                                           &row),
-                 GFS_OK);
+    cr_assert_eq(
+        rig.rig.meta->ops->object(rig.rig.meta, rig.bucket, GFS_SLICE_LITERAL("big"), 0, &row),
+        GFS_OK);
     struct meta_object object;
     cr_assert_eq(meta_object_decode_summary(meta_row_bytes(row), &object), GFS_OK);
     cr_expect_eq(object.etag[0], COUNT - 1);

@@ -147,7 +147,7 @@ static void write_some(struct rig *rig, uint64_t bucket, unsigned count)
 /* A life with a copy that is made, kept up, taken up again and replaced. */
 static void live(const char *dir, const char *copy_dir, long end_at)
 {
-    struct rig rig = {.options = {.apply_delay_ms = 1, .gc_grace_ms = 86400 * 1000}};
+    struct rig rig = {.options = {.apply_delay_ms = 1, .gc_grace_ms = 86400 * 1000LL}};
     const char *copies[] = {copy_dir, NULL};
     (void)snprintf(rig.dir, sizeof rig.dir, "%s", dir);
     rig.log = log_double_new();
@@ -207,8 +207,7 @@ static void check_copy(const char *copy_dir, long end_at)
     cr_assert_eq(db_open_writer(path, 1 << 20, &db, &error), GFS_OK, "%ld: %s", end_at, error.text);
     cr_assert_eq(apply_new(db, &apply, &error), GFS_OK, "%ld: %s", end_at, error.text);
     uint64_t lsn = apply_lsn(apply);
-    cr_assert_gt(lsn, seen->trimmed, "%ld: %llu", end_at,
-                 (unsigned long long)lsn);
+    cr_assert_gt(lsn, seen->trimmed, "%ld: %llu", end_at, (unsigned long long)lsn);
     cr_assert_gt(lsn, (uint64_t)KEYS);
     for (uint64_t n = 0; n < KEYS; n++) {
         uint64_t newest = lsn - lsn % KEYS + n;

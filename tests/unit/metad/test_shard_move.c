@@ -197,9 +197,9 @@ static void list_all(struct move_rig *rig, uint32_t least)
     struct meta_list_query query = {.bucket_id = rig->bucket, .max = 100000};
     bool is_truncated = false;
     uint32_t count = 0;
-    cr_assert_eq(rig->rig.meta->ops->list_objects(rig->rig.meta, &query, count_item, &count,
-                                                  &is_truncated),
-                 GFS_OK);
+    cr_assert_eq(
+        rig->rig.meta->ops->list_objects(rig->rig.meta, &query, count_item, &count, &is_truncated),
+        GFS_OK);
     cr_assert_geq(count, least);
 }
 

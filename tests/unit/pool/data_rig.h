@@ -45,7 +45,8 @@ enum gfs_err data_rig_write(struct data_rig *rig, struct chunk_id id, const char
 void data_rig_place(struct data_rig *rig, struct chunk_bulk *bulk);
 /* Pins, reads the whole chunk in one call, compares the first len bytes, and that the rest is
  * zeros. */
-enum gfs_err data_rig_check(struct data_rig *rig, struct chunk_id id, const char *bytes, size_t len);
+enum gfs_err data_rig_check(struct data_rig *rig, struct chunk_id id, const char *bytes,
+                            size_t len);
 /* The same for [offset, offset + want) of the chunk: offset at a block. */
 enum gfs_err data_rig_check_range(struct data_rig *rig, struct chunk_id id, const char *bytes,
                                   size_t len, uint32_t offset, uint32_t want);

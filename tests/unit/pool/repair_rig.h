@@ -20,8 +20,10 @@ struct repair_rig {
     unsigned changes;              /* maps that were made */
     unsigned drops, mirror_failures;
     enum gfs_err change_err;       /* the next change is answered that, when it is not GFS_OK */
-    void (*on_open)(struct repair_rig *rig, struct chunk_id id); /* a fragment is being got */
-    unsigned opens;                /* of fragments, for on_open */
+    /* A fragment is being got; some of its bytes are. */
+    void (*on_open)(struct repair_rig *rig, struct chunk_id id);
+    void (*on_read)(struct repair_rig *rig, struct chunk_id id);
+    unsigned opens; /* for the two: what they count */
     unsigned stop_at;
     struct chunk_id victim;
     struct pool_pace *pace;        /* of the pass under way */

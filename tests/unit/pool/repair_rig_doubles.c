@@ -91,6 +91,8 @@ void pool_reader_free(struct pool_reader *reader)
 /* ---- a fragment, whole in memory ---- */
 
 struct pool_fragment {
+    struct pool *pool;
+    struct chunk_id id;
     uint8_t *bytes;
     uint32_t len, at;
     char owner[CHUNK_OWNER_LEN_MAX];
@@ -186,6 +188,8 @@ enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struc
         rig->on_open(rig, id);
     }
     struct pool_fragment *fragment = gfs_alloc(sizeof *fragment);
+    fragment->pool = pool;
+    fragment->id = id;
     enum gfs_err err = fetch_any(view, pool_fragment_id(group, id, slot), avoid, fragment);
     if (err != GFS_OK && group->profile.kind == POOL_EC) {
         enum gfs_err other_err = fetch_others(pool, view, id, slot, fragment);
@@ -217,6 +221,10 @@ struct gfs_slice pool_fragment_owner(const struct pool_fragment *fragment)
 enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes, size_t size,
                                 size_t *ret_len)
 {
+    struct repair_rig *rig = rig_of(fragment->pool);
+    if (rig->on_read != NULL) {
+        rig->on_read(rig, fragment->id);
+    }
     *ret_len = GFS_MIN(size, (size_t)(fragment->len - fragment->at));
     memcpy(ret_bytes, fragment->bytes + fragment->at, *ret_len);
     fragment->at += (uint32_t)*ret_len;

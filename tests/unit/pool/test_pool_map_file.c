@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,6 +101,29 @@ Test(pool_map_file, what_is_stored_is_loaded_and_replaced)
     put(&rig, "pool.json", "{\"format\":1");
     cr_assert_eq(pool_map_file_load(rig.dir, &back, &error), GFS_CORRUPT);
     cr_assert_not_null(strstr(error.text, "/pool.json: its checksum is wrong"), "%s", error.text);
+    pool_map_free(map);
+    fini(&rig);
+}
+
+Test(pool_map_file, a_write_that_finds_no_room_leaves_the_map_that_was)
+{
+    struct rig rig;
+    init(&rig);
+    put_identity(&rig);
+    struct pool_map *map = map_rig_new(3, "replica:3"), *back = NULL;
+    cr_assert_eq(store(&rig, map), GFS_OK);
+    struct rlimit limit, tight = {.rlim_cur = 100, .rlim_max = RLIM_INFINITY};
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    tight.rlim_max = limit.rlim_max;
+    cr_assert_neq(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    map->version = 2;
+    cr_assert_eq(store(&rig, map), GFS_NO_SPACE);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_assert(!exists(&rig, "pool.json.tmp"), "what fills the disk goes");
+    cr_assert_eq(pool_map_file_load(rig.dir, &back, NULL), GFS_OK);
+    cr_assert_eq(back->version, 1);
+    pool_map_free(back);
     pool_map_free(map);
     fini(&rig);
 }

@@ -236,6 +236,23 @@ Test(pool_pass, a_chunk_deleted_before_its_copy_is_written_does_not_come_back)
     }
 }
 
+Test(pool_pass, a_chunk_deleted_while_its_bytes_are_read_does_not_come_back)
+{
+    for (unsigned i = 0; i < GFS_COUNT(profiles); i++) {
+        struct repair_rig *rig = repair_rig_new(8, profiles[i], NULL);
+        (void)repair_load_put(rig, profiles[i]);
+        uint16_t disk = 2;
+        repair_rig_change(rig, repair_load_drain, &disk);
+        rig->on_read = delete_first;
+        (void)repair_rig_pass(rig);
+        cr_assert_gt(rig->opens, 0);
+        cr_assert_not(is_anywhere(rig, rig->victim));
+        cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+        cr_assert_not(is_anywhere(rig, rig->victim));
+        repair_rig_free(rig);
+    }
+}
+
 Test(pool_pass, a_chunk_deleted_while_its_copy_is_written_does_not_come_back)
 {
     struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
@@ -315,6 +332,21 @@ Test(pool_pass, nothing_is_called_filled_while_somebody_works_by_an_older_map)
     repair_rig_free(rig);
 }
 
+Test(pool_pass, who_only_reads_by_an_older_map_is_not_waited_for)
+{
+    struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
+    (void)repair_load_put(rig, "replica:2");
+    struct pool_view *older = pool_view_get(&rig->pool);
+    pool_view_pin(older);
+    pool_view_put(older);
+    uint16_t disk = 0;
+    repair_rig_change(rig, repair_load_drain, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    cr_assert_eq(repair_rig_flags(rig), 0);
+    pool_view_unpin(older);
+    repair_rig_free(rig);
+}
+
 static void note_behind(struct repair_rig *rig, struct chunk_id id)
 {
     (void)id;
@@ -370,6 +402,37 @@ Test(pool_pass, a_former_copy_is_kept_when_the_new_one_is_bad)
     repair_rig_free(rig);
 }
 
+/* The way to the disk changes a byte that the disk then takes for right. */
+static enum gfs_err spoil(void *arg, struct disk_double *disk, const struct chunk_group *group)
+{
+    (void)arg;
+    (void)disk;
+    if (group->records->kind == CHUNK_RECORD_DATA) {
+        char *byte = (char *)(uintptr_t)group->records->payload.ptr;
+        *byte = (char)(*byte ^ 1);
+    }
+    return GFS_OK;
+}
+
+Test(pool_pass, a_copy_that_does_not_read_back_as_it_was_written_is_none)
+{
+    struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
+    struct chunk_id id = repair_rig_put(rig, "replica:2", 0, 0, 1000);
+    const struct pool_group *group = &repair_rig_map(rig)->groups[chunk_id_group(id)];
+    uint16_t disk = group->slots[1].disk;
+    repair_rig_change(rig, repair_load_drain, &disk);
+    uint16_t heir = repair_rig_map(rig)->groups[chunk_id_group(id)].slots[1].disk;
+    disk_double_set_judge(rig->doubles[heir], spoil, NULL);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_INCOMPLETE);
+    disk_double_set_judge(rig->doubles[heir], NULL, NULL);
+    cr_assert_not(disk_double_has(rig->doubles[heir], id));
+    cr_assert(repair_rig_is_there(rig, id, 0, 1000, 1, disk));
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    cr_assert(repair_rig_is_whole(rig, id, 0, 1000));
+    cr_assert_eq(repair_rig_extras(rig, id), 0);
+    repair_rig_free(rig);
+}
+
 /* A record on one disk that no slot asks for. */
 static void put_alone(struct repair_rig *rig, uint16_t disk, struct chunk_id id)
 {
@@ -422,7 +485,7 @@ Test(pool_pass, a_flood_of_deletions_without_a_reason_is_not_made)
     struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
     struct chunk_id ids[40];
     for (unsigned i = 0; i < GFS_COUNT(ids); i++) {
-        ids[i] = repair_rig_put(rig, "replica:2", i, i, 100);
+        ids[i] = repair_rig_put(rig, "replica:2", i, i, 500); /* as long as its extra */
         const struct pool_group *group = &repair_rig_map(rig)->groups[chunk_id_group(ids[i])];
         uint16_t disk = 0;
         while (group->slots[0].disk == disk || group->slots[1].disk == disk) {

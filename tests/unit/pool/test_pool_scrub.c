@@ -168,9 +168,14 @@ Test(pool_scrub, damage_that_no_other_mirror_can_answer_for_leaves_the_mirror_al
 Test(pool_scrub, a_pass_goes_on_where_it_was_when_the_pool_was_closed)
 {
     struct repair_rig *rig = repair_rig_new(1, "replica:1", NULL);
-    struct pool_scrub_cursor cursor = {.is_running = true, .is_in_log = true, .pass = 7,
-                                       .part = CHUNK_LIST_PARTS, .started_ms = gfs_wall_ms(), .bytes = 5,
-                                       .found = 3, .healed = 2};
+    struct pool_scrub_cursor cursor = {.is_running = true,
+                                       .is_in_log = true,
+                                       .pass = 7,
+                                       .part = CHUNK_LIST_PARTS,
+                                       .started_ms = gfs_wall_ms(),
+                                       .bytes = 5,
+                                       .found = 3,
+                                       .healed = 2};
     char path[128];
     (void)snprintf(path, sizeof path, "%s/0", rig->dir);
     cr_assert(pool_scrub_file_store(path, &cursor));

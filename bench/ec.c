@@ -1,0 +1,164 @@
+/* What striping costs on one core: the coder alone, with the checksums that every cell gets, and the
+ * pool's own way of cutting a stream into rows.
+ *
+ * usage: ec [milliseconds per figure]. One line per profile and way: MB of chunk data a second, and
+ * the ratio to the coder with checksums. Everything is in cache, as bytes from a socket are. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/crc.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_rows.h"
+
+enum { SOURCE_SIZE = 2 << 20, CHILD_SIZE = 512 << 10 };
+
+struct bench {
+    struct pool_profile profile;
+    struct ec *coder;
+    uint8_t *source;    /* each piece is its beginning, as in a socket's buffer */
+    uint8_t *row;       /* k + m cells */
+    uint8_t *child;     /* what a disk's writer copies into */
+    struct pool_rows rows;
+    size_t piece;       /* bytes that come at once */
+    uint32_t sum;       /* so that nothing is left out */
+};
+
+static size_t row_size(const struct bench *bench)
+{
+    return (size_t)bench->profile.k * POOL_CELL;
+}
+
+static void encode_row(struct bench *bench)
+{
+    const uint8_t *data[POOL_WIDTH_MAX];
+    uint8_t *parity[POOL_WIDTH_MAX];
+    for (unsigned i = 0; i < bench->profile.k; i++) {
+        data[i] = bench->row + (size_t)i * POOL_CELL;
+    }
+    for (unsigned i = 0; i < bench->profile.m; i++) {
+        parity[i] = bench->row + row_size(bench) + (size_t)i * POOL_CELL;
+    }
+    ec_encode(bench->coder, POOL_CELL, data, parity);
+}
+
+/* Each way handles one row. */
+static void coder_alone(struct bench *bench)
+{
+    encode_row(bench);
+}
+
+static void coder_and_checksums(struct bench *bench)
+{
+    encode_row(bench);
+    for (unsigned i = 0; i < pool_profile_width(bench->profile); i++) {
+        bench->sum ^= gfs_crc32c(0, bench->row + (size_t)i * POOL_CELL, POOL_CELL);
+    }
+}
+
+/* The bytes of one row in pieces; `use` gets each cell. */
+static void stream_row(struct bench *bench, void (*use)(struct bench *bench, const uint8_t *cell))
+{
+    size_t left = row_size(bench);
+    while (left > 0) {
+        size_t want = GFS_MIN(bench->piece, left);
+        size_t taken = pool_rows_add(&bench->rows, bench->source, want);
+        left -= taken;
+        if (bench->rows.cell != 0) {
+            for (unsigned i = 0; i < pool_profile_width(bench->profile); i++) {
+                use(bench, bench->rows.cells[i]);
+            }
+            pool_rows_next(&bench->rows);
+        }
+    }
+}
+
+static void sum_cell(struct bench *bench, const uint8_t *cell)
+{
+    bench->sum ^= gfs_crc32c(0, cell, POOL_CELL);
+}
+
+static void copy_cell(struct bench *bench, const uint8_t *cell)
+{
+    memcpy(bench->child, cell, POOL_CELL);
+    bench->sum ^= gfs_crc32c(0, bench->child, POOL_CELL);
+}
+
+static void rows_and_checksums(struct bench *bench)
+{
+    stream_row(bench, sum_cell);
+}
+
+static void rows_and_children(struct bench *bench)
+{
+    stream_row(bench, copy_cell);
+}
+
+static double megabytes_per_s(struct bench *bench, void (*way)(struct bench *bench), int64_t for_ns)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        way(bench);
+    }
+    int64_t begun = gfs_monotonic_ns();
+    int64_t now = begun;
+    uint64_t rows = 0;
+    while (now - begun < for_ns) {
+        for (unsigned i = 0; i < 50; i++) {
+            way(bench);
+        }
+        rows += 50;
+        now = gfs_monotonic_ns();
+    }
+    return (double)rows * (double)row_size(bench) * 1e3 / (double)(now - begun);
+}
+
+static void run(struct pool_profile profile, int64_t for_ns)
+{
+    static const struct {
+        const char *name;
+        void (*way)(struct bench *bench);
+        size_t piece;
+    } ways[] = {
+        {"coder", coder_alone, 0},
+        {"coder+checksums", coder_and_checksums, 0},
+        {"rows+checksums, 64 KiB pieces", rows_and_checksums, 64 << 10},
+        {"rows+checksums, 1 MiB pieces", rows_and_checksums, 1 << 20},
+        {"rows+copy+checksums, 64 KiB pieces", rows_and_children, 64 << 10},
+    };
+    struct bench bench = {.profile = profile};
+    enum gfs_err err = ec_new(profile.k, profile.m, &bench.coder);
+    GFS_ASSERT(err == GFS_OK);
+    bench.source = gfs_alloc_aligned(POOL_CELL_ALIGN, SOURCE_SIZE);
+    memset(bench.source, 0x5a, SOURCE_SIZE);
+    bench.row = gfs_alloc_aligned(POOL_CELL_ALIGN, (size_t)POOL_WIDTH_MAX * POOL_CELL);
+    memset(bench.row, 0xa5, (size_t)POOL_WIDTH_MAX * POOL_CELL);
+    bench.child = gfs_alloc_aligned(POOL_CELL_ALIGN, CHILD_SIZE);
+    char text[POOL_PROFILE_TEXT_SIZE];
+    pool_profile_format(profile, text);
+    double base = 0;
+    for (size_t i = 0; i < GFS_COUNT(ways); i++) {
+        pool_rows_init(&bench.rows, profile, bench.coder);
+        bench.piece = ways[i].piece;
+        double rate = megabytes_per_s(&bench, ways[i].way, for_ns);
+        base = i == 1 ? rate : base;
+        (void)printf("%-8s %-36s %8.0f MB/s %5.2f\n", text, ways[i].name, rate,
+                     base == 0 ? 0 : rate / base);
+        pool_rows_fini(&bench.rows);
+    }
+    ec_free(bench.coder);
+    free(bench.source);
+    free(bench.row);
+    free(bench.child);
+}
+
+int main(int argc, char **argv)
+{
+    long ms = argc > 1 ? strtol(argv[1], NULL, 10) : 300;
+    static const struct pool_profile profiles[] = {
+        {POOL_EC, 4, 2}, {POOL_EC, 8, 3}, {POOL_EC, 10, 4}};
+    for (size_t i = 0; i < GFS_COUNT(profiles); i++) {
+        run(profiles[i], GFS_MAX(ms, 1L) * 1000000);
+    }
+    return 0;
+}

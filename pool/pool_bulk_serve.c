@@ -1,0 +1,283 @@
+/* The children of a large chunk's writer: giving them their cells, and hearing from them. */
+#include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_bulk_state.h"
+
+enum { STALL_FACTOR = 5 };
+#define NS_PER_MS 1000000LL
+
+static const struct chunk_store_ops *ops_of(const struct bulk_child *child)
+{
+    return child->disk->store->ops;
+}
+
+/* ---- losing children ---- */
+
+enum gfs_err pool_bulk_serve_verdict(const struct pool_bulk *bulk)
+{
+    unsigned quorum = pool_profile_quorum(bulk->group->profile);
+    if (bulk->alive_count >= quorum) {
+        return GFS_OK;
+    }
+    return bulk->alive_count + bulk->no_space_count >= quorum ? GFS_NO_SPACE : GFS_UNREACHABLE;
+}
+
+static void lose_locked(struct bulk_child *child, enum gfs_err err, struct bulk_todo *todo)
+{
+    struct pool_bulk *bulk = child->bulk;
+    GFS_ASSERT(child->state != CHILD_LOST);
+    child->state = CHILD_LOST;
+    bulk->alive_count--;
+    bulk->no_space_count += err == GFS_NO_SPACE;
+    if (err != GFS_NO_SPACE && !atomic_load(&child->disk->is_dropped)) {
+        todo->drops[todo->drop_count].disk = child->disk;
+        todo->drops[todo->drop_count++].err = err;
+    }
+}
+
+/* ---- rows to children ---- */
+
+static void child_writable(void *arg);
+static void child_finished(void *arg, enum gfs_err err);
+
+/* What the child's disk keeps with the fragment of a chunk of that length. */
+static size_t child_owner(const struct bulk_child *child, uint32_t chunk_len, char *ret)
+{
+    const struct pool_bulk *bulk = child->bulk;
+    return pool_fragment_owner_write(bulk->group->profile, (uint32_t)(child - bulk->children),
+                                     chunk_len, gfs_slice_of(bulk->owner, bulk->owner_len), ret);
+}
+
+static void finish_child_locked(struct bulk_child *child)
+{
+    struct pool_bulk *bulk = child->bulk;
+    if (bulk->appended != bulk->len_max || bulk->is_owner_new) { /* begin's says len_max */
+        char owner[CHUNK_OWNER_LEN_MAX];
+        size_t len = child_owner(child, bulk->appended, owner);
+        ops_of(child)->bulk_owner(child->chunks, gfs_slice_of(owner, len));
+    }
+    child->state = CHILD_FINISHING;
+    child->since_ns = gfs_monotonic_ns();
+    ops_of(child)->bulk_finish(child->chunks, child_finished);
+}
+
+/* Gives the child what it lacks of the ready row, and the end. */
+static void serve_locked(struct bulk_child *child, struct bulk_todo *todo)
+{
+    struct pool_bulk *bulk = child->bulk;
+    if (child->state != CHILD_WRITING || child->is_waiting) {
+        return;
+    }
+    if (atomic_load(&child->disk->is_dropped)) {
+        lose_locked(child, GFS_IO, todo);
+        return;
+    }
+    const uint8_t *cell = bulk->rows.cells[child - bulk->children];
+    uint32_t left = bulk->rows.cell - child->taken;
+    if (left > 0) {
+        size_t taken = ops_of(child)->bulk_append(child->chunks, cell + child->taken, left);
+        child->taken += (uint32_t)taken;
+        child->is_waiting = taken < left;
+        if (child->is_waiting) {
+            child->since_ns = gfs_monotonic_ns();
+            return;
+        }
+    }
+    if (bulk->is_finishing) {
+        finish_child_locked(child);
+    }
+}
+
+static bool is_row_pending_locked(const struct pool_bulk *bulk)
+{
+    for (unsigned i = 0; i < bulk->width && bulk->rows.cell != 0; i++) {
+        const struct bulk_child *child = &bulk->children[i];
+        if (child->state == CHILD_WRITING && child->taken < bulk->rows.cell) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After anything happened to children: failure, end of the row. */
+static void settle_row_locked(struct pool_bulk *bulk)
+{
+    if (bulk->err == GFS_OK) {
+        bulk->err = pool_bulk_serve_verdict(bulk);
+    }
+    if (bulk->rows.cell == 0 || (bulk->err == GFS_OK && is_row_pending_locked(bulk))) {
+        return;
+    }
+    pool_rows_next(&bulk->rows);
+    for (unsigned i = 0; i < bulk->width; i++) {
+        bulk->children[i].taken = 0;
+    }
+}
+
+void pool_bulk_serve_all_locked(struct pool_bulk *bulk, struct bulk_todo *todo)
+{
+    for (unsigned i = 0; i < bulk->width && bulk->err == GFS_OK; i++) {
+        serve_locked(&bulk->children[i], todo);
+    }
+    settle_row_locked(bulk);
+}
+
+/* ---- answers ---- */
+
+static bool is_finished_locked(const struct pool_bulk *bulk)
+{
+    for (unsigned i = 0; i < bulk->width && bulk->err == GFS_OK; i++) {
+        enum child_state state = bulk->children[i].state;
+        if (state == CHILD_WRITING || state == CHILD_FINISHING) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What the user must hear now. */
+static void settle_locked(struct pool_bulk *bulk, struct bulk_todo *todo)
+{
+    settle_row_locked(bulk);
+    if (bulk->is_user_waiting && bulk->rows.cell == 0) {
+        bulk->is_user_waiting = false;
+        todo->is_writable = true;
+    }
+    if (bulk->is_finishing && !bulk->is_answered && is_finished_locked(bulk)) {
+        bulk->is_answered = true;
+        todo->is_finished = true;
+        todo->err = bulk->err;
+    }
+}
+
+/* With a reference, which is given back, and no lock held but perhaps a child's. */
+void pool_bulk_serve_act(struct pool_bulk *bulk, const struct bulk_todo *todo)
+{
+    for (unsigned i = 0; i < todo->drop_count; i++) {
+        pool_disk_drop(bulk->pool, todo->drops[i].disk, todo->drops[i].err, "write");
+    }
+    if (todo->is_writable || todo->is_finished) {
+        (void)pthread_mutex_lock(&bulk->call_lock);
+        if (todo->is_writable && !bulk->is_freed && bulk->writable != NULL) {
+            bulk->writable(bulk->arg);
+        }
+        if (todo->is_finished && !bulk->is_freed) {
+            bulk->finished(bulk->arg, todo->err);
+        }
+        (void)pthread_mutex_unlock(&bulk->call_lock);
+    }
+    pool_bulk_unref(bulk);
+}
+
+/* ---- callbacks of children, on their disks' threads ---- */
+
+/* Locks the writer; false: it ends, and must not be touched. */
+static bool enter(struct bulk_child *child)
+{
+    struct pool_bulk *bulk = child->bulk;
+    (void)pthread_mutex_lock(&bulk->lock);
+    if (bulk->is_ending) {
+        (void)pthread_mutex_unlock(&bulk->lock);
+        return false;
+    }
+    bulk->references++;
+    child->since_ns = gfs_monotonic_ns();
+    atomic_store(&child->disk->progress_ns, child->since_ns);
+    return true;
+}
+
+void pool_bulk_serve_leave(struct pool_bulk *bulk, struct bulk_todo *todo)
+{
+    settle_locked(bulk, todo);
+    (void)pthread_mutex_unlock(&bulk->lock);
+    pool_bulk_serve_act(bulk, todo);
+}
+
+static void child_writable(void *arg)
+{
+    struct bulk_child *child = arg;
+    if (!enter(child)) {
+        return;
+    }
+    struct bulk_todo todo = {0};
+    child->is_waiting = false;
+    if (child->bulk->err == GFS_OK) {
+        serve_locked(child, &todo);
+    }
+    pool_bulk_serve_leave(child->bulk, &todo);
+}
+
+static void child_finished(void *arg, enum gfs_err err)
+{
+    struct bulk_child *child = arg;
+    if (!enter(child)) {
+        return;
+    }
+    struct bulk_todo todo = {0};
+    if (child->state == CHILD_FINISHING && err == GFS_OK) {
+        child->state = CHILD_FINISHED;
+    } else if (child->state == CHILD_FINISHING) {
+        lose_locked(child, err, &todo);
+    }
+    pool_bulk_serve_leave(child->bulk, &todo);
+}
+
+static bool is_stalled(const struct bulk_child *child, int64_t now_ns)
+{
+    int64_t slow_ns = (int64_t)child->bulk->pool->options.slow_ms * NS_PER_MS;
+    bool owes = child->state == CHILD_FINISHING ||
+                (child->state == CHILD_WRITING && child->is_waiting);
+    int64_t quiet_ns = now_ns - child->since_ns;
+    int64_t disk_quiet_ns = now_ns - (int64_t)atomic_load(&child->disk->progress_ns);
+    return owes && quiet_ns > slow_ns &&
+           (disk_quiet_ns > slow_ns || quiet_ns > STALL_FACTOR * slow_ns);
+}
+
+void pool_bulk_serve_look_after(struct pool_bulk *bulk, int64_t now_ns)
+{
+    struct bulk_todo todo = {0};
+    (void)pthread_mutex_lock(&bulk->lock);
+    for (unsigned i = 0; i < bulk->width; i++) {
+        struct bulk_child *child = &bulk->children[i];
+        bool is_under_way = child->state == CHILD_WRITING || child->state == CHILD_FINISHING;
+        if (is_under_way &&
+            (atomic_load(&child->disk->is_dropped) || is_stalled(child, now_ns))) {
+            lose_locked(child, GFS_TIMEOUT, &todo);
+        }
+    }
+    pool_bulk_serve_leave(bulk, &todo);
+}
+
+/* ---- begin ---- */
+
+/* BUSY: it can be tried again. All else costs this slot only. */
+enum gfs_err pool_bulk_serve_begin(struct pool_bulk *bulk, unsigned slot, struct bulk_todo *todo)
+{
+    struct bulk_child *child = &bulk->children[slot];
+    struct pool_profile profile = bulk->group->profile;
+    uint16_t number = bulk->group->slots[slot].disk;
+    child->bulk = bulk;
+    child->disk = number < POOL_DISKS_MAX ? bulk->view->disks[number] : NULL;
+    if (!pool_disk_is_usable(child->disk)) {
+        return GFS_OK;
+    }
+    char owner[CHUNK_OWNER_LEN_MAX];
+    size_t owner_len = child_owner(child, bulk->len_max, owner);
+    struct chunk_bulk_options options = {
+        .id = pool_fragment_id(bulk->group, bulk->id, slot),
+        .owner = gfs_slice_of(owner, owner_len),
+        .len_max = profile.kind == POOL_EC ? pool_fragment_len(profile.k, bulk->len_max)
+                                           : bulk->len_max,
+        .writable = child_writable,
+        .arg = child,
+    };
+    enum gfs_err err =
+        ops_of(child)->bulk_begin(child->disk->store, &options, &child->chunks);
+    child->state = CHILD_WRITING;
+    bulk->alive_count++;
+    if (err != GFS_OK && err != GFS_BUSY) {
+        lose_locked(child, err, todo);
+    }
+    return err == GFS_BUSY ? GFS_BUSY : GFS_OK;
+}
+
