@@ -45,6 +45,7 @@ struct pool_disk {
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_int drop_err;        /* enum gfs_err: why it was dropped */
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_uint slow_reads;     /* raced lately; decays; readers prefer others */
@@ -54,6 +55,7 @@ struct pool_disk {
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
     struct pool_disk *next_unused; /* pool_view.c */
+    struct pool_disk *next_open;   /* in pool->open_disks */
 };
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
@@ -76,7 +78,10 @@ struct pool_suspect {
 };
 
 struct pool_submit;    /* pool_submit.c: groups under way */
-struct pool_watch;     /* pool_watch.c */
+struct pool_watch;     /* pool_watch.c: drops, notes, ticks */
+struct pool_mirrors;   /* pool_mirrors.c: who holds the metadata, and the hooks */
+struct pool_writes;    /* pool_map_write.c */
+struct pool_place;     /* pool_place.c: groups by profile */
 struct pool_reconcile; /* pool_reconcile.c */
 struct pool_scrub;     /* pool_scrub.c */
 struct pool_suspects;  /* pool_suspects.c */
@@ -88,12 +93,20 @@ struct pool {
     pthread_mutex_t view_lock;
     struct pool_view *view;  /* guarded by view_lock */
     struct pool_view *views; /* all that are held; guarded by view_lock */
+    struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
+    atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
     struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
     struct pool_submit *submit;
     struct pool_watch *watch;
+    struct pool_mirrors *mirrors;
+    struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
+    struct pool_place *place;
+    uint64_t version_used;      /* the highest number a version was tried with; under change_lock */
+    bool is_minority;           /* opened without a quorum: no version is ever written */
+    atomic_ulong lsn_trimmed;   /* edits up to it are not needed any more */
     struct pool_reconcile *reconcile;
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
@@ -131,9 +144,11 @@ struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
  * thread. */
 void pool_disk_unref(struct pool_disk *disk);
-/* Closes the stores of the disks that nobody uses any more. By the watch, every 100 ms, and at the
+/* Closes the stores of the disks that nobody uses any more. By the watch, every second, and at the
  * end of pool_close, when no view is left. Blocking; never on a disk's thread. */
 void pool_disk_reap(struct pool *pool);
+/* Whether the store in this directory is still open, if only until its last user is gone. */
+bool pool_disk_is_open(struct pool *pool, const char *path);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -160,6 +175,8 @@ enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg
  * comes back. INVALID and CONFLICT as pool_open. Blocking. */
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
                             struct gfs_error *error) GFS_MUST_CHECK;
+/* What a map says of a disk that is opened: id, path, capacity, ACTIVE. */
+void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret);
 /* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on if
  * that names its id. */
 enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
@@ -173,7 +190,10 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(vo
 /* After the first view is in force. EDIT records go to the log disks of the view in force when their
  * phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
-/* Everything waiting is answered; no disk owes an answer any more. NULL allowed. */
+/* Waits until everything is answered and no disk owes an answer any more, which needs the watch: it
+ * drops who does not answer. Nothing is submitted any more. */
+void pool_submit_drain(struct pool_submit *submit);
+/* NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
 /* No phase 2 begins any more until resumed. At return those that had begun are decided on every disk
  * they went to: the logs stand still, and one can be copied to a disk that is to be a mirror. For

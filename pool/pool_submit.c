@@ -320,11 +320,8 @@ struct pool_submit *pool_submit_new(struct pool *pool)
     return submit;
 }
 
-void pool_submit_free(struct pool_submit *submit)
+void pool_submit_drain(struct pool_submit *submit)
 {
-    if (submit == NULL) {
-        return;
-    }
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_closing = true;
     submit->is_paused = false;
@@ -338,6 +335,16 @@ void pool_submit_free(struct pool_submit *submit)
         wait_locked(submit, WAIT_STEP_MS);
     }
     GFS_ASSERT(submit->batches == NULL);
+    (void)pthread_mutex_unlock(&submit->lock);
+}
+
+void pool_submit_free(struct pool_submit *submit)
+{
+    if (submit == NULL) {
+        return;
+    }
+    pool_submit_drain(submit);
+    (void)pthread_mutex_lock(&submit->lock);
     submit->is_stopping = true;
     (void)pthread_cond_broadcast(&submit->changed);
     (void)pthread_mutex_unlock(&submit->lock);

@@ -22,8 +22,35 @@ struct pool_disk *pool_disk_new(struct pool *pool, uint16_t number, const uint8_
     disk->pool = pool;
     if (store != NULL) {
         disk->reader = pool_reader_new(disk);
+        (void)pthread_mutex_lock(&pool->view_lock);
+        disk->next_open = pool->open_disks;
+        pool->open_disks = disk;
+        (void)pthread_mutex_unlock(&pool->view_lock);
     }
     return disk;
+}
+
+static void forget_open(struct pool *pool, struct pool_disk *disk)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    struct pool_disk **link = &pool->open_disks;
+    while (*link != disk) {
+        link = &(*link)->next_open;
+    }
+    *link = disk->next_open;
+    (void)pthread_mutex_unlock(&pool->view_lock);
+}
+
+bool pool_disk_is_open(struct pool *pool, const char *path)
+{
+    bool is_open = false;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    for (struct pool_disk *disk = pool->open_disks; disk != NULL && !is_open;
+         disk = disk->next_open) {
+        is_open = strcmp(disk->path, path) == 0;
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return is_open;
 }
 
 struct pool_disk *pool_disk_ref(struct pool_disk *disk)
@@ -54,6 +81,7 @@ void pool_disk_reap(struct pool *pool)
         if (disk->store != NULL) {
             pool_reader_free(disk->reader);
             pool->options.driver.close(pool->options.driver.arg, disk->store);
+            forget_open(pool, disk);
         }
         free(disk);
         disk = next;

@@ -1,0 +1,366 @@
+/* The pool as a chunk store, and its life after it is open. */
+#include "pool/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_change.h"
+#include "pool/pool_log.h"
+#include "pool/pool_map_write.h"
+#include "pool/pool_open.h"
+#include "pool/pool_place.h"
+#include "pool/pool_watch.h"
+
+enum { CURSOR_DISK_SHIFT = 48 }; /* of verify_log: disk above, the disk's own cursor below */
+
+/* ---- listing ---- */
+
+/* The chunk that a fragment is of, and the length that readers see. */
+static struct chunk_listed chunk_of(const struct pool_view *view, struct chunk_listed listed)
+{
+    const struct pool_group *group = pool_view_group(view, listed.id);
+    if (group != NULL && group->profile.kind == POOL_EC) {
+        listed.id = chunk_id_at(listed.id, 0);
+        listed.len *= group->profile.k;
+    }
+    return listed;
+}
+
+static int compare_ids(const void *a_ptr, const void *b_ptr)
+{
+    const struct chunk_listed *a = a_ptr, *b = b_ptr;
+    if (a->id.hi != b->id.hi) {
+        return a->id.hi < b->id.hi ? -1 : 1;
+    }
+    return a->id.lo < b->id.lo ? -1 : a->id.lo > b->id.lo;
+}
+
+static size_t drop_twins(struct chunk_listed *list, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || compare_ids(&list[kept - 1], &list[i]) != 0) {
+            list[kept++] = list[i];
+        }
+    }
+    return kept;
+}
+
+/* A chunk is listed once, if any disk has a fragment of it. */
+static void list_chunks(struct chunk_store *chunks, uint32_t part, struct chunk_listed **ret,
+                        size_t *ret_count)
+{
+    struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    struct pool_view *view = pool_view_get(pool);
+    struct chunk_listed *all = NULL;
+    size_t count = 0;
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (!pool_disk_is_usable(view->disks[i])) {
+            continue;
+        }
+        struct chunk_listed *list = NULL;
+        size_t more = 0;
+        view->disks[i]->store->ops->list(view->disks[i]->store, part, &list, &more);
+        if (more != 0) {
+            all = gfs_realloc(all, (count + more) * sizeof all[0]);
+        }
+        for (size_t j = 0; j < more; j++) {
+            all[count++] = chunk_of(view, list[j]);
+        }
+        free(list);
+    }
+    pool_view_put(view);
+    if (count != 0) {
+        qsort(all, count, sizeof all[0], compare_ids);
+        count = drop_twins(all, count);
+    }
+    *ret = all;
+    *ret_count = count;
+}
+
+/* ---- status ---- */
+
+static void add_status(struct chunk_store_status *sum, struct pool_disk *disk)
+{
+    struct chunk_store_status one = {0};
+    disk->store->ops->status(disk->store, &one);
+    sum->space_total += one.space_total;
+    sum->space_free += one.space_free;
+    sum->chunks += one.chunks;
+    sum->live_bytes += one.live_bytes;
+    sum->damaged_places += one.damaged_places;
+    sum->read_errors += one.read_errors;
+    sum->is_full = sum->is_full && atomic_load(&disk->is_full);
+}
+
+static void add_log_status(struct chunk_store_status *sum, const struct pool_view *view)
+{
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        const struct pool_log_disk *mirror = &view->map->log_disks[i];
+        struct pool_disk *disk = view->disks[mirror->disk];
+        if (mirror->is_in_sync && pool_disk_is_usable(disk)) {
+            struct chunk_store_status one = {0};
+            disk->store->ops->status(disk->store, &one);
+            sum->lsn_last = GFS_MAX(sum->lsn_last, one.lsn_last);
+            sum->lsn_floor = GFS_MAX(sum->lsn_floor, one.lsn_floor);
+        }
+    }
+}
+
+/* chunks and live_bytes are those of all fragments. */
+static void get_status(struct chunk_store *chunks, struct chunk_store_status *ret)
+{
+    struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    struct pool_view *view = pool_view_get(pool);
+    bool has_disk = false;
+    *ret = (struct chunk_store_status){.lsn_floor = pool->lsn_floor, .is_full = true};
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (pool_disk_is_usable(view->disks[i])) {
+            add_status(ret, view->disks[i]);
+            has_disk = true;
+        }
+    }
+    add_log_status(ret, view);
+    ret->has_failed = !has_disk || view->is_read_only;
+    ret->is_full = ret->is_full && has_disk;
+    pool_view_put(view);
+}
+
+/* ---- the disks' logs, one after the other ---- */
+
+/* Each disk is told by the repair of what it lost (pool_pass_settle.c); who says that everything is
+ * well again speaks of all of them. */
+static void set_repaired(struct chunk_store *chunks)
+{
+    struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    struct pool_view *view = pool_view_get(pool);
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (pool_disk_is_usable(view->disks[i])) {
+            view->disks[i]->store->ops->repaired(view->disks[i]->store);
+        }
+    }
+    pool_view_put(view);
+}
+
+static enum gfs_err verify_log(struct chunk_store *chunks, uint64_t *cursor, uint64_t bytes)
+{
+    struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    struct pool_view *view = pool_view_get(pool);
+    uint64_t number = *cursor >> CURSOR_DISK_SHIFT;
+    uint64_t own = *cursor & ((1ULL << CURSOR_DISK_SHIFT) - 1);
+    enum gfs_err err = GFS_OK;
+    while (number < view->map->disk_count && !pool_disk_is_usable(view->disks[number])) {
+        number++;
+        own = 0;
+    }
+    if (number < view->map->disk_count) {
+        struct chunk_store *store = view->disks[number]->store;
+        err = store->ops->verify_log(store, &own, bytes);
+        number += own == 0 ? 1 : 0;
+    }
+    *cursor = number < view->map->disk_count ? number << CURSOR_DISK_SHIFT | own : 0;
+    pool_view_put(view);
+    return err;
+}
+
+static const struct chunk_store_ops pool_ops = {
+    .new_id = pool_new_id,
+    .has_class = pool_has_class,
+    .submit = pool_submit,
+    .bulk_begin = pool_bulk_begin,
+    .bulk_append = pool_bulk_append,
+    .bulk_finish = pool_bulk_finish,
+    .bulk_free = pool_bulk_free,
+    .pin = pool_pin,
+    .unpin = pool_unpin,
+    .read = pool_read,
+    .owner = pool_owner,
+    .prefetch = pool_prefetch,
+    .list = list_chunks,
+    .status = get_status,
+    .repaired = set_repaired,
+    .verify_log = verify_log,
+    .replay_edits = pool_replay_edits,
+    .trim_edits = pool_trim_edits,
+};
+
+/* ---- life ---- */
+
+struct pool *pool_new(const struct pool_options *options)
+{
+    struct pool *pool = gfs_alloc(sizeof *pool);
+    pool->base.ops = &pool_ops;
+    pool->options = *options;
+    struct pool_options *own = &pool->options;
+    own->paths = NULL;
+    own->classes = NULL;
+    own->cluster = NULL;
+    own->small_max = own->small_max == 0 ? 128 << 10 : own->small_max;
+    own->slow_ms = own->slow_ms == 0 ? 2000 : own->slow_ms;
+    own->race_ms = own->race_ms == 0 ? 50 : own->race_ms;
+    own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
+    own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
+    own->scrub_rate = own->scrub_rate == 0 ? 8 << 20 : own->scrub_rate;
+    (void)pthread_mutex_init(&pool->view_lock, NULL);
+    (void)pthread_mutex_init(&pool->coder_lock, NULL);
+    (void)pthread_mutex_init(&pool->change_lock, NULL);
+    (void)pthread_mutex_init(&pool->bulk_lock, NULL);
+    pool->suspects = pool_suspects_new();
+    pool->tombs = pool_tombs_new();
+    pool->place = pool_place_new();
+    return pool;
+}
+
+void pool_run(struct pool *pool)
+{
+    pool->submit = pool_submit_new(pool);
+    pool->mirrors = pool_mirrors_new(pool);
+    pool->watch = pool_watch_start(pool);
+}
+
+void pool_free(struct pool *pool)
+{
+    pool_map_write_join(pool);
+    pool_disk_reap(pool);
+    for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
+        for (size_t m = 0; m <= POOL_WIDTH_MAX; m++) {
+            ec_free(pool->coders[k][m]);
+        }
+    }
+    pool_place_free(pool->place);
+    pool_tombs_free(pool->tombs);
+    pool_suspects_free(pool->suspects);
+    (void)pthread_mutex_destroy(&pool->bulk_lock);
+    (void)pthread_mutex_destroy(&pool->change_lock);
+    (void)pthread_mutex_destroy(&pool->coder_lock);
+    (void)pthread_mutex_destroy(&pool->view_lock);
+    free(pool);
+}
+
+void pool_start(struct pool *pool, const struct pool_meta_hooks *hooks)
+{
+    pool->hooks = *hooks;
+    pool_mirrors_start(pool->mirrors);
+    if (!pool->is_minority) {
+        pool->reconcile = pool_reconcile_start(pool);
+        pool->scrub = pool_scrub_start_thread(pool);
+    }
+}
+
+void pool_stop(struct pool *pool)
+{
+    pool_scrub_stop(GFS_TAKE(pool->scrub));
+    pool_reconcile_stop(GFS_TAKE(pool->reconcile));
+    pool_mirrors_stop(pool->mirrors);
+}
+
+void pool_close(struct pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    pool_stop(pool);
+    pool_submit_drain(pool->submit);
+    pool_watch_stop(pool->watch);
+    pool_submit_free(GFS_TAKE(pool->submit));
+    pool_mirrors_free(pool->mirrors);
+    pool_view_set(pool, NULL);
+    pool_free(pool);
+}
+
+struct chunk_store *pool_chunks(struct pool *pool)
+{
+    return &pool->base;
+}
+
+bool pool_mirror_dir(struct pool *pool, uint32_t index, char *ret)
+{
+    struct pool_view *view = pool_view_get(pool);
+    const struct pool_map *map = view->map;
+    bool has = false;
+    for (uint32_t i = 0; i < map->log_disk_count && !has; i++) {
+        if (map->log_disks[i].is_in_sync && index-- == 0) {
+            (void)snprintf(ret, POOL_PATH_LEN_MAX, "%s", map->disks[map->log_disks[i].disk].path);
+            has = true;
+        }
+    }
+    pool_view_put(view);
+    return has;
+}
+
+/* ---- health ---- */
+
+static const char *judge_disk(const struct pool_view *view, uint32_t number)
+{
+    const struct pool_map_disk *disk = &view->map->disks[number];
+    switch (disk->state) {
+    case POOL_DISK_REMOVED:
+        return NULL;
+    case POOL_DISK_FAILED:
+        return disk->path[0] == '\0' ? NULL : "has failed";
+    case POOL_DISK_ACTIVE:
+    case POOL_DISK_DRAINING:
+        break;
+    }
+    if (!pool_disk_is_usable(view->disks[number])) {
+        return "is away";
+    }
+    return disk->is_behind ? "is behind" : NULL;
+}
+
+static bool is_filling(const struct pool_map *map)
+{
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        for (unsigned i = 0; i < pool_profile_width(map->groups[g].profile); i++) {
+            const struct pool_slot *slot = &map->groups[g].slots[i];
+            if (slot->is_filling && slot->from == POOL_NO_DISK) { /* with a `from` it only moves */
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool has_mirror_out_of_sync(const struct pool_map *map)
+{
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        if (!map->log_disks[i].is_in_sync) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum pool_health pool_health(struct pool *pool, char *ret_reason, size_t reason_size)
+{
+    struct pool_view *view = pool_view_get(pool);
+    enum pool_health health = POOL_HEALTHY;
+    (void)snprintf(ret_reason, reason_size, "%s", "");
+    if (view->is_read_only) {
+        health = POOL_READ_ONLY;
+        (void)snprintf(ret_reason, reason_size, "%s", view->read_only_reason);
+    }
+    for (uint32_t i = 0; i < view->map->disk_count && health == POOL_HEALTHY; i++) {
+        const char *wrong = judge_disk(view, i);
+        if (wrong != NULL) {
+            health = POOL_DEGRADED;
+            (void)snprintf(ret_reason, reason_size, "disk %u (%.100s) %s", i,
+                           view->map->disks[i].path, wrong);
+        }
+    }
+    const char *rest = NULL;
+    if (health == POOL_HEALTHY) {
+        rest = is_filling(view->map) ? "fragments are being rebuilt"
+               : has_mirror_out_of_sync(view->map)
+                   ? "a copy of the metadata is being made"
+                   : pool_suspect_count(pool) != 0 ? "damaged fragments wait for repair" : NULL;
+    }
+    if (rest != NULL) {
+        health = POOL_DEGRADED;
+        (void)snprintf(ret_reason, reason_size, "%s", rest);
+    }
+    pool_view_put(view);
+    return health;
+}

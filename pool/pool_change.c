@@ -1,0 +1,261 @@
+/* Versions of the map, one after the other.
+ *
+ * A version is in force when it is durable on every active disk that is there. One that fails in
+ * doing so is dropped and called failed by the version after, which is tried at once; numbers that
+ * were used in vain are not used again. Those that have it must be a quorum of the version before,
+ * so that no start can find a quorum without it. */
+#include "pool/pool_change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_map_write.h"
+#include "pool/pool_plan.h"
+
+static bool is_in_use(const struct pool_map_disk *disk)
+{
+    return disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
+}
+
+/* ---- what becomes of a disk ---- */
+
+static void set_out_of_sync(struct pool_map *map, uint16_t disk)
+{
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        others += map->log_disks[i].is_in_sync && map->log_disks[i].disk != disk ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < map->log_disk_count && others > 0; i++) {
+        if (map->log_disks[i].disk == disk) {
+            map->log_disks[i].is_in_sync = false;
+        }
+    }
+}
+
+enum gfs_err pool_change_lose(struct pool_map *map, uint16_t disk, enum gfs_err why,
+                              struct gfs_error *error)
+{
+    GFS_ASSERT(disk < map->disk_count);
+    if (!is_in_use(&map->disks[disk])) {
+        return GFS_OK;
+    }
+    if (why == GFS_TIMEOUT) {
+        map->disks[disk].is_behind = true;
+        set_out_of_sync(map, disk);
+        return GFS_OK;
+    }
+    uint32_t unplaced = 0;
+    enum gfs_err err = pool_plan_fail(map, disk, &unplaced, error);
+    if (err == GFS_OK && unplaced > 0) {
+        gfs_log(GFS_LOG_WARN, "op=disk-fail disk=%u unplaced=%u msg=\"no disk is left to take its "
+                "place in these groups: add one", disk, unplaced);
+    }
+    return err;
+}
+
+/* ---- one attempt ---- */
+
+static void choose_targets(const struct pool_next *next, struct pool_disk *ret[POOL_DISKS_MAX])
+{
+    memset(ret, 0, POOL_DISKS_MAX * sizeof ret[0]);
+    for (uint32_t i = 0; i < next->map->disk_count; i++) {
+        if (is_in_use(&next->map->disks[i]) && pool_disk_is_usable(next->disks[i])) {
+            ret[i] = next->disks[i];
+        }
+    }
+}
+
+/* Answers whether some disk failed, so that the next version must say so. A full one keeps the map
+ * it has: it lacks nothing else. */
+static enum gfs_err drop_failed(struct pool *pool, struct pool_next *next,
+                                struct pool_disk *const targets[POOL_DISKS_MAX],
+                                const enum gfs_err results[POOL_DISKS_MAX], bool *ret_again,
+                                struct gfs_error *error)
+{
+    *ret_again = false;
+    for (uint16_t i = 0; i < next->map->disk_count; i++) {
+        if (targets[i] == NULL || results[i] == GFS_OK || results[i] == GFS_NO_SPACE) {
+            continue;
+        }
+        *ret_again = true;
+        pool_disk_drop(pool, targets[i], results[i], "map");
+        enum gfs_err err = pool_change_lose(next->map, i, results[i], error);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+    return GFS_OK;
+}
+
+static enum gfs_err check_quorum(const struct pool_next *next,
+                                 const bool took[POOL_DISKS_MAX], struct gfs_error *error)
+{
+    if (next->last == NULL) { /* a new pool: all of its disks */
+        for (uint32_t i = 0; i < next->map->disk_count; i++) {
+            if (!took[i]) {
+                return gfs_fail(error, GFS_IO, "%.100s: the map could not be written",
+                                next->map->disks[i].path);
+            }
+        }
+        return GFS_OK;
+    }
+    if (pool_map_is_quorum(next->last, took)) {
+        return GFS_OK;
+    }
+    char missing[120] = "";
+    uint32_t all = 0, there = 0;
+    for (uint32_t i = 0; i < next->last->disk_count; i++) {
+        if (is_in_use(&next->last->disks[i])) {
+            size_t len = strlen(missing);
+            all++;
+            there += took[i] ? 1 : 0;
+            if (!took[i] && len + 1 < sizeof missing) {
+                (void)snprintf(missing + len, sizeof missing - len, "%s%u (%.40s)",
+                               len == 0 ? "" : ", ", i, next->last->disks[i].path);
+            }
+        }
+    }
+    return gfs_fail(error, GFS_UNREACHABLE, "%u of %u disks are there, too few; missing: %s", there,
+                    all, missing);
+}
+
+/* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
+ * it. */
+static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
+{
+    struct pool_map *map = GFS_TAKE(next->map);
+    struct pool_disk *disks[POOL_DISKS_MAX] = {0};
+    for (uint16_t i = 0; i < map->disk_count; i++) {
+        if (is_in_use(&map->disks[i])) {
+            disks[i] = pool_disk_is_usable(next->disks[i])
+                           ? pool_disk_ref(next->disks[i])
+                           : pool_disk_new(pool, i, map->disks[i].id, map->disks[i].path, NULL);
+        }
+    }
+    struct pool_view *view = pool_view_new(pool, map, disks);
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        if (disks[i] != NULL) {
+            pool_disk_unref(disks[i]);
+        }
+    }
+    return view;
+}
+
+static enum gfs_err write_version(struct pool *pool, struct pool_next *next, bool *ret_again,
+                                  struct gfs_error *error)
+{
+    struct pool_disk *targets[POOL_DISKS_MAX];
+    enum gfs_err results[POOL_DISKS_MAX] = {0};
+    bool took[POOL_DISKS_MAX] = {0};
+    struct gfs_buf text;
+    enum gfs_err err = pool_map_check(next->map, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
+    pool_map_encode(next->map, &text);
+    if (text.is_full) {
+        gfs_buf_fini(&text);
+        return gfs_fail(error, GFS_TOO_BIG, "the map is larger than %d bytes", POOL_MAP_TEXT_MAX);
+    }
+    choose_targets(next, targets);
+    pool_map_write(pool, gfs_buf_slice(&text), targets, results);
+    gfs_buf_fini(&text);
+    for (uint32_t i = 0; i < next->map->disk_count; i++) {
+        took[i] = targets[i] != NULL && results[i] == GFS_OK;
+        if (took[i]) {
+            next->map->disks[i].seen_version = next->map->version;
+        }
+    }
+    err = drop_failed(pool, next, targets, results, ret_again, error);
+    return err != GFS_OK || *ret_again ? err : check_quorum(next, took, error);
+}
+
+enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct gfs_error *error)
+{
+    bool again = true;
+    enum gfs_err err = GFS_OK;
+    if (next->last != NULL) {
+        pool->version_used = GFS_MAX(pool->version_used, next->last->version);
+    }
+    while (again && err == GFS_OK) { /* each turn but the last drops a disk */
+        next->map->version = ++pool->version_used;
+        err = write_version(pool, next, &again, error);
+    }
+    if (err != GFS_OK) {
+        pool_map_free(GFS_TAKE(next->map));
+        return err;
+    }
+    pool_view_set(pool, make_view(pool, next));
+    return GFS_OK;
+}
+
+void pool_change_close(struct pool *pool, const char *reason)
+{
+    struct pool_view *before = pool_view_get(pool);
+    struct pool_next next = {.map = pool_map_copy(before->map)};
+    memcpy(next.disks, before->disks, sizeof next.disks);
+    struct pool_view *view = make_view(pool, &next);
+    view->is_read_only = true;
+    (void)snprintf(view->read_only_reason, sizeof view->read_only_reason, "%.150s", reason);
+    pool_view_set(pool, view);
+    if (!before->is_read_only) {
+        gfs_log(GFS_LOG_ERROR, "op=pool msg=\"read-only: %.150s\"", reason);
+    }
+    pool_view_put(before);
+}
+
+/* ---- by request ---- */
+
+static enum gfs_err change_locked(struct pool *pool, const struct pool_view *before,
+                                  struct pool_disk *arriving, pool_change_fn change, void *arg,
+                                  struct gfs_error *error)
+{
+    if (pool->is_minority) {
+        return gfs_fail(error, GFS_UNREACHABLE, "%s", before->read_only_reason);
+    }
+    struct pool_next next = {.last = before->map, .map = pool_map_copy(before->map)};
+    memcpy(next.disks, before->disks, sizeof next.disks);
+    enum gfs_err err = change(arg, next.map, error);
+    if (err != GFS_OK) {
+        pool_map_free(next.map);
+        return err;
+    }
+    if (arriving != NULL) {
+        uint16_t number = pool_map_find_disk(next.map, arriving->id);
+        if (number != POOL_NO_DISK) {
+            arriving->number = number;
+            next.disks[number] = arriving;
+        }
+    }
+    err = pool_change_force(pool, &next, error);
+    if (err == GFS_UNREACHABLE) {
+        pool_change_close(pool, error->text);
+    }
+    return err;
+}
+
+enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
+                                  void *arg, struct gfs_error *error)
+{
+    struct gfs_error own = {0};
+    error = error == NULL ? &own : error;
+    (void)pthread_mutex_lock(&pool->change_lock);
+    struct pool_view *before = pool_view_get(pool);
+    enum gfs_err err = change_locked(pool, before, disk, change, arg, error);
+    pool_view_put(before);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    if (err == GFS_OK || err == GFS_UNREACHABLE) {
+        pool_submit_view_changed(pool);
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
+                             struct gfs_error *error)
+{
+    return pool_change_map_with(pool, NULL, change, arg, error);
+}

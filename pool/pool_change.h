@@ -1,0 +1,23 @@
+/* Making a version of the map and putting it in force. */
+#pragma once
+
+#include "pool/pool_state.h"
+
+/* Plain data. A version to be. */
+struct pool_next {
+    const struct pool_map *last; /* in force until now, whose quorum counts; NULL = a new pool */
+    struct pool_map *map;        /* taken over; its version is the last one's */
+    /* By number in `map`, NULL = not there. The view refers to them of its own. */
+    struct pool_disk *disks[POOL_DISKS_MAX];
+};
+/* Makes it durable on the disks that are there and puts it in force. Disks that fail are dropped,
+ * and called failed in the version after. UNREACHABLE: no quorum; nothing is in force that was not.
+ * Under change_lock. */
+enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next,
+                               struct gfs_error *error) GFS_MUST_CHECK;
+/* A view of the map in force that takes no writes, and why. Under change_lock. */
+void pool_change_close(struct pool *pool, const char *reason);
+/* The disk is lost, or (TIMEOUT) does not answer for now: what the map must say. UNREACHABLE: its
+ * copy of the metadata is the only one. */
+enum gfs_err pool_change_lose(struct pool_map *map, uint16_t disk, enum gfs_err why,
+                              struct gfs_error *error) GFS_MUST_CHECK;

@@ -1,0 +1,114 @@
+/* Opening one disk while the pool runs: a new one, or one that comes back. */
+#include <stdio.h>
+
+#include "libgoodfs/mem.h"
+#include "pool/pool_map_file.h"
+#include "pool/pool_map_write.h"
+#include "pool/pool_state.h"
+
+void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret)
+{
+    struct chunk_store_status status = {0};
+    struct pool_found found;
+    disk->store->ops->status(disk->store, &status);
+    pool_found_probe(disk->path, &found);
+    *ret = (struct pool_map_disk){
+        .state = POOL_DISK_ACTIVE,
+        .is_mount = found.is_mount,
+        .capacity = status.space_total,
+        .reserved = disk->pool->options.reserved,
+    };
+    pool_found_fini(&found);
+    memcpy(ret->id, disk->id, sizeof ret->id);
+    (void)snprintf(ret->path, sizeof ret->path, "%s", disk->path);
+}
+
+static enum gfs_err judge_known(const struct pool_map *map, uint16_t number,
+                                const struct pool_found *found, struct gfs_error *error)
+{
+    const struct pool_map_disk *disk = &map->disks[number];
+    if (disk->state == POOL_DISK_REMOVED) {
+        return gfs_fail(error, GFS_CONFLICT, "%.120s was disk %u, which was taken out for good",
+                        found->path, number);
+    }
+    if (found->error.code != GFS_OK && found->error.code != GFS_CORRUPT) {
+        return gfs_fail(error, found->error.code, "%s", found->error.text);
+    }
+    uint64_t own = found->map == NULL ? 0 : found->map->version;
+    if (found->error.code == GFS_OK && own < disk->seen_version) {
+        return gfs_fail(error, GFS_CONFLICT,
+                        "%.100s is an older copy of disk %u: its map is version %llu, and the disk "
+                        "had version %llu already",
+                        found->path, number, (unsigned long long)own,
+                        (unsigned long long)disk->seen_version);
+    }
+    return GFS_OK;
+}
+
+/* Nothing of another cluster, nothing old, nothing that holds something else. */
+static enum gfs_err judge(const struct pool_map *map, const struct pool_found *found,
+                          struct gfs_error *error)
+{
+    bool is_fresh = found->is_empty || found->is_begun ||
+                    (found->is_missing && found->error.code == GFS_NOT_FOUND);
+    if (found->has_identity && strcmp(found->cluster, map->cluster) != 0) {
+        return gfs_fail(error, GFS_CONFLICT, "%.100s belongs to cluster %s, not to %s", found->path,
+                        found->cluster, map->cluster);
+    }
+    uint16_t number = found->has_identity ? pool_map_find_disk(map, found->id) : POOL_NO_DISK;
+    if (number != POOL_NO_DISK) {
+        return judge_known(map, number, found, error);
+    }
+    if (is_fresh) {
+        return GFS_OK;
+    }
+    if (found->error.code != GFS_OK) {
+        return gfs_fail(error, found->error.code, "%s", found->error.text);
+    }
+    return gfs_fail(error, GFS_CONFLICT,
+                    "%.120s is not empty: only an empty directory becomes a disk", found->path);
+}
+
+static enum gfs_err judge_path(struct pool *pool, const char *path, bool *ret_is_new,
+                               char ret_cluster[POOL_MAP_ID_TEXT_SIZE], struct gfs_error *error)
+{
+    struct pool_found found;
+    struct pool_view *view = pool_view_get(pool);
+    pool_found_probe(path, &found);
+    enum gfs_err err = judge(view->map, &found, error);
+    *ret_is_new = !found.has_identity || pool_map_find_disk(view->map, found.id) == POOL_NO_DISK;
+    (void)snprintf(ret_cluster, POOL_MAP_ID_TEXT_SIZE, "%s", view->map->cluster);
+    pool_found_fini(&found);
+    pool_view_put(view);
+    return err;
+}
+
+enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
+                            struct gfs_error *error)
+{
+    const struct pool_driver *driver = &pool->options.driver;
+    char cluster[POOL_MAP_ID_TEXT_SIZE];
+    bool is_new = false;
+    if (strlen(path) >= POOL_PATH_LEN_MAX) {
+        return gfs_fail(error, GFS_INVALID, "%.100s...: path too long", path);
+    }
+    (void)pthread_mutex_lock(&pool->change_lock);
+    bool is_late = pool_map_write_is_late(pool, path);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    if (is_late || pool_disk_is_open(pool, path)) {
+        return gfs_fail(error, GFS_BUSY, "%.120s is in use", path);
+    }
+    enum gfs_err err = judge_path(pool, path, &is_new, cluster, error);
+    if (err == GFS_OK && is_new) {
+        err = pool_map_file_begin(path, error);
+    }
+    struct chunk_store *store = NULL;
+    uint8_t id[16];
+    if (err == GFS_OK) {
+        err = driver->open(driver->arg, path, cluster, &store, id, error);
+    }
+    if (err == GFS_OK) {
+        *ret = pool_disk_new(pool, POOL_NO_DISK, id, path, store);
+    }
+    return err;
+}

@@ -1,0 +1,180 @@
+#include "pool/pool_map_write.h"
+
+#include <stdlib.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_map_file.h"
+
+struct job {
+    struct pool_writes *writes;
+    pthread_t thread;
+    char path[POOL_PATH_LEN_MAX];
+    uint16_t index;
+    bool has_thread;
+    bool is_done; /* with err; guarded by the lock */
+    enum gfs_err err;
+};
+
+/* One map on its way. Freed when every thread was joined. */
+struct pool_writes {
+    struct pool_writes *next; /* in pool->late_writes */
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    uint32_t pending; /* guarded by lock */
+    char *text;
+    size_t len;
+    uint32_t count;
+    struct job jobs[];
+};
+
+static void *write_one(void *arg)
+{
+    struct job *job = arg;
+    struct pool_writes *writes = job->writes;
+    struct gfs_error error = {0};
+    enum gfs_err err =
+        pool_map_file_store(job->path, gfs_slice_of(writes->text, writes->len), &error);
+    if (err != GFS_OK) {
+        gfs_log(GFS_LOG_WARN, "op=map-write err=%s msg=\"%s\"", gfs_err_name(err), error.text);
+    }
+    (void)pthread_mutex_lock(&writes->lock);
+    job->err = err;
+    job->is_done = true;
+    writes->pending--;
+    (void)pthread_cond_signal(&writes->cond);
+    (void)pthread_mutex_unlock(&writes->lock);
+    return NULL;
+}
+
+static void free_writes(struct pool_writes *writes)
+{
+    for (uint32_t i = 0; i < writes->count; i++) {
+        if (writes->jobs[i].has_thread) {
+            (void)pthread_join(writes->jobs[i].thread, NULL);
+        }
+    }
+    (void)pthread_mutex_destroy(&writes->lock);
+    (void)pthread_cond_destroy(&writes->cond);
+    free(writes->text);
+    free(writes);
+}
+
+static struct pool_writes *new_writes(struct gfs_slice text,
+                                      struct pool_disk *const disks[POOL_DISKS_MAX])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        count += disks[i] != NULL ? 1 : 0;
+    }
+    struct pool_writes *writes = gfs_alloc(sizeof *writes + count * sizeof writes->jobs[0]);
+    (void)pthread_mutex_init(&writes->lock, NULL);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&writes->cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    writes->text = gfs_alloc(text.len + 1);
+    memcpy(writes->text, text.ptr, text.len);
+    writes->len = text.len;
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        if (disks[i] != NULL) {
+            struct job *job = &writes->jobs[writes->count++];
+            *job = (struct job){.writes = writes, .index = i};
+            memcpy(job->path, disks[i]->path, sizeof job->path);
+        }
+    }
+    return writes;
+}
+
+static void start(struct pool_writes *writes)
+{
+    writes->pending = writes->count;
+    for (uint32_t i = 0; i < writes->count; i++) {
+        struct job *job = &writes->jobs[i];
+        job->has_thread = pthread_create(&job->thread, NULL, write_one, job) == 0;
+        if (!job->has_thread) { /* no memory for a thread: it is done here */
+            (void)write_one(job);
+        }
+    }
+}
+
+/* Answers whether all are done. */
+static bool wait_for(struct pool_writes *writes)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += POOL_MAP_WRITE_LIMIT_MS / 1000;
+    int status = 0;
+    (void)pthread_mutex_lock(&writes->lock);
+    while (writes->pending != 0 && status == 0) {
+        status = pthread_cond_timedwait(&writes->cond, &writes->lock, &until);
+    }
+    bool is_done = writes->pending == 0;
+    (void)pthread_mutex_unlock(&writes->lock);
+    return is_done;
+}
+
+static void reap_late(struct pool *pool)
+{
+    struct pool_writes **link = &pool->late_writes;
+    while (*link != NULL) {
+        struct pool_writes *writes = *link;
+        (void)pthread_mutex_lock(&writes->lock);
+        bool is_done = writes->pending == 0;
+        (void)pthread_mutex_unlock(&writes->lock);
+        if (is_done) {
+            *link = writes->next;
+            free_writes(writes);
+        } else {
+            link = &writes->next;
+        }
+    }
+}
+
+void pool_map_write(struct pool *pool, struct gfs_slice text,
+                    struct pool_disk *const disks[POOL_DISKS_MAX],
+                    enum gfs_err ret[POOL_DISKS_MAX])
+{
+    struct pool_writes *writes = new_writes(text, disks);
+    start(writes);
+    bool is_done = wait_for(writes);
+    (void)pthread_mutex_lock(&writes->lock);
+    for (uint32_t i = 0; i < writes->count; i++) {
+        const struct job *job = &writes->jobs[i];
+        ret[job->index] = job->is_done ? job->err : GFS_TIMEOUT;
+    }
+    (void)pthread_mutex_unlock(&writes->lock);
+    if (is_done) {
+        free_writes(writes);
+    } else {
+        writes->next = pool->late_writes;
+        pool->late_writes = writes;
+    }
+    reap_late(pool);
+}
+
+bool pool_map_write_is_late(struct pool *pool, const char *path)
+{
+    reap_late(pool);
+    for (struct pool_writes *writes = pool->late_writes; writes != NULL; writes = writes->next) {
+        for (uint32_t i = 0; i < writes->count; i++) {
+            (void)pthread_mutex_lock(&writes->lock);
+            bool is_late = !writes->jobs[i].is_done && strcmp(writes->jobs[i].path, path) == 0;
+            (void)pthread_mutex_unlock(&writes->lock);
+            if (is_late) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void pool_map_write_join(struct pool *pool)
+{
+    while (pool->late_writes != NULL) {
+        struct pool_writes *writes = pool->late_writes;
+        pool->late_writes = writes->next;
+        free_writes(writes);
+    }
+}

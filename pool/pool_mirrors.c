@@ -1,0 +1,374 @@
+/* Who holds copies of the metadata, and what its keeper is told about them.
+ *
+ *   log disk, not in sync -> its log is made that of the others: compared, extended, and once more
+ *   while no edit is under way; from then on it takes every edit -> hook join: the database is
+ *   copied -> in sync by a version of the map
+ *
+ * A log that holds edits which never counted (its disk was away when they were given up) cannot
+ * become that of the others: the disk waits until all it holds is trimmed, and nothing of it will
+ * be read again.
+ *
+ * The hooks take as long as they take: they have this thread to themselves. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_log.h"
+#include "pool/pool_plan.h"
+#include "pool/pool_watch.h"
+
+enum { LOOK_MS = 1000, EXTENDS_MAX = 8, RETRY_S = 5 };
+
+/* Plain data. A copy that the keeper of the metadata knows. */
+struct copy {
+    uint16_t disk; /* POOL_NO_DISK = none */
+    char path[POOL_PATH_LEN_MAX];
+};
+
+struct pool_mirrors {
+    struct pool *pool;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    pthread_t thread;
+    bool is_running;
+    bool is_stopping, is_woken; /* guarded by lock */
+    /* Owned by the thread. */
+    struct copy live;
+    struct copy copies[POOL_LOG_DISKS];
+    int64_t retry_ns[POOL_DISKS_MAX];
+};
+
+static void set_copy(struct copy *copy, const struct pool_map *map, uint16_t disk)
+{
+    copy->disk = disk;
+    (void)snprintf(copy->path, sizeof copy->path, "%s", map->disks[disk].path);
+}
+
+static const struct pool_log_disk *find_log_disk(const struct pool_map *map, uint16_t disk)
+{
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        if (map->log_disks[i].disk == disk) {
+            return &map->log_disks[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_good(const struct pool_view *view, uint16_t disk)
+{
+    const struct pool_log_disk *log_disk =
+        disk == POOL_NO_DISK ? NULL : find_log_disk(view->map, disk);
+    return log_disk != NULL && log_disk->is_in_sync && pool_disk_is_usable(view->disks[disk]);
+}
+
+/* ---- the live database ---- */
+
+struct sync_change {
+    struct pool_disk *disk;
+    bool is_in_sync;
+};
+
+static enum gfs_err change_sync(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    const struct sync_change *change = arg;
+    uint32_t others = 0;
+    struct pool_log_disk *own = NULL;
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        if (map->log_disks[i].disk == change->disk->number) {
+            own = &map->log_disks[i];
+        } else {
+            others += map->log_disks[i].is_in_sync ? 1 : 0;
+        }
+    }
+    bool is_able = !change->is_in_sync || (pool_disk_is_usable(change->disk) &&
+                                           atomic_load(&change->disk->takes_edits));
+    if (own == NULL || !is_able) {
+        return gfs_fail(error, GFS_CONFLICT, "the disk was lost meanwhile");
+    }
+    if (!change->is_in_sync && others == 0) {
+        return gfs_fail(error, GFS_CONFLICT, "there is no other copy of the metadata");
+    }
+    own->is_in_sync = change->is_in_sync;
+    pool_plan_log_disks(map);
+    return GFS_OK;
+}
+
+static enum gfs_err set_in_sync(struct pool *pool, struct pool_disk *disk, bool is_in_sync)
+{
+    struct gfs_error error = {0};
+    struct sync_change change = {.disk = disk, .is_in_sync = is_in_sync};
+    enum gfs_err err = pool_change_map(pool, change_sync, &change, &error);
+    gfs_log(err == GFS_OK ? GFS_LOG_INFO : GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"%s %s\"",
+            disk->number, gfs_err_name(err), is_in_sync ? "in sync" : "not in sync any more",
+            error.text);
+    return err;
+}
+
+static void forget_copy(struct pool_mirrors *mirrors, uint16_t disk)
+{
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        if (mirrors->copies[i].disk == disk) {
+            mirrors->copies[i].disk = POOL_NO_DISK;
+        }
+    }
+}
+
+/* Answers whether the live database is where it can be. */
+static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t disk)
+{
+    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
+    struct copy next;
+    set_copy(&next, view->map, disk);
+    enum gfs_err err = hooks->move == NULL
+                           ? GFS_OK
+                           : hooks->move(hooks->arg, mirrors->live.path, next.path);
+    gfs_log(err == GFS_OK ? GFS_LOG_WARN : GFS_LOG_ERROR, "op=mirror disk=%u lost=%u err=%s "
+            "msg=\"the metadata goes on with the copy there\"", disk, mirrors->live.disk,
+            gfs_err_name(err));
+    if (err == GFS_OK || err == GFS_EXISTS) {
+        forget_copy(mirrors, disk);
+        mirrors->live = next;
+        return true;
+    }
+    atomic_store(&view->disks[disk]->takes_edits, false);
+    (void)set_in_sync(mirrors->pool, view->disks[disk], false);
+    return false;
+}
+
+static void keep_live(struct pool_mirrors *mirrors)
+{
+    bool is_done = false;
+    for (uint32_t turn = 0; turn < POOL_LOG_DISKS && !is_done; turn++) {
+        struct pool_view *view = pool_view_get(mirrors->pool);
+        is_done = is_good(view, mirrors->live.disk);
+        for (uint32_t i = 0; i < view->map->log_disk_count && !is_done; i++) {
+            uint16_t disk = view->map->log_disks[i].disk;
+            if (is_good(view, disk)) {
+                is_done = move_to(mirrors, view, disk);
+                break; /* it may be another map now */
+            }
+        }
+        pool_view_put(view);
+    }
+}
+
+/* ---- copies that go ---- */
+
+static void let_go(struct pool_mirrors *mirrors)
+{
+    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
+    struct pool_view *view = pool_view_get(mirrors->pool);
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        struct copy *copy = &mirrors->copies[i];
+        if (copy->disk == POOL_NO_DISK || is_good(view, copy->disk)) {
+            continue;
+        }
+        if (hooks->leave != NULL) {
+            hooks->leave(hooks->arg, copy->path);
+        }
+        copy->disk = POOL_NO_DISK;
+    }
+    pool_view_put(view);
+}
+
+/* ---- copies that come ---- */
+
+static struct pool_disk *find_source(const struct pool_view *view)
+{
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        if (is_good(view, view->map->log_disks[i].disk)) {
+            return view->disks[view->map->log_disks[i].disk];
+        }
+    }
+    return NULL;
+}
+
+static bool is_even(struct chunk_store *from, struct chunk_store *to)
+{
+    struct chunk_store_status of_from = {0}, of_to = {0};
+    from->ops->status(from, &of_from);
+    to->ops->status(to, &of_to);
+    return of_to.lsn_last >= of_from.lsn_last;
+}
+
+/* The log of `to` becomes that of the others, and takes edits. */
+static enum gfs_err join_log(struct pool *pool, struct pool_disk *from, struct pool_disk *to,
+                             struct gfs_error *error)
+{
+    if (atomic_load(&to->takes_edits)) {
+        return GFS_OK;
+    }
+    uint64_t trimmed = atomic_load(&pool->lsn_trimmed);
+    enum gfs_err err = pool_log_compare(from->store, to->store, trimmed, error);
+    for (int i = 0; i < EXTENDS_MAX && err == GFS_OK && !is_even(from->store, to->store); i++) {
+        err = pool_log_extend(from->store, to->store, error);
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = pool_submit_pause(pool);
+    if (err == GFS_OK) {
+        err = pool_log_extend(from->store, to->store, error);
+    } else {
+        (void)gfs_fail(error, err, "edits are under way for too long");
+    }
+    if (err == GFS_OK) {
+        atomic_store(&to->takes_edits, true);
+    }
+    pool_submit_resume(pool);
+    return err;
+}
+
+static void add_copy(struct pool_mirrors *mirrors, const struct pool_map *map, uint16_t disk)
+{
+    forget_copy(mirrors, disk);
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        if (mirrors->copies[i].disk == POOL_NO_DISK) {
+            set_copy(&mirrors->copies[i], map, disk);
+            return;
+        }
+    }
+}
+
+static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t number)
+{
+    struct pool *pool = mirrors->pool;
+    const struct pool_meta_hooks *hooks = &pool->hooks;
+    struct pool_disk *source = find_source(view), *disk = view->disks[number];
+    struct gfs_error error = {0};
+    enum gfs_err err =
+        source == NULL ? gfs_fail(&error, GFS_UNREACHABLE, "no other mirror is there")
+                       : join_log(pool, source, disk, &error);
+    if (err == GFS_OK && hooks->join != NULL) {
+        err = hooks->join(hooks->arg, disk->path);
+        err = err == GFS_EXISTS ? GFS_OK : err;
+        if (err != GFS_OK) {
+            (void)gfs_fail(&error, err, "copying the database: %s", gfs_err_text(err));
+        }
+    }
+    if (err == GFS_OK) {
+        add_copy(mirrors, view->map, number);
+        if (set_in_sync(pool, disk, true) == GFS_OK) {
+            return;
+        }
+    } else {
+        gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"cannot hold the metadata yet: %s\"",
+                number, gfs_err_name(err), error.text);
+    }
+    mirrors->retry_ns[number] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
+}
+
+static void take_in(struct pool_mirrors *mirrors)
+{
+    struct pool_view *view = pool_view_get(mirrors->pool);
+    for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
+        const struct pool_log_disk *log_disk = &view->map->log_disks[i];
+        if (!log_disk->is_in_sync && pool_disk_is_usable(view->disks[log_disk->disk]) &&
+            gfs_monotonic_ns() >= mirrors->retry_ns[log_disk->disk]) {
+            join(mirrors, view, log_disk->disk);
+            break; /* one at a time: it is another map now */
+        }
+    }
+    pool_view_put(view);
+}
+
+/* ---- the thread ---- */
+
+static bool wait_for_look(struct pool_mirrors *mirrors)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOOK_MS / 1000;
+    int status = 0;
+    (void)pthread_mutex_lock(&mirrors->lock);
+    while (!mirrors->is_woken && !mirrors->is_stopping && status == 0) {
+        status = pthread_cond_timedwait(&mirrors->cond, &mirrors->lock, &until);
+    }
+    mirrors->is_woken = false;
+    bool goes_on = !mirrors->is_stopping;
+    (void)pthread_mutex_unlock(&mirrors->lock);
+    return goes_on;
+}
+
+static void *mirrors_main(void *arg)
+{
+    struct pool_mirrors *mirrors = arg;
+    do {
+        keep_live(mirrors);
+        let_go(mirrors);
+        take_in(mirrors);
+    } while (wait_for_look(mirrors));
+    return NULL;
+}
+
+struct pool_mirrors *pool_mirrors_new(struct pool *pool)
+{
+    struct pool_mirrors *mirrors = gfs_alloc(sizeof *mirrors);
+    mirrors->pool = pool;
+    mirrors->live.disk = POOL_NO_DISK;
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        mirrors->copies[i].disk = POOL_NO_DISK;
+    }
+    (void)pthread_mutex_init(&mirrors->lock, NULL);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&mirrors->cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    /* What the keeper of the metadata opens: pool_mirror_dir. */
+    struct pool_view *view = pool_view_get(pool);
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        const struct pool_log_disk *log_disk = &view->map->log_disks[i];
+        if (log_disk->is_in_sync && mirrors->live.disk == POOL_NO_DISK) {
+            set_copy(&mirrors->live, view->map, log_disk->disk);
+        } else if (log_disk->is_in_sync) {
+            add_copy(mirrors, view->map, log_disk->disk);
+        }
+    }
+    pool_view_put(view);
+    return mirrors;
+}
+
+void pool_mirrors_start(struct pool_mirrors *mirrors)
+{
+    if (mirrors->pool->is_minority) {
+        return;
+    }
+    int status = pthread_create(&mirrors->thread, NULL, mirrors_main, mirrors);
+    GFS_ASSERT(status == 0);
+    (void)pthread_setname_np(mirrors->thread, "pool-mirrors");
+    mirrors->is_running = true;
+}
+
+void pool_mirrors_stop(struct pool_mirrors *mirrors)
+{
+    if (mirrors == NULL || !mirrors->is_running) {
+        return;
+    }
+    (void)pthread_mutex_lock(&mirrors->lock);
+    mirrors->is_stopping = true;
+    (void)pthread_cond_signal(&mirrors->cond);
+    (void)pthread_mutex_unlock(&mirrors->lock);
+    (void)pthread_join(mirrors->thread, NULL);
+    mirrors->is_running = false;
+}
+
+void pool_mirrors_free(struct pool_mirrors *mirrors)
+{
+    if (mirrors != NULL) {
+        (void)pthread_cond_destroy(&mirrors->cond);
+        (void)pthread_mutex_destroy(&mirrors->lock);
+        free(mirrors);
+    }
+}
+
+void pool_mirrors_wake(struct pool *pool)
+{
+    struct pool_mirrors *mirrors = pool->mirrors;
+    (void)pthread_mutex_lock(&mirrors->lock);
+    mirrors->is_woken = true;
+    (void)pthread_cond_signal(&mirrors->cond);
+    (void)pthread_mutex_unlock(&mirrors->lock);
+}

@@ -1,0 +1,507 @@
+/* Opening a pool: what is there, what it was, what it is from now on.
+ *
+ *   probe all paths -> pool_admit -> open the stores -> change the map (epoch, mirrors, disks that
+ *   came, went or are behind) -> even out the logs -> the map durable -> a view in force
+ *
+ * Until the map is durable nothing was changed but logs of mirrors in sync, which get what another
+ * one has, and directories that are to become disks, which are marked so. A start that ends anywhere
+ * is simply done again. */
+#include "pool/pool_open.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_change.h"
+#include "pool/pool_map_file.h"
+#include "pool/pool_place.h"
+#include "pool/pool_plan.h"
+
+enum { LSN_JUMP = 1 << 20 };
+
+/* One directory. */
+struct candidate {
+    struct opening *opening;
+    pthread_t thread;
+    bool has_thread;
+    struct chunk_store *store;
+    uint8_t id[16];
+    enum gfs_err err;
+    struct gfs_error error;
+    struct pool_disk *disk;
+};
+
+struct opening {
+    const struct pool_options *options;
+    struct pool *pool;
+    uint32_t count;
+    const char **paths;
+    struct pool_found *found;
+    struct pool_admitted *admitted;
+    struct candidate *candidates;
+    const struct pool_map *last; /* the newest found; NULL = a new pool */
+    struct pool_map *map;
+    char cluster[POOL_MAP_ID_TEXT_SIZE];
+    struct pool_disk *disks[POOL_DISKS_MAX]; /* by number; borrowed */
+    uint64_t lsn;
+};
+
+/* ---- what is there ---- */
+
+static bool is_given(const struct opening *opening, const struct pool_map_disk *disk)
+{
+    for (uint32_t i = 0; i < opening->count; i++) {
+        const struct pool_found *found = &opening->found[i];
+        if (strcmp(opening->paths[i], disk->path) == 0 ||
+            (found->has_identity && memcmp(found->id, disk->id, sizeof disk->id) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void probe(struct opening *opening, const char *path)
+{
+    uint32_t at = opening->count;
+    opening->paths[at] = path;
+    pool_found_probe(path, &opening->found[at]);
+    opening->count++;
+}
+
+static enum gfs_err probe_all(struct opening *opening, struct gfs_error *error)
+{
+    const char *const *given = opening->options->paths;
+    uint32_t count = 0;
+    while (given != NULL && given[count] != NULL) {
+        if (strlen(given[count]) >= POOL_PATH_LEN_MAX) {
+            return gfs_fail(error, GFS_INVALID, "%.100s...: path too long", given[count]);
+        }
+        count++;
+    }
+    if (count == 0 || count > POOL_DISKS_MAX) {
+        return gfs_fail(error, GFS_INVALID, "%u directories: give 1 to %d", count, POOL_DISKS_MAX);
+    }
+    uint32_t size = count + POOL_DISKS_MAX;
+    opening->paths = gfs_alloc_array(size, sizeof opening->paths[0]);
+    opening->found = gfs_alloc_array(size, sizeof opening->found[0]);
+    opening->admitted = gfs_alloc_array(size, sizeof opening->admitted[0]);
+    opening->candidates = gfs_alloc_array(size, sizeof opening->candidates[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        probe(opening, given[i]);
+    }
+    const struct pool_map *newest = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct pool_map *map = opening->found[i].map;
+        newest = map != NULL && (newest == NULL || map->version > newest->version) ? map : newest;
+    }
+    for (uint32_t i = 0; newest != NULL && i < newest->disk_count; i++) {
+        const struct pool_map_disk *disk = &newest->disks[i];
+        if (disk->state != POOL_DISK_REMOVED && disk->path[0] != '\0' && !is_given(opening, disk)) {
+            probe(opening, disk->path);
+        }
+    }
+    return GFS_OK;
+}
+
+static void draw_cluster(char ret[POOL_MAP_ID_TEXT_SIZE])
+{
+    uint8_t id[16];
+    ssize_t len = getrandom(id, sizeof id, 0);
+    GFS_ASSERT(len == (ssize_t)sizeof id);
+    id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+    pool_map_id_format(id, ret);
+}
+
+/* The map's, that of the store that was there before, that of a start that was interrupted, the one
+ * asked for, or a new one. */
+static enum gfs_err choose_cluster(struct opening *opening, struct gfs_error *error)
+{
+    const char *asked = opening->options->cluster;
+    const char *own = opening->last == NULL ? NULL : opening->last->cluster;
+    for (uint32_t i = 0; i < opening->count && own == NULL; i++) {
+        own = opening->found[i].has_identity ? opening->found[i].cluster : NULL;
+    }
+    if (own != NULL && asked != NULL && strcmp(own, asked) != 0) {
+        return gfs_fail(error, GFS_CONFLICT, "the disks belong to cluster %.40s, not to %.40s", own,
+                        asked);
+    }
+    if (own == NULL && asked == NULL) {
+        draw_cluster(opening->cluster);
+        return GFS_OK;
+    }
+    (void)snprintf(opening->cluster, sizeof opening->cluster, "%s", own == NULL ? asked : own);
+    return GFS_OK;
+}
+
+/* ---- the stores ---- */
+
+static bool is_known(const struct pool_admitted *admitted)
+{
+    return admitted->what == POOL_ADMIT_KNOWN || admitted->what == POOL_ADMIT_AWAY;
+}
+
+static bool is_new(const struct pool_admitted *admitted)
+{
+    return admitted->what == POOL_ADMIT_NEW || admitted->what == POOL_ADMIT_STEAD;
+}
+
+static bool is_wanted(const struct opening *opening, uint32_t index)
+{
+    const struct pool_admitted *admitted = &opening->admitted[index];
+    return is_known(admitted) || (!opening->pool->is_minority &&
+                                  (is_new(admitted) || admitted->what == POOL_ADMIT_FIRST));
+}
+
+static void *open_one(void *arg)
+{
+    struct candidate *candidate = arg;
+    struct opening *opening = candidate->opening;
+    uint32_t index = (uint32_t)(candidate - opening->candidates);
+    const struct pool_driver *driver = &opening->options->driver;
+    const char *path = opening->paths[index];
+    if (is_new(&opening->admitted[index])) {
+        candidate->err = pool_map_file_begin(path, &candidate->error);
+    }
+    if (candidate->err == GFS_OK) {
+        candidate->err = driver->open(driver->arg, path, opening->cluster, &candidate->store,
+                                      candidate->id, &candidate->error);
+    }
+    return NULL;
+}
+
+/* A known disk that cannot be read is away, as if it were not there; whatever else is wrong with
+ * one is for the operator. */
+static enum gfs_err judge_opened(struct opening *opening, uint32_t index, struct gfs_error *error)
+{
+    struct candidate *candidate = &opening->candidates[index];
+    struct pool_admitted *admitted = &opening->admitted[index];
+    bool is_broken = candidate->err == GFS_IO || candidate->err == GFS_CORRUPT ||
+                     candidate->err == GFS_NO_SPACE || candidate->err == GFS_NOT_FOUND;
+    if (candidate->err != GFS_OK && is_known(admitted) && is_broken) {
+        gfs_log(GFS_LOG_WARN, "op=start disk=%u err=%s msg=\"cannot be opened, goes on without: "
+                "%s\"", admitted->number, gfs_err_name(candidate->err), candidate->error.text);
+        admitted->what = POOL_ADMIT_MISSING;
+        admitted->error = candidate->error;
+        return GFS_OK;
+    }
+    if (candidate->err != GFS_OK) {
+        *error = candidate->error;
+        return candidate->err;
+    }
+    if (is_known(admitted) && memcmp(candidate->id, opening->found[index].id, 16) != 0) {
+        return gfs_fail(error, GFS_CONFLICT, "%.120s changed while it was opened",
+                        opening->paths[index]);
+    }
+    uint16_t number = is_known(admitted) ? admitted->number : POOL_NO_DISK;
+    candidate->disk = pool_disk_new(opening->pool, number, candidate->id, opening->paths[index],
+                                    GFS_TAKE(candidate->store));
+    return GFS_OK;
+}
+
+static enum gfs_err open_stores(struct opening *opening, struct gfs_error *error)
+{
+    for (uint32_t i = 0; i < opening->count; i++) {
+        struct candidate *candidate = &opening->candidates[i];
+        candidate->opening = opening;
+        if (is_wanted(opening, i)) {
+            candidate->has_thread =
+                pthread_create(&candidate->thread, NULL, open_one, candidate) == 0;
+            if (!candidate->has_thread) {
+                (void)open_one(candidate);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < opening->count; i++) {
+        if (opening->candidates[i].has_thread) {
+            (void)pthread_join(opening->candidates[i].thread, NULL);
+        }
+    }
+    enum gfs_err err = GFS_OK;
+    for (uint32_t i = 0; i < opening->count && err == GFS_OK; i++) {
+        if (is_wanted(opening, i)) {
+            err = judge_opened(opening, i, error);
+        }
+    }
+    return err;
+}
+
+/* ---- the map ---- */
+
+static enum gfs_err add_disk(struct opening *opening, uint32_t index, uint16_t *ret,
+                             struct gfs_error *error)
+{
+    struct pool_disk *disk = opening->candidates[index].disk;
+    struct pool_map_disk described;
+    pool_disk_describe(disk, &described);
+    described.is_mount = opening->found[index].is_mount;
+    enum gfs_err err = pool_plan_add_disk(opening->map, &described, ret, error);
+    if (err == GFS_OK) {
+        disk->number = *ret;
+        opening->disks[*ret] = disk;
+    }
+    return err;
+}
+
+static enum gfs_err add_class(struct pool_map *map, const char *text, struct gfs_error *error)
+{
+    const char *equals = strchr(text, '=');
+    size_t len = equals == NULL ? 0 : (size_t)(equals - text);
+    struct pool_profile profile;
+    if (len == 0 || len > POOL_CLASS_NAME_LEN_MAX) {
+        return gfs_fail(error, GFS_INVALID, "class \"%.60s\" is not NAME=PROFILE", text);
+    }
+    enum gfs_err err = pool_profile_parse(gfs_slice_str(equals + 1), &profile, error);
+    if (err != GFS_OK) {
+        return gfs_wrap(error, err, "class \"%.60s\"", text);
+    }
+    uint32_t at = 0;
+    while (at < map->class_count && !gfs_slice_eq_str(gfs_slice_of(text, len),
+                                                      map->classes[at].name)) {
+        at++;
+    }
+    if (at == POOL_CLASSES_MAX) {
+        return gfs_fail(error, GFS_INVALID, "more than %d classes", POOL_CLASSES_MAX);
+    }
+    struct pool_class *own = &map->classes[at];
+    (void)snprintf(own->name, sizeof own->name, "%.*s", (int)len, text);
+    own->profile = profile;
+    map->class_count = GFS_MAX(map->class_count, at + 1);
+    return GFS_OK;
+}
+
+static enum gfs_err set_classes(struct opening *opening, struct gfs_error *error)
+{
+    struct pool_map *map = opening->map;
+    const char *const *classes = opening->options->classes;
+    if (map->class_count == 0) {
+        map->class_count = 1;
+        (void)snprintf(map->classes[0].name, sizeof map->classes[0].name, "STANDARD");
+        map->classes[0].profile = pool_plan_default_profile(map->disk_count);
+    }
+    for (size_t i = 0; classes != NULL && classes[i] != NULL; i++) {
+        enum gfs_err err = add_class(map, classes[i], error);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+    for (uint32_t i = 0; opening->last == NULL && i < map->class_count; i++) {
+        if (pool_profile_width(map->classes[i].profile) > map->disk_count) {
+            return gfs_fail(error, GFS_INVALID, "class %s needs %u disks and there are %u",
+                            map->classes[i].name, pool_profile_width(map->classes[i].profile),
+                            map->disk_count);
+        }
+    }
+    return GFS_OK;
+}
+
+/* The store that was there before is disk 0 and the only one with a log. */
+static enum gfs_err make_map(struct opening *opening, struct gfs_error *error)
+{
+    struct pool_map *map = opening->map = pool_map_new(opening->cluster);
+    bool has_first = false;
+    uint16_t number = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < opening->count; i++) {
+            bool is_first = opening->admitted[i].what == POOL_ADMIT_FIRST;
+            if (opening->candidates[i].disk == NULL || is_first != (pass == 0)) {
+                continue;
+            }
+            has_first = has_first || is_first;
+            enum gfs_err err = add_disk(opening, i, &number, error);
+            if (err != GFS_OK) {
+                return err;
+            }
+        }
+    }
+    map->groups[0].slots[0] = (struct pool_slot){.disk = 0, .from = POOL_NO_DISK};
+    (void)pool_plan_widen_group0(map, has_first);
+    enum gfs_err err = set_classes(opening, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    pool_plan_log_disks(map);
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        map->log_disks[i].is_in_sync = !has_first || map->log_disks[i].disk == 0;
+    }
+    return pool_even_logs(map, opening->disks, &opening->lsn, error);
+}
+
+static void update_known(struct opening *opening, uint32_t index)
+{
+    const struct pool_admitted *admitted = &opening->admitted[index];
+    struct pool_disk *disk = opening->candidates[index].disk;
+    struct pool_map_disk *in_map = &opening->map->disks[admitted->number];
+    struct chunk_store_status status = {0};
+    disk->store->ops->status(disk->store, &status);
+    opening->disks[admitted->number] = disk;
+    (void)snprintf(in_map->path, sizeof in_map->path, "%s", disk->path);
+    in_map->is_mount = opening->found[index].is_mount;
+    in_map->capacity = status.space_total;
+    if (in_map->state == POOL_DISK_FAILED) {
+        in_map->state = POOL_DISK_ACTIVE;
+    }
+    bool was_behind = in_map->is_behind;
+    in_map->is_behind =
+        was_behind || admitted->what == POOL_ADMIT_AWAY || status.damaged_places != 0;
+    if (in_map->is_behind && !was_behind) {
+        gfs_log(GFS_LOG_WARN, "op=start disk=%u damaged=%llu msg=\"%s: it is compared with the "
+                "others\"", admitted->number, (unsigned long long)status.damaged_places,
+                admitted->what == POOL_ADMIT_AWAY ? "was away" : "its log is damaged");
+    }
+}
+
+static enum gfs_err add_new(struct opening *opening, uint32_t index, struct gfs_error *error)
+{
+    const struct pool_admitted *admitted = &opening->admitted[index];
+    uint16_t number = POOL_NO_DISK;
+    enum gfs_err err = add_disk(opening, index, &number, error);
+    if (err == GFS_OK && admitted->what == POOL_ADMIT_STEAD) {
+        err = pool_plan_replace(opening->map, admitted->number, number, true, error);
+        gfs_log(GFS_LOG_WARN, "op=start disk=%u stead=%u err=%s msg=\"an empty directory takes a "
+                "lost disk's place\"", number, admitted->number, gfs_err_name(err));
+    } else if (err == GFS_OK) {
+        gfs_log(GFS_LOG_INFO, "op=start disk=%u msg=\"new\"", number);
+    }
+    return err;
+}
+
+static enum gfs_err change_map(struct opening *opening, struct gfs_error *error)
+{
+    struct pool_map *map = opening->map = pool_map_copy(opening->last);
+    for (uint32_t i = 0; i < opening->count; i++) {
+        if (is_known(&opening->admitted[i])) {
+            update_known(opening, i);
+        }
+    }
+    enum gfs_err err = pool_even_logs(map, opening->disks, &opening->lsn, error);
+    for (uint32_t i = 0; i < opening->count && err == GFS_OK; i++) {
+        if (opening->candidates[i].disk != NULL && is_new(&opening->admitted[i])) {
+            err = add_new(opening, i, error);
+        }
+    }
+    if (err == GFS_OK) {
+        err = set_classes(opening, error);
+    }
+    if (err == GFS_OK) {
+        (void)pool_plan_place(map);
+        (void)pool_plan_widen_group0(map, pool_profile_width(map->groups[0].profile) > 1);
+        pool_plan_log_disks(map);
+    }
+    return err;
+}
+
+/* ---- together ---- */
+
+static void log_absent(const struct opening *opening)
+{
+    for (uint32_t i = 0; i < opening->count; i++) {
+        const struct pool_admitted *admitted = &opening->admitted[i];
+        if (admitted->what == POOL_ADMIT_MISSING) {
+            gfs_log(GFS_LOG_WARN, "op=start disk=%d path=%s msg=\"is away: %s\"",
+                    admitted->number == POOL_NO_DISK ? -1 : (int)admitted->number,
+                    opening->paths[i], admitted->error.text);
+        } else if (admitted->what == POOL_ADMIT_RETIRED) {
+            gfs_log(GFS_LOG_INFO, "op=start disk=%u path=%s msg=\"was taken out of the pool and is "
+                    "left alone\"", admitted->number, opening->paths[i]);
+        }
+    }
+}
+
+static enum gfs_err force_first(struct opening *opening, struct gfs_error *error)
+{
+    struct pool *pool = opening->pool;
+    struct pool_next next = {.last = opening->last, .map = GFS_TAKE(opening->map)};
+    memcpy(next.disks, opening->disks, sizeof next.disks);
+    next.map->epoch++;
+    (void)pool_place_classes(next.map);
+    (void)pthread_mutex_lock(&pool->change_lock);
+    enum gfs_err err = pool_change_force(pool, &next, error);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    return err;
+}
+
+/* What is there without a quorum: to be read. */
+static void open_minority(struct opening *opening, const char *reason)
+{
+    struct pool *pool = opening->pool;
+    struct pool_map *map = pool_map_copy(opening->last);
+    for (uint32_t i = 0; i < opening->count; i++) {
+        if (opening->candidates[i].disk != NULL) {
+            opening->disks[opening->admitted[i].number] = opening->candidates[i].disk;
+        }
+    }
+    struct pool_view *view = pool_view_new(pool, map, opening->disks);
+    view->is_read_only = true;
+    (void)snprintf(view->read_only_reason, sizeof view->read_only_reason, "%.150s", reason);
+    pool_view_set(pool, view);
+    gfs_log(GFS_LOG_WARN, "op=start msg=\"read-only: %.150s\"", reason);
+}
+
+static enum gfs_err run(struct opening *opening, struct gfs_error *error)
+{
+    struct pool *pool = opening->pool;
+    enum gfs_err err = probe_all(opening, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = pool_admit(opening->found, opening->count, opening->admitted, &opening->last, error);
+    pool->is_minority = err == GFS_UNREACHABLE && opening->options->allow_minority;
+    if (err == GFS_OK || pool->is_minority) {
+        err = choose_cluster(opening, error);
+    }
+    if (err == GFS_OK) {
+        log_absent(opening);
+        err = open_stores(opening, error);
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    if (pool->is_minority) {
+        open_minority(opening, error->text);
+        return GFS_OK;
+    }
+    err = opening->last == NULL ? make_map(opening, error) : change_map(opening, error);
+    /* What was sent to a mirror that is not there now, and to nobody else, has an LSN below the
+     * jump: it can never be taken for an edit of this run. */
+    pool->lsn_floor = opening->lsn + (opening->lsn == 0 ? 0 : LSN_JUMP);
+    return err == GFS_OK ? force_first(opening, error) : err;
+}
+
+static void fini(struct opening *opening)
+{
+    for (uint32_t i = 0; i < opening->count; i++) {
+        struct candidate *candidate = &opening->candidates[i];
+        if (candidate->disk != NULL) {
+            pool_disk_unref(candidate->disk);
+        }
+        if (candidate->store != NULL) {
+            opening->options->driver.close(opening->options->driver.arg, candidate->store);
+        }
+        pool_found_fini(&opening->found[i]);
+    }
+    pool_map_free(opening->map);
+    free(opening->paths);
+    free(opening->found);
+    free(opening->admitted);
+    free(opening->candidates);
+}
+
+enum gfs_err pool_open(const struct pool_options *options, struct pool **ret,
+                       struct gfs_error *error)
+{
+    struct gfs_error own = {0};
+    error = error == NULL ? &own : error;
+    struct opening opening = {.options = options, .pool = pool_new(options)};
+    enum gfs_err err = run(&opening, error);
+    fini(&opening);
+    if (err != GFS_OK) {
+        pool_free(opening.pool);
+        return err;
+    }
+    pool_run(opening.pool);
+    *ret = opening.pool;
+    return GFS_OK;
+}
