@@ -1,5 +1,5 @@
-/* What striping costs on one core: the coder alone, with the checksums that every cell gets, and the
- * pool's own way of cutting a stream into rows.
+/* What striping costs on one core: the coder alone, with the checksums that every cell gets, and
+ * the pool's own way of cutting a stream into rows.
  *
  * usage: ec [milliseconds per figure]. One line per profile and way: MB of chunk data a second, and
  * the ratio to the coder with checksums. Everything is in cache, as bytes from a socket are. */
