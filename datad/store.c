@@ -39,6 +39,8 @@ static const struct chunk_store_ops chunk_ops = {
     .prefetch = store_prefetch,
     .list = store_list,
     .status = store_status,
+    .repaired = store_repaired,
+    .verify_log = store_verify_log,
     .replay_edits = store_replay_edits,
     .trim_edits = store_trim_edits,
 };

@@ -73,7 +73,7 @@ bool store_background_step(struct store *store)
         return false;
     }
     return store_background_urgent(store) || recycle_step(store) || checkpoint_step(store) ||
-           compact_step(store);
+           lost_step(store) || compact_step(store);
 }
 
 bool store_background_pause(struct store *store, int64_t ns)

@@ -110,7 +110,8 @@ static enum gfs_err write_segments(struct store *store, struct writer *writer)
         struct checkpoint_segment saved = {
             .seq = segment->seq,
             .flags = (segment->has_stale ? (unsigned)SEGMENT_HAS_STALE : 0U) |
-                     (segment->is_damaged ? (unsigned)SEGMENT_IS_DAMAGED : 0U),
+                     (segment->is_damaged || segment->is_given_up ? (unsigned)SEGMENT_IS_DAMAGED
+                                                                  : 0U),
             .end = segment->end,
             .target_count = segment->target_count,
             .first_batch = segment->first_batch,
@@ -160,6 +161,7 @@ static void begin_position(struct store *store, struct checkpoint_header *header
     };
     memcpy(header->disk, store->disk, sizeof store->disk);
     store->bytes_since_checkpoint = 0;
+    store->has_new_damage = false;
     (void)pthread_mutex_unlock(&store->lock);
 }
 
@@ -195,7 +197,8 @@ enum gfs_err checkpoint_write(struct store *store)
 bool checkpoint_is_due_locked(struct store *store)
 {
     uint64_t bytes = store->bytes_since_checkpoint;
-    if (bytes >= GFS_MAX(store->options.checkpoint_bytes, chunk_index_bytes(store->index))) {
+    if (bytes >= GFS_MAX(store->options.checkpoint_bytes, chunk_index_bytes(store->index)) ||
+        store->has_new_damage) {
         return true;
     }
     /* Drained segments wait for one: at once when they are worth the writing or space is short,

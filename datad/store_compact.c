@@ -17,14 +17,21 @@
  * only. Each names the segment s of a record of its era, and r is in a later one: r was written
  * behind the DELETE, so f >= s, and f = s only when the DELETE is in s too; it is not copied from
  * there, except under the name of an older damaged segment. So none of them ends r.
- * (b) X is dead: the DELETE of r's era stands behind r, or a copy of it does. It names s, which held
- * the last record of the era when it was written, so f <= s, or r is in the DELETE's own batch; it
- * ends r. It is there as long as r is: while s exists the tombstone is carried along, and s is not
- * recycled before f, since a segment with superseded records has has_stale set and a drained segment
- * is recycled only when no older one has it. (A damaged segment is passed over by that rule;
+ * (b) X is dead: the DELETE of r's era stands behind r, or a copy of it does. It names s, which
+ * held the last record of the era when it was written, so f <= s, or r is in the DELETE's own
+ * batch; it ends r. It is there as long as r is: while s exists the tombstone is carried along, and
+ * s is not recycled before f, since a segment with superseded records has has_stale set and a
+ * drained one is recycled only when no older one has it. (A damaged segment is passed over by that
+ * rule;
  * tombstones are then kept for its sake, see log_tombstone_keeper_locked.)
  * (c) Copies of tombstones stand in front of everything else of their batch: "in its own batch" is
  * about the DELETE that was written there, never about a copy of an older one.
+ *
+ * Damage: a segment in which a record cannot be read is kept. When its owner says that everything
+ * is repaired, what still can be read is saved like any other segment's records, then what the
+ * index has there: PLACE records are written from the index, DATA is looked for where it says, and
+ * ids whose bytes are lost are deleted, in the log too. A record that is damaged and superseded
+ * costs nothing and keeps nothing.
  *
  * A drained segment is recycled when no pin holds it, no older one is stale, and the index
  * checkpoint on disk begins behind it. Its file leaves its name durably before any tombstone that
@@ -36,6 +43,7 @@
 struct copier {
     struct store *store;
     struct log_segment *from;
+    bool is_given_up; /* what cannot be read is not wanted */
     struct compact_job job;
     size_t job_size;
     size_t place_size;
@@ -50,7 +58,7 @@ static bool is_candidate_locked(const struct store *store, const struct log_segm
         segment == store->head) {
         return false;
     }
-    if (segment->lsn_max > store->lsn_trimmed) {
+    if (segment->lsn_max > store->lsn_trimmed || segment->lsn_hold > store->lsn_trimmed) {
         return false;
     }
     return segment->has_stale || segment->live * 2 < segment->header.size;
@@ -237,10 +245,12 @@ static bool is_live(struct copier *copier, const struct segment_record *record, 
     return is_live;
 }
 
+/* Bytes after which a job is run, unless one record is more. A quarter of a segment at the most, so
+ * that one which is sealed because the next job does not fit is more than half full: what is copied
+ * is not copied again for ever. */
 static size_t job_limit(const struct store *store)
 {
-    size_t capacity = store->options.segment_size - 4 * SEGMENT_PAGE;
-    return GFS_MIN(capacity, (size_t)STORE_JOB_LEN_MAX);
+    return GFS_MIN((size_t)store->options.segment_size / 4, (size_t)STORE_JOB_LEN_MAX);
 }
 
 static enum gfs_err copy_record(struct copier *copier, const char *batch, uint32_t batch_offset,
@@ -277,8 +287,9 @@ static enum gfs_err copy_batch(void *arg, struct log_segment *segment, uint32_t 
 {
     (void)segment;
     struct copier *copier = arg;
-    if (is_damaged) {
-        return GFS_CORRUPT;
+    (void)is_damaged; /* each record is verified: what is wrong may be one that is superseded */
+    if (header == NULL) {
+        return copier->is_given_up ? GFS_OK : GFS_CORRUPT;
     }
     copier->read_bytes += header->len;
     size_t at = sizeof *header;
@@ -286,11 +297,121 @@ static enum gfs_err copy_batch(void *arg, struct log_segment *segment, uint32_t 
     enum gfs_err err;
     while ((err = segment_record_next(bytes, header->used, &at, &record)) == GFS_OK) {
         enum gfs_err copy_err = copy_record(copier, bytes, offset, &record);
-        if (copy_err != GFS_OK) {
+        if (copy_err != GFS_OK && (copy_err != GFS_CORRUPT || !copier->is_given_up)) {
             return copy_err;
         }
     }
-    return err == GFS_END ? GFS_OK : GFS_CORRUPT;
+    return err == GFS_END || copier->is_given_up ? GFS_OK : GFS_CORRUPT;
+}
+
+/* --- what was given up --- */
+
+/* The index's entries whose record lies in a segment. */
+struct entry_list {
+    struct chunk_entry *entries;
+    size_t count, size;
+};
+
+static void list_entries(struct store *store, uint32_t seq, struct entry_list *list)
+{
+    for (unsigned shard = 0; shard < CHUNK_INDEX_SHARDS; shard++) {
+        (void)pthread_mutex_lock(&store->lock);
+        size_t slot_count;
+        const struct chunk_entry *slots = chunk_index_shard(store->index, shard, &slot_count);
+        for (size_t i = 0; i < slot_count; i++) {
+            bool is_bulk = (slots[i].file & CHUNK_INDEX_BULK) != 0;
+            if ((slots[i].hi | slots[i].lo) == 0 ||
+                (is_bulk ? slots[i].extra : slots[i].file) != seq) {
+                continue;
+            }
+            if (list->count == list->size) {
+                list->size = list->size == 0 ? 64 : list->size * 2;
+                list->entries = gfs_realloc(list->entries, list->size * sizeof *list->entries);
+            }
+            list->entries[list->count++] = slots[i];
+        }
+        (void)pthread_mutex_unlock(&store->lock);
+    }
+}
+
+static enum gfs_err make_room(struct copier *copier, size_t size)
+{
+    if (copier->job.len + size <= job_limit(copier->store)) {
+        return GFS_OK;
+    }
+    enum gfs_err err = run_job(copier);
+    return err == GFS_OK ? keep_pace(copier) : err;
+}
+
+static void add_whole(struct copier *copier, const struct record_header *head,
+                      struct gfs_slice payload, uint32_t place)
+{
+    size_t size = segment_record_size(payload.len, 0);
+    char *to = add_record(copier, size, place);
+    memset(to, 0, size);
+    size_t head_len = segment_record_write(to, head, (struct gfs_slice){0}, payload);
+    memcpy(to + head_len, payload.ptr, payload.len);
+}
+
+/* The index knows all that a PLACE record says. */
+static void save_place(struct copier *copier, const struct chunk_entry *entry)
+{
+    struct place_entry place = {
+        .file = entry->file & ~CHUNK_INDEX_BULK, .page = entry->where, .len = entry->len};
+    struct record_header head = {
+        .kind = CHUNK_RECORD_PLACE, .id_hi = entry->hi, .id_lo = entry->lo};
+    add_whole(copier, &head, gfs_slice_of(&place, sizeof place), 0);
+}
+
+/* Answers whether the record could be read where the index says. */
+static bool save_data(struct copier *copier, const struct chunk_entry *entry)
+{
+    const struct log_segment *from = copier->from;
+    size_t size = segment_align8((size_t)entry->extra + entry->len);
+    if (from->file == NULL || entry->where + size > from->header.size) {
+        return false;
+    }
+    GFS_FREE char *bytes = gfs_alloc(size);
+    size_t at = 0;
+    struct segment_record record;
+    copier->read_bytes += size;
+    bool is_whole = gfs_io_read_exact(from->file, bytes, size, entry->where) == GFS_OK &&
+                    segment_record_next(bytes, size, &at, &record) == GFS_OK &&
+                    record.head.kind == CHUNK_RECORD_DATA && record.head.id_hi == entry->hi &&
+                    record.head.id_lo == entry->lo && record.head.payload_len == entry->len &&
+                    segment_payload_verify(&record) == GFS_OK;
+    if (is_whole) {
+        memcpy(add_record(copier, size, entry->where), bytes, size);
+    }
+    return is_whole;
+}
+
+/* What the index still has in a segment that was given up: copied when it can be read by itself,
+ * else deleted, in the log too, so that the next start knows as much. */
+static enum gfs_err save_entries(struct copier *copier)
+{
+    struct entry_list list = {0};
+    list_entries(copier->store, copier->from->seq, &list);
+    enum gfs_err err = GFS_OK;
+    for (size_t i = 0; i < list.count && err == GFS_OK; i++) {
+        const struct chunk_entry *entry = &list.entries[i];
+        bool is_bulk = (entry->file & CHUNK_INDEX_BULK) != 0;
+        err = make_room(copier, is_bulk ? SEGMENT_PLACE_SIZE
+                                        : segment_align8((size_t)entry->extra + entry->len));
+        if (err != GFS_OK) {
+            break;
+        }
+        if (is_bulk) {
+            save_place(copier, entry);
+        } else if (!save_data(copier, entry)) {
+            struct tombstone tombstone = {
+                .id_hi = entry->hi, .id_lo = entry->lo, .segment_seq = copier->from->seq};
+            struct record_header head = {.kind = CHUNK_RECORD_DELETE};
+            add_whole(copier, &head, gfs_slice_of(&tombstone, sizeof tombstone), 0);
+        }
+    }
+    free(list.entries);
+    return err == GFS_OK ? run_job(copier) : err;
 }
 
 static enum gfs_err drain(struct store *store, struct log_segment *segment)
@@ -303,12 +424,16 @@ static enum gfs_err drain(struct store *store, struct log_segment *segment)
                                 .limit = segment->end};
     enum gfs_err err = GFS_OK;
     (void)pthread_mutex_lock(&store->lock);
-    bool is_empty = segment->live == 0 && segment->target_count == 0;
+    copier.is_given_up = segment->is_given_up;
+    bool is_empty = segment->live == 0 && segment->target_count == 0 && !copier.is_given_up;
     (void)pthread_mutex_unlock(&store->lock);
     if (!is_empty) {
         err = log_segment_scan(&scan, copy_batch, &copier);
         if (err == GFS_OK) {
             err = run_job(&copier);
+        }
+        if (err == GFS_OK && copier.is_given_up) {
+            err = save_entries(&copier);
         }
     }
     free(copier.job.bytes);
@@ -330,8 +455,7 @@ bool compact_step(struct store *store)
         segment->is_drained = true;
         store->stats.compactions++;
     } else if (err == GFS_CORRUPT) {
-        segment->is_damaged = true; /* kept as it is, for repair */
-        store->stats.damaged_places++;
+        log_segment_damaged_locked(store, segment); /* kept as it is, for repair */
     }
     (void)pthread_mutex_unlock(&store->lock);
     return err == GFS_OK || err == GFS_CORRUPT;
@@ -344,6 +468,7 @@ static struct log_segment *choose_drained_locked(const struct store *store)
     for (size_t i = 0; i < store->segment_count; i++) {
         struct log_segment *segment = store->segments[i];
         if (segment->is_drained && segment->pins == 0 && segment->seq < store->checkpoint_seq) {
+            segment->is_leaving = true;
             return segment;
         }
         if (segment->has_stale && !segment->is_damaged) {
@@ -369,5 +494,63 @@ bool recycle_step(struct store *store)
         return false;
     }
     store->io->ops->wake(store->io);
+    return true;
+}
+
+/* --- segments without a header --- */
+
+static const struct log_damage *choose_lost_locked(const struct store *store)
+{
+    for (size_t i = 0; i < store->damage_count; i++) {
+        const struct log_damage *damage = &store->damage[i];
+        if (damage->is_lost && damage->is_given_up && damage->lsn_hold <= store->lsn_trimmed) {
+            return damage;
+        }
+    }
+    return NULL;
+}
+
+static enum gfs_err remove_lost(struct store *store, uint32_t seq)
+{
+    char path[STORE_PATH_MAX];
+    segment_path(path, "log", seq, "seg");
+    enum gfs_err err = store->io->ops->remove(store->io, path);
+    if (err == GFS_OK || err == GFS_NOT_FOUND) {
+        err = store->io->ops->sync_dir(store->io, "log");
+    }
+    return err == GFS_OK ? GFS_OK : GFS_IO;
+}
+
+bool lost_step(struct store *store)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    const struct log_damage *lost = choose_lost_locked(store);
+    struct log_segment nowhere = {.seq = lost == NULL ? 0 : lost->seq}; /* no file to read */
+    (void)pthread_mutex_unlock(&store->lock);
+    if (lost == NULL) {
+        return false;
+    }
+    struct copier copier = {
+        .store = store, .from = &nowhere, .is_given_up = true, .job = {.from = &nowhere}};
+    enum gfs_err err = save_entries(&copier);
+    free(copier.job.bytes);
+    free(copier.job.places);
+    if (err != GFS_OK) {
+        return false; /* later, or after the next start, which finds it again */
+    }
+    err = remove_lost(store, nowhere.seq);
+    if (err != GFS_OK) {
+        store_fail(store); /* nobody knows which names the disk holds */
+        return false;
+    }
+    (void)pthread_mutex_lock(&store->lock);
+    size_t kept = 0;
+    for (size_t i = 0; i < store->damage_count; i++) {
+        if (store->damage[i].seq != nowhere.seq) {
+            store->damage[kept++] = store->damage[i];
+        }
+    }
+    store->damage_count = kept;
+    (void)pthread_mutex_unlock(&store->lock);
     return true;
 }

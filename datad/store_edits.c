@@ -1,4 +1,8 @@
-/* The edit log's side: replaying it to its owner, and learning what it no longer needs. */
+/* The edit log's side: replaying it to its owner, and learning what it no longer needs.
+ *
+ * Replaying goes from segment to segment while the store works. The one being read is held against
+ * recycling; one that leaves before its turn held nothing but trimmed edits. Of the head only what
+ * was durable when its turn came is read. */
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -95,29 +99,41 @@ static enum gfs_err replay_edits_of_batch(void *arg, struct log_segment *segment
 static void note_lost_segments(struct edit_replay *replay, uint32_t from, uint32_t to)
 {
     struct store *store = replay->store;
+    (void)pthread_mutex_lock(&store->lock);
     for (size_t i = 0; i < store->damage_count; i++) {
-        uint32_t seq = store->damage[i].seq;
-        if (seq > from && seq < to && log_segment_find_locked(store, seq) == NULL) {
-            note_hole(replay, seq, store->damage[i].offset);
+        const struct log_damage *damage = &store->damage[i];
+        if (damage->is_lost && damage->seq > from && damage->seq < to) {
+            note_hole(replay, damage->seq, damage->offset);
         }
     }
+    (void)pthread_mutex_unlock(&store->lock);
 }
 
 static enum gfs_err replay_segment(struct edit_replay *replay, struct log_segment *segment)
 {
-    if (segment->lsn_max <= replay->after && !segment->is_damaged) {
-        enum gfs_err err = segment->lsn_min == 0 ? GFS_OK : close_hole(replay, segment->lsn_min);
-        replay->last = GFS_MAX(replay->last, segment->lsn_max);
-        return err;
-    }
+    struct store *store = replay->store;
+    (void)pthread_mutex_lock(&store->lock);
+    bool is_whole = !segment->is_damaged && !segment->is_given_up;
+    uint64_t lsn_min = segment->lsn_min;
+    uint64_t lsn_max = segment->lsn_max;
     struct segment_scan scan = {
         .segment = segment,
         .offset = SEGMENT_PAGE,
         .next_seq = 1,
-        .durable_seq = segment == replay->store->head ? 0 : UINT64_MAX,
-        .limit = segment->is_damaged || segment == replay->store->head ? 0 : segment->end,
+        .durable_seq = UINT64_MAX,
+        .limit = is_whole || segment == store->head ? segment->end : 0,
     };
-    return log_segment_scan(&scan, replay_edits_of_batch, replay);
+    (void)pthread_mutex_unlock(&store->lock);
+    if (lsn_max <= replay->after && is_whole) {
+        enum gfs_err err = lsn_min == 0 ? GFS_OK : close_hole(replay, lsn_min);
+        replay->last = GFS_MAX(replay->last, lsn_max);
+        return err;
+    }
+    enum gfs_err err = log_segment_scan(&scan, replay_edits_of_batch, replay);
+    if (err == GFS_OK && scan.is_tail_damaged) {
+        note_hole(replay, segment->seq, scan.offset); /* more may have stood behind it */
+    }
+    return err;
 }
 
 enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
@@ -130,10 +146,12 @@ enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
         .store = store, .after = after, .visit = visit, .arg = arg, .error = error};
     enum gfs_err err = GFS_OK;
     uint32_t seq = 0;
-    for (size_t i = 0; i < store->segment_count && err == GFS_OK; i++) {
-        note_lost_segments(&replay, seq, store->segments[i]->seq);
-        seq = store->segments[i]->seq;
-        err = replay_segment(&replay, store->segments[i]);
+    struct log_segment *segment;
+    while (err == GFS_OK && (segment = log_segment_hold(store, seq + 1)) != NULL) {
+        note_lost_segments(&replay, seq, segment->seq);
+        seq = segment->seq;
+        err = replay_segment(&replay, segment);
+        log_segment_release(store, segment);
     }
     note_lost_segments(&replay, seq, UINT32_MAX);
     if (err == GFS_OK && replay.has_hole) {

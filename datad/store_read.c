@@ -108,11 +108,7 @@ void store_unpin(struct chunk_store *chunks, struct chunk_pin *pin)
             end_extent_locked(store, extent);
         }
     } else {
-        struct log_segment *segment = pin->place;
-        GFS_ASSERT(segment->pins > 0);
-        if (--segment->pins == 0 && segment->is_drained) {
-            store_wake_background_locked(store);
-        }
+        log_segment_release_locked(store, pin->place);
     }
     (void)pthread_mutex_unlock(&store->lock);
     free(pin->state);

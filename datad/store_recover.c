@@ -10,10 +10,13 @@
 
 #include "datad/store_state.h"
 
-void log_damage_add(struct store *store, uint32_t seq, uint32_t offset)
+enum { LSN_JUMP = 1 << 20 }; /* more edits than damage can hide behind the last one seen */
+
+void log_damage_add(struct store *store, uint32_t seq, uint32_t offset, bool is_lost)
 {
     store->damage = gfs_realloc(store->damage, (store->damage_count + 1) * sizeof *store->damage);
-    store->damage[store->damage_count++] = (struct log_damage){.seq = seq, .offset = offset};
+    store->damage[store->damage_count++] =
+        (struct log_damage){.seq = seq, .offset = offset, .is_lost = is_lost};
     store->stats.damaged_places = store->damage_count;
 }
 
@@ -23,14 +26,14 @@ static enum gfs_err replay_batch(void *arg, struct log_segment *segment, uint32_
 {
     struct store *store = arg;
     if (is_damaged) {
-        log_damage_add(store, segment->seq, offset);
+        log_damage_add(store, segment->seq, offset, false);
         segment->is_damaged = true;
     }
     if (header != NULL) {
         bool is_cut = false;
         apply_batch_locked(store, segment, offset, bytes, header, &is_cut);
         if (is_cut && !is_damaged) { /* whole by its checksum, yet not to be parsed */
-            log_damage_add(store, segment->seq, offset);
+            log_damage_add(store, segment->seq, offset, false);
             segment->is_damaged = true;
         }
         segment->lsn_max = GFS_MAX(segment->lsn_max, header->lsn_last);
@@ -163,6 +166,9 @@ enum gfs_err store_recover(struct store *store, struct gfs_error *error)
     store->batch_seq = from.first_batch;
     err = replay(store, &from, &last);
     if (err == GFS_OK) {
+        if (store->damage_count != 0) {
+            store->lsn_floor = store->lsn_last + LSN_JUMP;
+        }
         store->batch_seq = GFS_MAX(store->batch_seq, from.durable_seq + 1);
         store->batch_seq_durable = store->batch_seq - 1;
         err = choose_head(store, &last);

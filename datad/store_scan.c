@@ -19,6 +19,7 @@ enum { WINDOW_LEN = 1 << 20 };
 
 struct window {
     struct gfs_file *file;
+    unsigned flags;   /* of reads */
     size_t file_size; /* bytes of the segment that can hold batches */
     char *bytes;
     bool *is_unreadable; /* a page each */
@@ -26,12 +27,20 @@ struct window {
     size_t offset, len;
 };
 
+static enum gfs_err read_at(const struct window *window, void *to, size_t len, uint64_t offset)
+{
+    struct iovec iov = {.iov_base = to, .iov_len = len};
+    size_t got = 0;
+    enum gfs_err err =
+        window->file->io->ops->read(window->file, &iov, 1, offset, window->flags, &got);
+    return err == GFS_OK && got != len ? GFS_CORRUPT : err;
+}
+
 /* What cannot be read is taken for zeros: it will not verify. */
 static void read_pages(struct window *window)
 {
     for (size_t at = 0; at < window->len; at += SEGMENT_PAGE) {
-        if (gfs_io_read_exact(window->file, window->bytes + at, SEGMENT_PAGE,
-                              window->offset + at) != GFS_OK) {
+        if (read_at(window, window->bytes + at, SEGMENT_PAGE, window->offset + at) != GFS_OK) {
             memset(window->bytes + at, 0, SEGMENT_PAGE);
             window->is_unreadable[at / SEGMENT_PAGE] = true;
         }
@@ -54,7 +63,7 @@ static const char *window_at(struct window *window, size_t offset, size_t len)
         window->offset = offset;
         window->len = want;
         memset(window->is_unreadable, 0, want / SEGMENT_PAGE);
-        if (gfs_io_read_exact(window->file, window->bytes, want, offset) != GFS_OK) {
+        if (read_at(window, window->bytes, want, offset) != GFS_OK) {
             read_pages(window);
         }
     }
@@ -177,6 +186,7 @@ static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *w
     if (!has_next && scan->next_seq > scan->durable_seq) {
         return found->is_unreadable ? GFS_IO : GFS_END; /* torn */
     }
+    scan->has_unreadable = scan->has_unreadable || found->is_unreadable;
     const char *bytes = header == NULL ? NULL : window_at(window, scan->offset, header->len);
     enum gfs_err err = visit(arg, scan->segment, scan->offset, bytes, header, true);
     if (err != GFS_OK) {
@@ -187,8 +197,11 @@ static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *w
         scan->is_tail_damaged = true;
         return GFS_END;
     }
+    if (header != NULL && next > from) { /* batches behind it are gone with their headers */
+        err = visit(arg, scan->segment, (uint32_t)from, NULL, NULL, true);
+    }
     scan->offset = (uint32_t)next;
-    return GFS_OK;
+    return err;
 }
 
 static enum gfs_err scan_one(struct segment_scan *scan, struct window *window, batch_visit_fn visit,
@@ -222,7 +235,9 @@ enum gfs_err log_segment_scan(struct segment_scan *scan, batch_visit_fn visit, v
 {
     GFS_ASSERT(scan->offset >= SEGMENT_PAGE);
     struct window window = window_of(scan->segment);
+    window.flags = scan->is_medium ? (unsigned)GFS_IO_MEDIUM : 0U;
     scan->seq_min = 0;
+    scan->has_unreadable = false;
     scan->is_numbered = false;
     scan->is_sealed = false;
     scan->is_tail_damaged = false;

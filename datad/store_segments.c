@@ -68,6 +68,46 @@ void log_segment_free(struct log_segment *segment)
     }
 }
 
+struct log_segment *log_segment_hold(struct store *store, uint32_t seq)
+{
+    struct log_segment *held = NULL;
+    (void)pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->segment_count && held == NULL; i++) {
+        struct log_segment *segment = store->segments[i];
+        if (segment->seq >= seq && !segment->is_leaving) {
+            segment->pins++;
+            held = segment;
+        }
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return held;
+}
+
+void log_segment_release_locked(struct store *store, struct log_segment *segment)
+{
+    GFS_ASSERT(segment->pins > 0);
+    if (--segment->pins == 0 && segment->is_drained) {
+        store_wake_background_locked(store);
+    }
+}
+
+void log_segment_release(struct store *store, struct log_segment *segment)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    log_segment_release_locked(store, segment);
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+void log_segment_damaged_locked(struct store *store, struct log_segment *segment)
+{
+    if (!segment->is_damaged) {
+        segment->is_damaged = true;
+        store->stats.damaged_places++;
+        store->has_new_damage = true;
+        store_wake_background_locked(store);
+    }
+}
+
 static unsigned log_open_flags(const struct store *store)
 {
     return GFS_IO_RANDOM | (store->options.is_buffered ? 0U : (unsigned)GFS_IO_DIRECT);
@@ -150,7 +190,7 @@ static enum gfs_err open_segment(struct store *store, uint32_t number, struct gf
     }
     if (err == GFS_CORRUPT) {
         /* Nothing in it can be trusted; kept for repair. */
-        log_damage_add(store, number, 0);
+        log_damage_add(store, number, 0, true);
         log_segment_free(segment);
         return GFS_OK;
     }
@@ -289,6 +329,7 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
     const struct gfs_io_ops *ops = store->io->ops;
     (void)pthread_mutex_lock(&store->lock);
     GFS_ASSERT(segment->is_drained);
+    GFS_ASSERT(segment->is_leaving);
     GFS_ASSERT(segment->pins == 0);
     bool is_reused =
         store->spare_count < STORE_SPARES && segment->header.size == store->options.segment_size;
@@ -298,8 +339,11 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
     if (err == GFS_OK) {
         err = sync_names(store);
     }
-    if (err != GFS_OK) {
-        return err; /* the disk fails; the segment stays in the table */
+    if (err != GFS_OK) { /* the segment stays in the table */
+        (void)pthread_mutex_lock(&store->lock);
+        segment->is_leaving = false;
+        (void)pthread_mutex_unlock(&store->lock);
+        return err;
     }
     /* Only now that the file cannot come back are its tombstones elsewhere no longer needed. */
     (void)pthread_mutex_lock(&store->lock);

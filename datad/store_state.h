@@ -52,11 +52,14 @@ struct log_segment {
     uint64_t first_batch;      /* sequence number of its first batch */
     uint64_t live;             /* bytes of live DATA and PLACE records and needed tombstones */
     uint64_t lsn_min, lsn_max; /* of its EDIT records, 0 = none */
-    uint32_t pins;
+    uint64_t lsn_hold;         /* edits up to it must be trimmed too before it is compacted */
+    uint32_t pins;             /* of chunks, and of who reads its batches */
     bool is_sealed;
-    bool has_stale;  /* holds records whose copy elsewhere is the live one */
-    bool is_drained; /* everything needed was copied; waits to be recycled */
-    bool is_damaged; /* kept for repair, never compacted */
+    bool has_stale;   /* may hold records that were superseded by later segments' */
+    bool is_drained;  /* everything needed was copied; waits to be recycled */
+    bool is_leaving;  /* is being recycled: nobody may pin it any more */
+    bool is_damaged;  /* kept for repair, not compacted */
+    bool is_given_up; /* damaged, and repaired elsewhere: what cannot be read is not wanted */
     struct tombstone_target *targets;
     uint32_t target_count, target_size;
 };
@@ -98,6 +101,9 @@ struct bulk_extent {
 struct log_damage {
     uint32_t seq;
     uint32_t offset;
+    bool is_lost;       /* not even the segment's header can be read: it is not in the table */
+    bool is_given_up;   /* lost, and repaired elsewhere */
+    uint64_t lsn_hold;  /* as of a segment */
 };
 
 /* Records to copy to the log's head, made by the background, written by the store's thread. */
@@ -144,6 +150,9 @@ struct store {
     struct gfs_io_space space;
     int64_t space_read_ns;
     bool is_stopping;
+    struct log_damage *damage; /* found at open */
+    size_t damage_count;
+    bool has_new_damage; /* the checkpoint on disk does not know of it */
 
     atomic_bool has_failed;
     atomic_uint_fast64_t read_errors;
@@ -168,9 +177,6 @@ struct store {
     /* Large chunks (store_bulk.c). */
     struct store_bulk_pool *bulk_pool;
 
-    /* Damage found at open; constant afterwards. */
-    struct log_damage *damage;
-    size_t damage_count;
 
     pthread_t log_thread, background_thread;
     bool has_threads;
@@ -191,6 +197,13 @@ enum gfs_err log_segments_open(struct store *store, struct gfs_error *error) GFS
 enum gfs_err log_segment_prepare(struct store *store) GFS_MUST_CHECK;
 /* Gives a drained segment, already removed from the table, a new life as spare or deletes it. */
 enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segment) GFS_MUST_CHECK;
+
+/* Keeps a segment from being recycled while its batches are read. NULL: none at or behind seq. */
+struct log_segment *log_segment_hold(struct store *store, uint32_t seq);
+void log_segment_release(struct store *store, struct log_segment *segment);
+void log_segment_release_locked(struct store *store, struct log_segment *segment);
+/* Damage found while running: counted once a segment, kept for repair. */
+void log_segment_damaged_locked(struct store *store, struct log_segment *segment);
 
 /* store_apply.c: what a durable record changes. Same code at replay and at run time. */
 void apply_batch_locked(struct store *store, struct log_segment *segment, uint32_t offset,
@@ -224,8 +237,10 @@ struct segment_scan {
     uint64_t next_seq;    /* in and out: of the next batch */
     uint64_t durable_seq; /* batches up to it were durable: a hole below it is damage, not a tear */
     uint32_t limit;       /* in: known to end here; 0 = not known */
+    bool is_medium;       /* in: memory is not believed */
     bool is_sealed;       /* out */
     bool is_tail_damaged; /* out: nothing may be appended behind the end */
+    bool has_unreadable;  /* out: damage that was visited is where the disk refuses to read */
     bool is_numbered;     /* next_seq is exact */
     uint64_t seq_min;     /* else the least that the next batch can have */
 };
@@ -238,13 +253,17 @@ uint64_t log_segment_first_seq(const struct log_segment *segment);
 enum gfs_err log_segment_is_used(struct log_segment *segment, bool *ret) GFS_MUST_CHECK;
 
 /* store_recover.c */
-void log_damage_add(struct store *store, uint32_t seq, uint32_t offset);
+void log_damage_add(struct store *store, uint32_t seq, uint32_t offset, bool is_lost);
 enum gfs_err store_recover(struct store *store, struct gfs_error *error) GFS_MUST_CHECK;
 enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
                                 enum gfs_err (*visit)(void *arg, uint64_t lsn,
                                                       struct gfs_slice edit),
                                 void *arg, struct gfs_error *error);
 void store_trim_edits(struct chunk_store *chunks, uint64_t lsn);
+
+/* store_verify.c */
+enum gfs_err store_verify_log(struct chunk_store *chunks, uint64_t *cursor, uint64_t bytes);
+void store_repaired(struct chunk_store *chunks);
 
 /* store_read.c */
 enum gfs_err store_pin(struct chunk_store *chunks, struct chunk_id id, struct chunk_pin *ret);
@@ -308,6 +327,7 @@ bool checkpoint_is_due_locked(struct store *store);
 /* store_compact.c */
 bool compact_step(struct store *store); /* background; true = did something */
 bool recycle_step(struct store *store); /* background */
+bool lost_step(struct store *store);    /* background: files given up leave */
 /* Whether a DATA or PLACE record at that place of a segment is what the index points to. */
 bool log_record_is_live_locked(struct store *store, uint32_t seq, uint32_t place,
                                const struct segment_record *record);

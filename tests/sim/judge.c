@@ -1,8 +1,35 @@
-/* What must be there after a restart. */
+/* What must be there after a restart, and what is said when it is not. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
+
+static char name[200];
+
+void world_name(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+}
+
+void world_broken(const struct world *world, const char *file, int line, const char *condition,
+                  const char *format, ...)
+{
+    va_list args;
+    (void)fprintf(stderr, "%s: broken: %s\n%s:%d: ", name, condition, file, line);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fprintf(stderr, "\n%u groups, %u answered, %u chunks, trimmed to %llu, %llu changes\n",
+                  world->group_count, world->answered_count, world->chunk_count,
+                  (unsigned long long)world->trimmed_lsn,
+                  (unsigned long long)gfs_io_sim_changes(world->disk));
+    abort();
+}
 
 static enum gfs_err see_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
 {

@@ -208,9 +208,8 @@ int main(void)
         live_long(seed, &tally);
     }
     printf("store_crash: %llu loads, power lost at %llu changes, %llu more lives; %llu groups, "
-           "%llu in a batch with others, %llu records written anew, %llu after a delete, %llu bytes "
-           "compacted, %llu segments recycled, %llu "
-           "checkpoints\n",
+           "%llu in a batch with others, %llu records written anew, %llu after a delete, %llu "
+           "bytes compacted, %llu segments recycled, %llu checkpoints\n",
            (unsigned long long)seeds, (unsigned long long)tally.points,
            (unsigned long long)tally.lives, (unsigned long long)tally.seen.groups,
            (unsigned long long)tally.shared, (unsigned long long)tally.rewrites,

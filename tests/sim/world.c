@@ -1,6 +1,5 @@
 #include "tests/sim/world.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,31 +12,6 @@ enum {
     SMALL_LEN_MAX = 40 << 10,
     PIECE_LEN_MAX = 300 << 10
 };
-
-static char name[200];
-
-void world_name(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(name, sizeof name, format, args);
-    va_end(args);
-}
-
-void world_broken(const struct world *world, const char *file, int line, const char *condition,
-                  const char *format, ...)
-{
-    va_list args;
-    (void)fprintf(stderr, "%s: broken: %s\n%s:%d: ", name, condition, file, line);
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fprintf(stderr, "\n%u groups, %u answered, %u chunks, trimmed to %llu, %llu changes\n",
-                  world->group_count, world->answered_count, world->chunk_count,
-                  (unsigned long long)world->trimmed_lsn,
-                  (unsigned long long)gfs_io_sim_changes(world->disk));
-    abort();
-}
 
 uint64_t world_draw(struct world *world, uint64_t limit)
 {
@@ -325,6 +299,26 @@ static void continue_bulk(struct world *world, struct writing *writing)
     }
 }
 
+static void put_bulk(struct world_group *group, struct world_chunk *chunk)
+{
+    struct world *world = group->world;
+    struct writing writing = {.chunk = chunk, .result = -1};
+    struct chunk_bulk_options options = {
+        .id = chunk->id, .len_max = chunk->len, .arg = &writing.result};
+    enum gfs_err err = world->chunks->ops->bulk_begin(world->chunks, &options, &writing.bulk);
+    WORLD_CHECK(world, err == GFS_OK, "bulk: %s", gfs_err_text(err));
+    writing.bytes = gfs_alloc(chunk->len);
+    fill(writing.bytes, chunk->len, chunk->id.lo);
+    while (writing.result < 0) {
+        continue_bulk(world, &writing);
+        (void)store_poll(world->store);
+    }
+    free(writing.bytes);
+    group->bulks[0] = writing.bulk;
+    add_record(group, CHUNK_RECORD_PLACE)->bulk = writing.bulk;
+    add_event(group, chunk, false);
+}
+
 static void end_bulk(struct world_group *group, size_t slot, struct writing *writing)
 {
     struct world *world = group->world;
@@ -420,11 +414,6 @@ static void fill_group(struct world_group *group)
         add_data(group);
         break;
     }
-    struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);
-    edit->lsn = group->lsn;
-    int len =
-        snprintf(group->edit, sizeof group->edit, "edit %llu", (unsigned long long)group->lsn);
-    edit->payload = gfs_slice_of(group->edit, (size_t)len);
 }
 
 enum gfs_err world_read_pinned(struct world *world, const struct world_chunk *chunk,
@@ -478,18 +467,35 @@ bool world_has_room(const struct world *world, uint32_t count)
            world->chunk_count + count * GFS_COUNT(world->groups[0]->ids) <= WORLD_CHUNKS_MAX;
 }
 
+static struct world_group *new_group(struct world *world)
+{
+    struct world_group *group = gfs_alloc(sizeof *group);
+    group->world = world;
+    group->index = world->group_count;
+    group->lsn = world->group_count + 1;
+    group->group.done = group_done;
+    world->groups[world->group_count++] = group;
+    return group;
+}
+
+static void submit_group(struct world_group *group)
+{
+    struct world *world = group->world;
+    struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);
+    edit->lsn = group->lsn;
+    int len =
+        snprintf(group->edit, sizeof group->edit, "edit %llu", (unsigned long long)group->lsn);
+    edit->payload = gfs_slice_of(group->edit, (size_t)len);
+    group->group.records = group->records;
+    world->chunks->ops->submit(world->chunks, &group->group);
+}
+
 void world_load(struct world *world, uint32_t count)
 {
     for (uint32_t i = 0; i < count && world_has_room(world, 1); i++) {
-        struct world_group *group = gfs_alloc(sizeof *group);
-        group->world = world;
-        group->index = world->group_count;
-        group->lsn = world->group_count + 1;
-        group->group.done = group_done;
-        world->groups[world->group_count++] = group;
+        struct world_group *group = new_group(world);
         fill_group(group);
-        group->group.records = group->records;
-        world->chunks->ops->submit(world->chunks, &group->group);
+        submit_group(group);
         bool is_burst = world_draw(world, 3) == 0;
         for (uint64_t polls = is_burst ? 0 : world_draw(world, 6); polls > 0; polls--) {
             (void)store_poll(world->store);
@@ -526,23 +532,49 @@ void world_delete_all(struct world *world)
             ids[count++] = world->chunk[i].id;
         }
     }
-    struct world_group *group = gfs_alloc(sizeof *group);
-    group->world = world;
-    group->index = world->group_count;
-    group->lsn = world->group_count + 1;
-    group->group.done = group_done;
+    struct world_group *group = new_group(world);
     group->group.may_use_reserve = true;
-    world->groups[world->group_count++] = group;
     if (count != 0) {
         add_record(group, CHUNK_RECORD_DELETE)->payload = gfs_slice_of(ids, count * sizeof *ids);
     }
-    struct chunk_record *edit = add_record(group, CHUNK_RECORD_EDIT);
-    edit->lsn = group->lsn;
-    edit->payload = gfs_slice_str("last");
-    group->group.records = group->records;
-    world->chunks->ops->submit(world->chunks, &group->group);
+    submit_group(group);
     world_settle(world);
     WORLD_CHECK(world, group->err == GFS_OK, "deleting: %s", gfs_err_text(group->err));
     world->trimmed_lsn = group->lsn;
     world->chunks->ops->trim_edits(world->chunks, group->lsn);
+}
+
+void world_trim_all(struct world *world)
+{
+    world_settle(world);
+    world->trimmed_lsn = world->group_count;
+    world->chunks->ops->trim_edits(world->chunks, world->trimmed_lsn);
+}
+
+uint32_t world_repair(struct world *world)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < world->chunk_count; i++) {
+        struct world_chunk *chunk = &world->chunk[i];
+        bool is_wanted =
+            chunk->event_count != 0 && !chunk->events[chunk->event_count - 1].is_delete;
+        enum gfs_err err = world_read(world, chunk);
+        if (err == (is_wanted ? GFS_OK : GFS_NOT_FOUND)) {
+            continue;
+        }
+        WORLD_CHECK(world, chunk->event_count < WORLD_EVENTS_MAX, "%s", "too much happened to it");
+        struct world_group *group = new_group(world);
+        if (!is_wanted) {
+            put_delete(group, chunk);
+        } else if (chunk->len <= SMALL_LEN_MAX) {
+            put_data(group, chunk);
+        } else {
+            put_bulk(group, chunk);
+        }
+        submit_group(group);
+        world_settle(world);
+        WORLD_CHECK(world, group->err == GFS_OK, "repair: %s", gfs_err_text(group->err));
+        count++;
+    }
+    return count;
 }

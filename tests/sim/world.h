@@ -101,6 +101,10 @@ bool world_has_room(const struct world *world, uint32_t count);
 /* Submits up to `count` groups of all kinds; stops early when the store has failed. */
 void world_load(struct world *world, uint32_t count);
 void world_unpin_all(struct world *world);
+/* All edits so far are durable elsewhere. */
+void world_trim_all(struct world *world);
+/* What is not as it should be is written anew, or deleted. Answers how many there were. */
+uint32_t world_repair(struct world *world);
 /* One group that deletes every chunk there is. */
 void world_delete_all(struct world *world);
 /* GFS_OK: the bytes are the chunk's own; others are broken. */
