@@ -134,6 +134,7 @@ void show_cell(struct gfs_buf *out, struct gfs_slice name, const struct gfs_json
         gfs_buf_add_str(out, "-");
         return;
     case GFS_JSON_ARRAY:
+        gfs_buf_add_str(out, gfs_json_count(value) == 0 ? "-" : "");
         for (size_t i = 0; i < gfs_json_count(value); i++) {
             gfs_buf_add_str(out, i == 0 ? "" : " ");
             show_cell(out, name, gfs_json_at(value, i));
@@ -169,9 +170,9 @@ static void pad(struct gfs_buf *out, size_t count)
 
 static bool is_nested(const struct gfs_json *value)
 {
-    bool is_array = gfs_json_type(value) == GFS_JSON_ARRAY;
+    const struct gfs_json *first = gfs_json_at(value, 0); /* NULL for anything but an array */
     return gfs_json_type(value) == GFS_JSON_OBJECT ||
-           (is_array && gfs_json_type(gfs_json_at(value, 0)) == GFS_JSON_OBJECT);
+           (first != NULL && gfs_json_type(first) == GFS_JSON_OBJECT);
 }
 
 /* "is_behind" -> "behind", "read_errors" -> "read errors". */

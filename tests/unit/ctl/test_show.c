@@ -93,11 +93,13 @@ Test(show, tables_are_aligned_and_leave_out_what_no_row_has)
 
 Test(show, objects_are_lines_and_go_deeper)
 {
-    struct gfs_json *object = json("{\"health\":\"ok\",\"is_up\":true,\"pool\":{\"eta_s\":5,"
-                                   "\"mirrors\":[{\"disk\":1}]}}");
+    struct gfs_json *object = json("{\"health\":\"ok\",\"is_up\":true,\"lost\":[],\"on\":[1,2],"
+                                   "\"pool\":{\"eta_s\":5,\"mirrors\":[{\"disk\":1}]}}");
     show_object(&out, object, 0);
     cr_assert_str_eq(out.ptr, "health  ok\n"
                               "up      yes\n"
+                              "lost    -\n"
+                              "on      1 2\n"
                               "pool\n"
                               "  eta    5s\n"
                               "  mirrors\n"
