@@ -53,6 +53,7 @@ static enum gfs_err take_options(struct store *store, const struct store_options
     own->segment_size = own->segment_size == 0 ? STORE_SEGMENT_SIZE : own->segment_size;
     own->bulk_size = own->bulk_size == 0 ? 4ULL << 30 : own->bulk_size;
     own->checkpoint_bytes = own->checkpoint_bytes == 0 ? 256ULL << 20 : own->checkpoint_bytes;
+    own->buffers_max = own->buffers_max == 0 ? STORE_BULK_BUFFERS_MAX : own->buffers_max;
     own->compact_rate = own->compact_rate == 0 ? 64ULL << 20 : own->compact_rate;
     if (own->segment_size < STORE_SEGMENT_SIZE_MIN || own->segment_size % SEGMENT_PAGE != 0 ||
         own->segment_size > INT32_MAX || own->bulk_size > (uint64_t)INT32_MAX * SEGMENT_PAGE) {
@@ -70,7 +71,6 @@ static struct store *new_store(void)
     struct store *store = gfs_alloc(sizeof *store);
     store->base.ops = &chunk_ops;
     store->index = chunk_index_new();
-    store->bulk_pool = bulk_pool_new();
     store->pending_tail = &store->pending;
     (void)pthread_mutex_init(&store->lock, NULL);
     pthread_condattr_t attr;
@@ -156,6 +156,7 @@ static enum gfs_err open_all(struct store *store, const struct store_options *op
 {
     store->io = options->io;
     enum gfs_err err = take_options(store, options, error);
+    store->bulk_pool = bulk_pool_new(store->options.buffers_max);
     if (err == GFS_OK && store->io == NULL) {
         err = gfs_io_posix_open(options->dir, true, &store->io, error);
     }

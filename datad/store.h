@@ -31,6 +31,7 @@ struct store_options {
     uint64_t checkpoint_bytes; /* log bytes between index checkpoints; 256 MiB */
     uint64_t reserve_bytes;    /* kept free for deletes; min(5 % of the disk, 1 GiB) */
     uint64_t compact_rate;     /* bytes a second compaction may read; 64 MiB */
+    uint32_t buffers_max;      /* of 512 KiB, for large chunks being written; 512 (256 MiB) */
     bool is_manual;            /* no threads: the caller drives everything by store_poll */
     bool is_buffered;          /* log writes through the page cache: first reads are hits */
 };

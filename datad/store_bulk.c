@@ -8,9 +8,9 @@
  *   begin -> APPENDING --finish--> FINISHING -> (writes done) -> FLUSHING -> DONE --PLACE--> live
  *
  * bulk_free in any state; while writes or a flush are under way the store's thread ends it. Memory:
- * at most STORE_BULK_BUFFERS_MAX buffers in all; who finds none waits in a list and is told. A
- * writer with nothing under way may go beyond STORE_BULK_BUFFERS_SHARED: slow senders, who keep a
- * buffer for as long as they fill it, do not stop the others. */
+ * at most buffers_max buffers in all; who finds none waits in a list and is told. A writer with
+ * nothing under way may go beyond the shared part of them: slow senders, who keep a buffer for as
+ * long as they fill it, do not stop the others. */
 #include <stdlib.h>
 
 #include "datad/store_bulk_pool.h"
@@ -293,7 +293,7 @@ static bool get_buffer(struct chunk_bulk *bulk)
     (void)pthread_mutex_lock(&pool->lock);
     if (bulk->buffer == NULL && bulk->in_flight < STORE_BULK_BUFFERS_EACH) {
         bulk->buffer = bulk_pool_take_locked(
-            pool, bulk->in_flight == 0 ? STORE_BULK_BUFFERS_MAX : STORE_BULK_BUFFERS_SHARED);
+            pool, bulk->in_flight == 0 ? pool->buffers_max : pool->shared_max);
         if (bulk->buffer == NULL && !bulk->is_waiting) {
             bulk->next_waiting = NULL;
             *pool->waiting_tail = bulk;

@@ -1,11 +1,13 @@
 /* The files of large chunks: places in them, and giving places back.
  *
  * A bulk file is filled from its start to its end, once; freed pages become holes and are not used
- * again, and a file without any extent left is removed. Space is allocated for the whole extent
- * when a writer begins, so a full disk shows there and not in the middle. Pages that no live chunk
- * covers when the store is opened were written by somebody whose PLACE record never became durable,
- * or were about to be punched: both are holes from then on. Unless the log is damaged, or there is
- * more of it than crashes leave: then records may be missing, and absence proves nothing. */
+ * again, and a file without any extent left is removed, unless it is the newest: numbers are not
+ * given out again, so an old PLACE record can never lead to another chunk's pages. Space is
+ * allocated for the whole extent when a writer begins, so a full disk shows there and not in the
+ * middle. Pages that no live chunk covers when the store is opened were written by somebody whose
+ * PLACE record never became durable, or were about to be punched: both are holes from then on.
+ * Unless the log is damaged, or there is more of it than crashes leave: then records may be
+ * missing, and absence proves nothing. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -147,16 +149,23 @@ static void adopt_file(struct store *store, struct bulk_file *file,
         file->live_bytes += (uint64_t)bulk_page_count(&entries[i]) * SEGMENT_PAGE;
     }
     file->extents = (uint32_t)count;
-    file->is_closed = count == 0 || file->number != store->bulk_number_last;
+    file->is_closed = file->number != store->bulk_number_last;
+}
+
+/* An item for the whole file ends its last extent, which removes it. */
+static void remove_empty_locked(struct store *store, struct bulk_file *file)
+{
+    GFS_ASSERT(file->is_closed);
+    GFS_ASSERT(file->extents == 0);
+    file->extents = 1;
+    bulk_punch_locked(store, file, 0, file->end_page, true);
 }
 
 static void sweep_adopted(struct store *store, struct bulk_file *file,
                           const struct chunk_entry *entries, const struct gfs_file_info *info)
 {
-    if (file->extents == 0) {
-        /* an item for the whole file ends its last extent, which removes it */
-        file->extents = 1;
-        bulk_punch_locked(store, file, 0, file->end_page, true);
+    if (file->extents == 0 && file->is_closed) {
+        remove_empty_locked(store, file);
     } else if (info->allocated > file->live_bytes + SEGMENT_PAGE) {
         sweep_file(store, file, entries, file->extents, info->size);
     }
@@ -290,6 +299,10 @@ static enum gfs_err create_file(struct store *store)
     }
     (void)pthread_mutex_lock(&store->lock);
     add_file_locked(store, file);
+    struct bulk_file *before = file->next; /* stayed while it was the newest */
+    if (before != NULL && before->is_closed && before->extents == 0) {
+        remove_empty_locked(store, before);
+    }
     (void)pthread_mutex_unlock(&store->lock);
     return GFS_OK;
 }
@@ -344,10 +357,10 @@ void bulk_punch_locked(struct store *store, struct bulk_file *file, uint32_t pag
     store_wake_background_locked(store);
 }
 
-/* The last extent of a file that gets no more: the file itself goes. */
+/* The last extent of a file that gets no more: the file itself goes, when it is not the newest. */
 static bool take_if_empty_locked(struct store *store, struct bulk_file *file)
 {
-    if (file->extents != 0 || !file->is_closed) {
+    if (file->extents != 0 || !file->is_closed || file == store->bulk_files) {
         return false;
     }
     struct bulk_file **slot = &store->bulk_files;

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-struct store_bulk_pool *bulk_pool_new(void)
+struct store_bulk_pool *bulk_pool_new(size_t buffers_max)
 {
     struct store_bulk_pool *pool = gfs_alloc(sizeof *pool);
+    pool->buffers_max = buffers_max;
+    pool->shared_max = GFS_MAX(buffers_max / STORE_BULK_SHARED_PART, (size_t)1);
     (void)pthread_mutex_init(&pool->lock, NULL);
     pool->waiting_tail = &pool->waiting;
     pool->queued_tail = &pool->queued;
@@ -61,7 +63,7 @@ void bulk_pool_put_locked(struct store_bulk_pool *pool, struct bulk_buffer *buff
 {
     buffer->bulk = NULL;
     buffer->used = 0;
-    size_t kept = pool->writer_count == 0 ? STORE_BULK_BUFFERS_IDLE : STORE_BULK_BUFFERS_SHARED;
+    size_t kept = pool->writer_count == 0 ? (size_t)STORE_BULK_BUFFERS_IDLE : pool->shared_max;
     if (pool->free_count >= kept) {
         pool->buffer_count--;
         free_buffer(buffer);

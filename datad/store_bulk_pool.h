@@ -18,6 +18,7 @@ struct bulk_buffer {
 struct store_bulk_pool {
     pthread_mutex_t lock;
     struct bulk_buffer *free;
+    size_t buffers_max, shared_max; /* over shared_max only a writer's first; constant */
     size_t buffer_count, free_count;
     size_t writer_count;
     struct chunk_bulk *waiting, **waiting_tail; /* for a buffer */

@@ -27,7 +27,7 @@ enum {
     STORE_JOB_LEN_MAX = 1 << 20,       /* copies of one compaction step */
     STORE_BULK_BUFFER_SIZE = 512 << 10,
     STORE_BULK_BUFFERS_MAX = 512,   /* 256 MiB, when as many slow writers fill one each */
-    STORE_BULK_BUFFERS_SHARED = 64, /* 32 MiB: over it only a writer's first */
+    STORE_BULK_SHARED_PART = 8,     /* an eighth of them, 32 MiB: over it only a writer's first */
     STORE_BULK_BUFFERS_IDLE = 2,    /* kept when no bulk is open */
     STORE_BULK_BUFFERS_EACH = 8,    /* of one writer */
     STORE_BULK_WRITERS_MAX = 4096,
@@ -292,7 +292,7 @@ void bulk_punch_locked(struct store *store, struct bulk_file *file, uint32_t pag
 bool bulk_punch_step(struct store *store); /* background */
 
 /* store_bulk.c */
-struct store_bulk_pool *bulk_pool_new(void);
+struct store_bulk_pool *bulk_pool_new(size_t buffers_max);
 void bulk_pool_free(struct store_bulk_pool *pool);
 bool bulk_step(struct store *store); /* store's thread */
 bool bulk_is_idle(struct store *store);

@@ -39,13 +39,12 @@ static void destroy(struct pool_bulk *bulk)
             child->disk->store->ops->bulk_free(child->chunks);
         }
     }
-    struct pool *pool = bulk->pool;
     pool_rows_fini(&bulk->rows);
-    pool_view_put(bulk->view);
+    atomic_fetch_sub(&bulk->pool->bulk_count, 1);
+    pool_view_put(bulk->view); /* from here on the pool may close */
     (void)pthread_mutex_destroy(&bulk->lock);
     (void)pthread_mutex_destroy(&bulk->call_lock);
     free(bulk);
-    atomic_fetch_sub(&pool->bulk_count, 1);
 }
 
 void pool_bulk_unref(struct pool_bulk *bulk)

@@ -51,11 +51,11 @@ static void add_extra(struct findings *findings, const struct pool_part_chunk *c
         (struct pool_pass_extra){.id = chunk->id, .fragment = entry->id, .disk = entry->disk};
 }
 
-/* A move, or the failure of its disk, is why this fragment is not wanted any more. */
+/* A move, or that its disk was away or lost, is why this fragment is not wanted any more. */
 static bool is_explained(const struct pool_pass *pass, uint32_t number, uint16_t disk)
 {
-    enum pool_disk_state state = pass->map->disks[disk].state;
-    if (state == POOL_DISK_FAILED || state == POOL_DISK_DRAINING) {
+    const struct pool_map_disk *in_map = &pass->map->disks[disk];
+    if (in_map->is_behind || in_map->state != POOL_DISK_ACTIVE) {
         return true;
     }
     const struct pool_group *group = &pass->map->groups[number];
@@ -93,6 +93,20 @@ static void count_chunk(struct pool_pass *pass, const struct pool_part_chunk *ch
     }
 }
 
+static void visit_extras(struct findings *findings, const struct pool_part_chunk *chunk)
+{
+    struct pool_pass *pass = findings->pass;
+    bool may_delete = pool_part_is_whole(chunk) && !pass->is_dirty[chunk->group];
+    for (unsigned i = 0; i < chunk->extra_count; i++) {
+        const struct pool_part_entry *extra = chunk->extras[i];
+        if (!may_delete) {
+            pass->keeps_extras[extra->disk] = true;
+        } else if (is_explained(pass, chunk->group, extra->disk) || !pass->is_halted) {
+            add_extra(findings, chunk, extra);
+        }
+    }
+}
+
 static void visit(void *arg, const struct pool_part_chunk *chunk)
 {
     struct findings *findings = arg;
@@ -115,14 +129,8 @@ static void visit(void *arg, const struct pool_part_chunk *chunk)
             }
         }
     }
-    if (findings->aim == POOL_AIM_TIDY && pool_part_is_whole(chunk) &&
-        !pass->is_dirty[chunk->group]) {
-        for (unsigned i = 0; i < chunk->extra_count; i++) {
-            bool is_explained_here = is_explained(pass, chunk->group, chunk->extras[i]->disk);
-            if (is_explained_here || !pass->is_halted) {
-                add_extra(findings, chunk, chunk->extras[i]);
-            }
-        }
+    if (findings->aim == POOL_AIM_TIDY) {
+        visit_extras(findings, chunk);
     }
 }
 
@@ -318,6 +326,7 @@ static bool judge_extra(struct pool_pass *pass, const struct pool_pass_extra *ex
     if (err != GFS_OK && err != GFS_NOT_FOUND) { /* that: deleted meanwhile, and the extra, too */
         pass->is_stopped |= err == GFS_STOPPED;
         pass->is_dirty[chunk_id_group(extra->id)] = true;
+        pass->keeps_extras[extra->disk] = true;
         pool_progress_failed(pass->options->progress);
     }
     return err == GFS_OK;
@@ -343,6 +352,7 @@ static void delete_extras(struct pool_pass *pass, uint16_t disk,
         return;
     }
     pass->is_stopped |= err == GFS_STOPPED;
+    pass->keeps_extras[disk] = true;
     for (size_t i = 0; i < count; i++) {
         pass->is_dirty[chunk_id_group(extras[i].id)] |= extras[i].disk == disk;
     }
@@ -358,7 +368,9 @@ static void tidy(struct pool_pass *pass, const struct findings *before, const st
         const struct pool_pass_extra *extra = &now->extras[i];
         bool is_known = bsearch(extra, before->extras, before->extra_count, sizeof *extra,
                                 compare_extras) != NULL;
-        if (is_known && !pass->is_dirty[chunk_id_group(extra->id)]) {
+        if (!is_known || pass->is_dirty[chunk_id_group(extra->id)]) {
+            pass->keeps_extras[extra->disk] = true;
+        } else {
             pass->options->between(pass->options->arg, pass->view);
             if (judge_extra(pass, extra)) {
                 judged[count++] = *extra;

@@ -29,6 +29,7 @@ struct pool_pass {
     bool *is_dirty;             /* by group */
     bool *is_moving;            /* by group: some slot has a `from` */
     bool is_full[POOL_DISKS_MAX];
+    bool keeps_extras[POOL_DISKS_MAX]; /* some could not be deleted yet */
     unsigned long behind_notes[POOL_DISKS_MAX]; /* when the pass began */
     uint64_t damaged[POOL_DISKS_MAX];
     struct pool_tally tally;

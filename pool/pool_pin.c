@@ -330,11 +330,15 @@ static bool owner_of_part(struct pool_pin *pin, unsigned slot, char *ret, size_t
 enum gfs_err pool_pin_owner(struct pool_pin *pin, char *ret, size_t *ret_len)
 {
     pool_pin_complete(pin);
-    uint32_t readable = pool_pin_readable(pin);
+    uint32_t left = pool_pin_readable(pin);
     for (unsigned turn = 0; turn < 2; turn++) { /* the slow ones last */
         for (unsigned i = 0; i < pin->width; i++) {
-            bool is_turn = pool_pin_is_slow(pin, i) == (turn == 1);
-            if ((readable >> i & 1) != 0 && is_turn && owner_of_part(pin, i, ret, ret_len)) {
+            bool is_turn = turn == 1 || !pool_pin_is_slow(pin, i);
+            if ((left >> i & 1) == 0 || !is_turn) {
+                continue;
+            }
+            left &= ~(1U << i);
+            if (owner_of_part(pin, i, ret, ret_len)) {
                 return GFS_OK;
             }
         }

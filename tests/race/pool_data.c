@@ -1,15 +1,18 @@
-/* Many threads write and read large chunks on a pool of disk doubles while disks are slow, hang, come
- * back and damage bytes, writers are abandoned, and the watch's tick goes round.
+/* Many threads write and read large chunks on a pool: of disk doubles that are slow, hang and come
+ * back, then of real stores; writers are abandoned, and the watch's tick goes round.
  *
  * Checked while it runs: what was finished and made live is read back byte for byte; each short
  * append is followed by a call. At the end nobody holds anything.
  * GOODFS_RACE_STEPS=N changes the number of operations a thread. */
+#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "datad/store.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_state.h"
@@ -28,7 +31,9 @@ enum { THREADS = 4, STEPS = 120, DISKS = 6, LEN_MAX = 700 << 10 };
 struct race {
     struct pool pool;
     struct pool_disk *pool_disks[DISKS];
-    struct disk_double *disks[DISKS];
+    struct disk_double *disks[DISKS]; /* NULL: real stores in dir */
+    struct store *stores[DISKS];
+    char dir[64];
     unsigned steps;
     atomic_bool is_over;
     atomic_uint suspects;
@@ -176,7 +181,8 @@ static void write_one(struct user *user)
     struct chunk_bulk_options options = {
         .id = id, .len_max = (uint32_t)len, .writable = writable, .arg = user};
     struct chunk_bulk *bulk = NULL;
-    CHECK(pool_bulk_begin(&race->pool.base, &options, &bulk) == GFS_OK);
+    enum gfs_err err = pool_bulk_begin(&race->pool.base, &options, &bulk);
+    CHECK(err == GFS_OK);
     size_t abandon_at = draw(user, 4) == 0 ? draw(user, len + 1) : SIZE_MAX;
     bool is_abandoned = false;
     size_t at = 0;
@@ -224,11 +230,15 @@ static void *disturb(void *arg)
 {
     struct race *race = arg;
     for (unsigned i = 0; !atomic_load(&race->is_over); i++) {
-        disk_double_hang(race->disks[1], i % 64 < 16);
+        if (race->disks[1] != NULL) {
+            disk_double_hang(race->disks[1], i % 64 < 16);
+        }
         pool_bulk_tick(&race->pool, gfs_monotonic_ns() + (i % 50 == 0 ? 2100000000LL : 0));
         (void)sched_yield();
     }
-    disk_double_hang(race->disks[1], false);
+    if (race->disks[1] != NULL) {
+        disk_double_hang(race->disks[1], false);
+    }
     return NULL;
 }
 
@@ -236,8 +246,35 @@ static void *disturb(void *arg)
 
 static void close_disk(void *arg, struct chunk_store *store)
 {
-    (void)arg;
-    disk_double_free(disk_double_of(store));
+    struct race *race = arg;
+    if (race->disks[0] != NULL) {
+        disk_double_free(disk_double_of(store));
+        return;
+    }
+    for (unsigned i = 0; i < DISKS; i++) {
+        if (store_chunks(race->stores[i]) == store) {
+            store_close(race->stores[i]);
+            return;
+        }
+    }
+}
+
+static struct chunk_store *open_disk(struct race *race, unsigned number)
+{
+    if (race->dir[0] == '\0') {
+        race->disks[number] = disk_double_new();
+        return disk_double_store(race->disks[number]);
+    }
+    char dir[80];
+    (void)snprintf(dir, sizeof dir, "%s/%u", race->dir, number);
+    struct store_options options = {
+        .dir = dir, .segment_size = 4 << 20, .bulk_size = 64 << 20, .reserve_bytes = 1};
+    struct gfs_error error = {0};
+    if (store_open(&options, &race->stores[number], &error) != GFS_OK) {
+        (void)fprintf(stderr, "race: %s\n", error.text);
+        abort();
+    }
+    return store_chunks(race->stores[number]);
 }
 
 static void init_group(struct pool_map *map, struct pool_profile profile)
@@ -258,6 +295,7 @@ static void race_init(struct race *race)
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->options.race_ms = 5;
     pool->options.slow_ms = 2000;
+    pool->options.driver.arg = race;
     pool->options.driver.close = close_disk;
     struct pool_map *map = pool_map_new("00000000-0000-0000-0000-000000000001");
     map->version = 1;
@@ -266,16 +304,17 @@ static void race_init(struct race *race)
     struct pool_disk *disks[POOL_DISKS_MAX] = {NULL};
     for (unsigned i = 0; i < DISKS; i++) {
         map->disks[i] = (struct pool_map_disk){.state = POOL_DISK_ACTIVE, .id = {(uint8_t)(i + 1)}};
-        race->disks[i] = disk_double_new();
-        race->pool_disks[i] = pool_disk_new(pool, (uint16_t)i, map->disks[i].id, "",
-                                            disk_double_store(race->disks[i]));
+        race->pool_disks[i] =
+            pool_disk_new(pool, (uint16_t)i, map->disks[i].id, "", open_disk(race, i));
         disks[i] = race->pool_disks[i];
     }
     init_group(map, (struct pool_profile){POOL_EC, 4, 2});
     init_group(map, (struct pool_profile){POOL_REPLICA, 1, 2});
-    disk_double_set_append_max(race->disks[0], 30000);
-    disk_double_set_append_max(race->disks[2], 50001);
-    disk_double_set_cold(race->disks[3], true);
+    if (race->disks[0] != NULL) {
+        disk_double_set_append_max(race->disks[0], 30000);
+        disk_double_set_append_max(race->disks[2], 50001);
+        disk_double_set_cold(race->disks[3], true);
+    }
     pool_view_set(pool, pool_view_new(pool, map, disks));
 }
 
@@ -288,20 +327,27 @@ static void race_fini(struct race *race)
     }
     CHECK(pool->bulks == NULL);
     for (unsigned i = 0; i < DISKS; i++) {
-        struct disk_double_counts counts;
-        disk_double_counts(race->disks[i], &counts);
-        CHECK(counts.pins_held == 0);
+        if (race->disks[i] != NULL) {
+            struct disk_double_counts counts;
+            disk_double_counts(race->disks[i], &counts);
+            CHECK(counts.pins_held == 0);
+        }
         pool_disk_unref(race->pool_disks[i]);
     }
     pool_disk_reap(pool);
     ec_free(pool->coders[4][2]);
 }
 
-int main(void)
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
-    const char *steps = getenv("GOODFS_RACE_STEPS");
-    struct race *race = gfs_alloc(sizeof *race);
-    race->steps = steps == NULL ? STEPS : (unsigned)strtoul(steps, NULL, 10);
+    (void)info;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static void run(struct race *race)
+{
     race_init(race);
     pthread_t disturber;
     CHECK(pthread_create(&disturber, NULL, disturb, race) == 0);
@@ -320,6 +366,22 @@ int main(void)
     CHECK(pthread_join(disturber, NULL) == 0);
     race_fini(race);
     free(users);
+}
+
+int main(void)
+{
+    const char *text = getenv("GOODFS_RACE_STEPS");
+    unsigned steps = text == NULL ? STEPS : (unsigned)strtoul(text, NULL, 10);
+    struct race *race = gfs_alloc(sizeof *race);
+    race->steps = steps;
+    run(race);
+    free(race);
+    race = gfs_alloc(sizeof *race);
+    race->steps = steps / 4 + 1;
+    (void)snprintf(race->dir, sizeof race->dir, "goodfs-race-pool-XXXXXX");
+    CHECK(mkdtemp(race->dir) != NULL);
+    run(race);
+    (void)nftw(race->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(race);
     (void)puts("race: chunks of a pool: as they should be");
     return 0;

@@ -112,6 +112,33 @@ Test(store, the_buffer_of_an_abandoned_writer_goes_to_the_one_that_waits)
     rig_fini(&rig);
 }
 
+Test(store, the_memory_of_large_chunks_being_written_is_as_much_as_was_allowed)
+{
+    enum { WRITERS = 4, LEN = 3 << 20 };
+    struct rig rig;
+    rig_init(&rig);
+    rig_close(&rig);
+    struct store_options options = rig_options(&rig);
+    options.buffers_max = WRITERS - 1;
+    rig_open_with(&rig, &options);
+    struct chunk_bulk *bulks[WRITERS];
+    int calls = 0;
+    for (size_t i = 0; i < WRITERS; i++) {
+        struct chunk_bulk_options bulk_options = {
+            .id = id_of(300 + i), .len_max = LEN, .writable = count_call, .arg = &calls};
+        cr_assert_eq(rig.chunks->ops->bulk_begin(rig.chunks, &bulk_options, &bulks[i]), GFS_OK);
+        cr_expect_eq(rig.chunks->ops->bulk_append(bulks[i], "x", 1), i < WRITERS - 1);
+    }
+    cr_expect_eq(calls, 0);
+    for (size_t i = 0; i < WRITERS; i++) {
+        rig.chunks->ops->bulk_free(bulks[i]);
+    }
+    cr_expect_eq(calls, 1);
+    cr_expect_eq(rig_put_bulk(&rig, id_of(400), LEN), GFS_OK, "one after the other it goes on");
+    cr_expect_eq(rig_check(&rig, id_of(400), LEN), GFS_OK);
+    rig_fini(&rig);
+}
+
 Test(store, a_large_chunk_keeps_the_owner_it_was_given_last)
 {
     struct rig rig;

@@ -84,7 +84,11 @@ static bool has_quorum(const struct submit_rig *rig, const struct pool_map *map)
     for (unsigned i = 0; i < rig->disk_count; i++) {
         present[i] = pool_disk_is_usable(rig->disks[i]);
     }
-    return pool_map_is_quorum(map, present);
+    bool has_mirror = false; /* the last one stays, whatever it is like */
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        has_mirror = has_mirror || map->log_disks[i].is_in_sync;
+    }
+    return has_mirror && pool_map_is_quorum(map, present);
 }
 
 static void put_in_force(struct submit_rig *rig, struct pool_map *map, bool is_read_only)
@@ -277,12 +281,28 @@ unsigned submit_rig_mirrors(struct submit_rig *rig, const struct submit_group *g
     return count;
 }
 
+/* An edit that the next start would take for durable. */
+static bool has_mirror(struct submit_rig *rig, const struct submit_group *group)
+{
+    const struct pool_map *map = submit_rig_map(rig);
+    bool has = false;
+    for (uint32_t i = 0; i < map->log_disk_count && group->lsn != 0; i++) {
+        const struct pool_log_disk *log = &map->log_disks[i];
+        has = has || (log->is_in_sync && disk_double_has_edit(rig->doubles[log->disk], group->lsn));
+    }
+    return has;
+}
+
 void submit_rig_check_all(struct submit_rig *rig)
 {
     for (size_t i = 0; i < rig->count; i++) {
         const struct submit_group *group = rig->groups[i];
-        if (group->is_answered && group->err == GFS_OK) {
+        bool is_good = group->is_answered && group->err == GFS_OK;
+        if (is_good) {
             check_edit(rig, group);
+        }
+        if ((is_good || has_mirror(rig, group)) && !group->is_given_up) {
+            check_data(rig, group);
         }
     }
 }
@@ -379,9 +399,10 @@ struct submit_group *submit_rig_put(struct submit_rig *rig, uint32_t pg, unsigne
     return submit(rig, group, flags, memory);
 }
 
-struct submit_group *submit_rig_delete(struct submit_rig *rig, const struct submit_group *other,
+struct submit_group *submit_rig_delete(struct submit_rig *rig, struct submit_group *other,
                                        unsigned flags)
 {
+    other->is_given_up = true;
     struct submit_group *group = group_new(rig, sizeof other->ids + 32, flags);
     group->is_delete = true;
     group->id_count = other->id_count;
@@ -506,6 +527,8 @@ void submit_rig_free(struct submit_rig *rig)
     for (unsigned i = 0; i < rig->disk_count; i++) {
         disk_double_hang(rig->doubles[i], false);
     }
+    submit_rig_settle(rig);
+    pool_submit_tick(pool, gfs_monotonic_ns() + 60000000000); /* maps that never come */
     submit_rig_settle(rig);
     for (size_t i = 0; i < rig->count; i++) {
         (void)submit_rig_await(rig->groups[i]);

@@ -25,6 +25,7 @@ struct submit_group {
     uint32_t id_count;
     uint64_t lsn; /* 0 = no edit */
     bool is_delete;
+    bool is_given_up; /* a deletion of its chunks was submitted */
     char *memory; /* everything its records point to, until answered */
     bool is_answered;
     enum gfs_err err;
@@ -68,7 +69,7 @@ enum {
 struct submit_group *submit_rig_put(struct submit_rig *rig, uint32_t pg, unsigned chunks,
                                     uint32_t len, unsigned flags);
 /* Deletes the chunks of another group. */
-struct submit_group *submit_rig_delete(struct submit_rig *rig, const struct submit_group *other,
+struct submit_group *submit_rig_delete(struct submit_rig *rig, struct submit_group *other,
                                        unsigned flags);
 struct submit_group *submit_rig_edit(struct submit_rig *rig);
 
@@ -90,5 +91,6 @@ unsigned submit_rig_good_fragments(struct submit_rig *rig, const struct submit_g
                                    uint32_t chunk);
 /* Log mirrors that have the edit. */
 unsigned submit_rig_mirrors(struct submit_rig *rig, const struct submit_group *group);
-/* Checks every acknowledged group as if the program had ended now. */
+/* Checks every group as if the program had ended now: what was acknowledged is there, and so are
+ * the data of every edit that a mirror in sync has. */
 void submit_rig_check_all(struct submit_rig *rig);

@@ -499,6 +499,48 @@ Test(pool_pass, a_flood_of_deletions_without_a_reason_is_not_made)
     repair_rig_free(rig);
 }
 
+static void take_back(struct pool_map *map, void *arg)
+{
+    map->disks[*(uint16_t *)arg].state = POOL_DISK_ACTIVE;
+    map->disks[*(uint16_t *)arg].is_behind = true;
+}
+
+Test(pool_pass, a_lost_disk_that_comes_back_is_emptied_of_what_was_made_elsewhere)
+{
+    struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
+    struct repair_load load = repair_load_put(rig, "replica:2");
+    uint16_t disk = 1;
+    size_t before = disk_double_chunks(rig->doubles[disk]);
+    cr_assert_gt(before, 0);
+    repair_rig_take_away(rig, disk);
+    repair_rig_change(rig, fail_disk, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    repair_rig_bring_back(rig, disk);
+    repair_rig_change(rig, take_back, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    cr_assert_eq(rig->progress.state.halted[0], '\0');
+    cr_assert_eq(disk_double_chunks(rig->doubles[disk]), 0);
+    cr_assert_eq(repair_rig_flags(rig), 0);
+    repair_load_expect(rig, &load);
+    repair_rig_free(rig);
+}
+
+Test(pool_pass, a_lost_disk_that_comes_back_gives_what_only_it_has)
+{
+    struct repair_rig *rig = repair_rig_new(4, "replica:1", NULL);
+    struct repair_load load = repair_load_put(rig, "replica:1");
+    uint16_t disk = 1;
+    repair_rig_take_away(rig, disk);
+    repair_rig_change(rig, fail_disk, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    repair_rig_bring_back(rig, disk);
+    repair_rig_change(rig, take_back, &disk);
+    cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
+    repair_load_expect(rig, &load);
+    cr_assert_eq(repair_load_extras(rig, &load), 0);
+    repair_rig_free(rig);
+}
+
 Test(pool_pass, a_chunk_with_too_few_fragments_is_listed_and_kept)
 {
     struct repair_rig *rig = repair_rig_new(6, "ec:4+2", NULL);
