@@ -14,6 +14,12 @@ enum { READER_PINS_MAX = 1024 };
 enum gfs_err reader_new(struct chunk_store *store, const struct meta_chunk_ref *refs,
                         uint32_t ref_count, uint64_t start, uint64_t len, struct reader **ret);
 void reader_free(struct reader *reader); /* NULL allowed */
+/* Of reader_new: the chunks may have been deleted since they were looked up, look again. Deletion
+ * reaches the disks of a chunk one by one, so it can look like damage or like missing disks. */
+static inline bool reader_may_be_stale(enum gfs_err err)
+{
+    return err == GFS_NOT_FOUND || err == GFS_CORRUPT || err == GFS_UNREACHABLE;
+}
 
 /* Continues at the position: up to size bytes, at least one unless the range is done (*ret_len 0).
  * size is at least 1; GFS_BLOCK_SIZE or more is read without a copy. CHUNK_READ_NOWAIT: GFS_AGAIN

@@ -129,7 +129,7 @@ static void hash_after(struct s3_request *r)
 /* Why the source's chunks cannot be read; when they are gone its row is read again. */
 static void source_failed(struct s3_request *r, struct copy *copy, enum gfs_err err)
 {
-    if (err == GFS_NOT_FOUND && copy->retry_count++ < COPY_RETRIES) {
+    if (reader_may_be_stale(err) && copy->retry_count++ < COPY_RETRIES) {
         meta_row_unref(GFS_TAKE(copy->source_row));
         s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
     } else {

@@ -431,7 +431,7 @@ static void respond(struct s3_request *r, struct get *get)
     enum gfs_err gfs =
         reader_new(r->gw->options.chunks, get->object.chunks, get->object.chunk_count,
                    get->range.start, get->range.len, &get->reader);
-    if (gfs == GFS_NOT_FOUND && get->retry_count++ < GET_RETRIES) {
+    if (reader_may_be_stale(gfs) && get->retry_count++ < GET_RETRIES) {
         meta_row_unref(GFS_TAKE(get->row));
         s3_lookup(r, r->bucket_rec.id, r->key, found);
         return;
