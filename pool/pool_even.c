@@ -75,8 +75,8 @@ static void leave_out_absent(struct pool_map *map, struct pool_disk *const disks
         struct pool_log_disk *log_disk = &map->log_disks[i];
         if (log_disk->is_in_sync && disks[log_disk->disk] == NULL) {
             log_disk->is_in_sync = false;
-            gfs_log(GFS_LOG_WARN, "op=start disk=%u msg=\"its copy of the metadata is not there and "
-                    "no longer in sync\"", log_disk->disk);
+            gfs_log(GFS_LOG_WARN, "op=start disk=%u msg=\"its copy of the metadata is not there, "
+                    "and not in sync any more\"", log_disk->disk);
         }
     }
 }

@@ -15,8 +15,8 @@ void pool_trim_edits(struct chunk_store *chunks, uint64_t lsn);
 enum gfs_err pool_log_extend(struct chunk_store *from, struct chunk_store *to,
                              struct gfs_error *error) GFS_MUST_CHECK;
 /* Whether the log in `to`, as far as it reaches and is not trimmed (up to `trimmed`), holds exactly
- * the edits that the one in `from` holds. CONFLICT: it does not: it has edits that never counted, or
- * lacks some. */
+ * the edits that the one in `from` holds. CONFLICT: it does not: it has edits that never counted,
+ * or lacks some. */
 enum gfs_err pool_log_compare(struct chunk_store *from, struct chunk_store *to, uint64_t trimmed,
                               struct gfs_error *error) GFS_MUST_CHECK;
 /* GFS_OK: the log can be read to its end. */

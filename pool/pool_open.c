@@ -4,8 +4,8 @@
  *   came, went or are behind) -> even out the logs -> the map durable -> a view in force
  *
  * Until the map is durable nothing was changed but logs of mirrors in sync, which get what another
- * one has, and directories that are to become disks, which are marked so. A start that ends anywhere
- * is simply done again. */
+ * one has, and directories that are to become disks, which are marked so. A start that ends
+ * anywhere is simply done again. */
 #include "pool/pool_open.h"
 
 #include <stdio.h>

@@ -34,10 +34,12 @@ static void forget_open(struct pool *pool, struct pool_disk *disk)
 {
     (void)pthread_mutex_lock(&pool->view_lock);
     struct pool_disk **link = &pool->open_disks;
-    while (*link != disk) {
+    while (*link != NULL && *link != disk) {
         link = &(*link)->next_open;
     }
-    *link = disk->next_open;
+    if (*link != NULL) {
+        *link = disk->next_open;
+    }
     (void)pthread_mutex_unlock(&pool->view_lock);
 }
 

@@ -1,8 +1,8 @@
 /* Drops, notes, mirrors that fail, ticks: what must not wait for anything but the map.
  *
  * A disk that is dropped is used for nothing new at once; this thread makes the version of the map
- * that says so. A note (a disk lacks what is about to be acknowledged) is answered when the map says
- * so. Both are batched: whatever came while a version was made is in the next one. */
+ * that says so. A note (a disk lacks what is about to be acknowledged) is answered when the map
+ * says so. Both are batched: whatever came while a version was made is in the next one. */
 #include "pool/pool_watch.h"
 
 #include <stdio.h>
@@ -58,9 +58,10 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
         atomic_store(&pool->drop_errs[disk->number], (int)err);
     }
     char path[POOL_PATH_LEN_MAX + 8];
-    gfs_log(GFS_LOG_ERROR, "op=disk-drop disk=%u path=%s cause=%s err=%s msg=\"the disk is not used "
-            "any more\"", disk->number,
-            gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what, gfs_err_name(err));
+    gfs_log(GFS_LOG_ERROR,
+            "op=disk-drop disk=%u path=%s cause=%s err=%s msg=\"it is not used any more\"",
+            disk->number, gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what,
+            gfs_err_name(err));
     if (pool->watch != NULL) {
         wake(pool->watch);
     }
