@@ -296,19 +296,26 @@ class PoolStarts(PoolCase):
         for word in words:
             self.assertIn(word, done.stderr)
 
+    def test_one_disk_named_is_enough_to_find_the_others(self):
+        self.server.stop()
+        self.server.disks = self.server.disks[2:3]
+        self.server.start()
+        self.check(FINE, "health")
+        self.assert_all_there()
+
     def test_any_order_of_disks_and_one_missing_is_served(self):
         self.server.stop()
         self.server.disks = self.server.disks[::-1]
         self.server.start()
         self.assert_all_there()
         self.server.stop()
-        gone = self.server.disks.pop(1)
+        self.disks[1].take_away()
         self.server.start()
         self.assert_all_there()
-        self.assertEqual(self.run_ctl("health")[0], NO)
+        self.check(NO, "health", out="^degraded: ")
         self.put("while-away", os.urandom(500_000))
         self.server.stop()
-        self.server.disks.insert(0, gone)
+        self.disks[1].bring_back()
         self.server.start()
         self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy again")
         self.assert_all_there()
@@ -316,9 +323,9 @@ class PoolStarts(PoolCase):
 
     def test_too_few_disks_are_refused_or_read_only(self):
         self.server.stop()
-        two = self.server.disks[2:]
-        self.refused("disk", paths=two)
-        self.server.disks = two
+        for disk in self.disks[:2]:
+            disk.take_away()
+        self.refused("disk", paths=self.server.disks)
         self.server.args = ["--allow-minority"]
         self.server.start()
         self.assert_all_there()
