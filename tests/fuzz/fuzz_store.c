@@ -1,7 +1,7 @@
 /* Input: changes to the bytes of a small store's log; with a flag, the checksums are made right
- * again, so that what they protect is looked at too. The store is opened on that, read, and opened
- * once more. Layout of the input: a byte of flags, then 4 bytes a change: page, offset (2), value.
- */
+ * again, so that what they protect is looked at too. The store is opened on that, read, verified,
+ * opened once more, said to be repaired, and opened for the last time. Layout of the input: a byte
+ * of flags, then 4 bytes a change: page, offset (2), value. */
 #include "datad/segment.h"
 #include "datad/store.h"
 #include "fuzz.h"
@@ -58,32 +58,47 @@ static struct chunk_id id_of(uint64_t n)
     return (struct chunk_id){.hi = 9, .lo = n};
 }
 
-/* Chunks 1 to 3 small, 4 large, 5 deleted. */
-static void fill_store(struct store *store, const char *bytes)
+static void put(struct store *store, uint64_t n, bool is_bulk, const char *bytes, uint64_t lsn)
 {
     const struct chunk_store_ops *ops = store_chunks(store)->ops;
-    for (uint64_t n = 1; n <= CHUNKS; n++) {
-        struct chunk_record record = {.kind = CHUNK_RECORD_DATA,
-                                      .id = id_of(n),
-                                      .owner = gfs_slice_str("b/k"),
-                                      .payload = gfs_slice_of(bytes, LEN)};
-        bool is_finished = false;
-        struct chunk_bulk_options options = {.id = id_of(n), .len_max = LEN, .arg = &is_finished};
-        if (n == 4) {
-            record.kind = CHUNK_RECORD_PLACE;
-            FUZZ_CHECK(ops->bulk_begin(store_chunks(store), &options, &record.bulk) == GFS_OK);
-            FUZZ_CHECK(ops->bulk_append(record.bulk, bytes, LEN) == LEN);
-            ops->bulk_finish(record.bulk, finished);
-            store_settle(store);
-            FUZZ_CHECK(is_finished);
-        }
-        submit(store, &record, n);
-        ops->bulk_free(record.bulk);
+    struct chunk_record record = {.kind = CHUNK_RECORD_DATA,
+                                  .id = id_of(n),
+                                  .owner = gfs_slice_str("b/k"),
+                                  .payload = gfs_slice_of(bytes, LEN)};
+    bool is_finished = false;
+    struct chunk_bulk_options options = {.id = id_of(n), .len_max = LEN, .arg = &is_finished};
+    if (is_bulk) {
+        record.kind = CHUNK_RECORD_PLACE;
+        FUZZ_CHECK(ops->bulk_begin(store_chunks(store), &options, &record.bulk) == GFS_OK);
+        FUZZ_CHECK(ops->bulk_append(record.bulk, bytes, LEN) == LEN);
+        ops->bulk_finish(record.bulk, finished);
+        store_settle(store);
+        FUZZ_CHECK(is_finished);
     }
-    struct chunk_id id = id_of(CHUNKS);
+    submit(store, &record, lsn);
+    ops->bulk_free(record.bulk);
+}
+
+static void delete_chunk(struct store *store, uint64_t n, uint64_t lsn)
+{
+    struct chunk_id id = id_of(n);
     struct chunk_record record = {.kind = CHUNK_RECORD_DELETE,
                                   .payload = gfs_slice_of(&id, sizeof id)};
-    submit(store, &record, CHUNKS + 1);
+    submit(store, &record, lsn);
+}
+
+/* Chunks 1 to 3 small, 4 large, 5 deleted; 1 and 4 written anew, 2 deleted and added again. */
+static void fill_store(struct store *store, const char *bytes)
+{
+    for (uint64_t n = 1; n <= CHUNKS; n++) {
+        put(store, n, n == 4, bytes, n);
+    }
+    uint64_t lsn = CHUNKS;
+    delete_chunk(store, CHUNKS, ++lsn);
+    put(store, 1, false, bytes, ++lsn);
+    put(store, 4, true, bytes, ++lsn);
+    delete_chunk(store, 2, ++lsn);
+    put(store, 2, true, bytes, ++lsn);
 }
 
 static void seal_records(char *bytes, size_t used)
@@ -175,6 +190,31 @@ static void read_store(struct store *store, const char *bytes, bool is_sealed)
     store_settle(store);
 }
 
+/* So much that the log goes on in another segment. No edits: one of any number may be there. */
+static void fill_segment(struct store *store)
+{
+    GFS_FREE char *bytes = gfs_alloc(SEGMENT_SIZE / 2);
+    for (uint64_t n = 0; n < 3; n++) {
+        struct chunk_record record = {.kind = CHUNK_RECORD_DATA,
+                                      .id = id_of(100 + n),
+                                      .payload = gfs_slice_of(bytes, SEGMENT_SIZE / 2)};
+        struct chunk_group group = {.records = &record, .done = group_done};
+        store_chunks(store)->ops->submit(store_chunks(store), &group);
+        store_settle(store);
+    }
+}
+
+static void verify_store(struct store *store)
+{
+    struct chunk_store *chunks = store_chunks(store);
+    uint64_t cursor = 0;
+    unsigned steps = 0;
+    do {
+        (void)!chunks->ops->verify_log(chunks, &cursor, SEGMENT_SIZE / 4);
+        FUZZ_CHECK(++steps < 1000);
+    } while (cursor != 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -188,10 +228,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fill_store(store, bytes);
     store_close(store);
     change_segment(disk, data, size);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         store = open_store(disk);
         if (store != NULL) {
             read_store(store, bytes, (data[0] & FLAG_SEAL) != 0);
+            verify_store(store);
+            if (i == 1) { /* the damage leaves: everything is copied or given up */
+                store_chunks(store)->ops->repaired(store_chunks(store));
+                store_chunks(store)->ops->trim_edits(store_chunks(store), UINT64_MAX);
+                fill_segment(store);
+                read_store(store, bytes, (data[0] & FLAG_SEAL) != 0);
+            }
             store_close(store);
         }
     }

@@ -1,5 +1,6 @@
 /* Many threads on one store of a real directory: small and large chunks, deletes, reads under pins,
- * abandoned writers, while segments are compacted, recycled and checkpointed.
+ * chunks written anew and added again, abandoned writers, while segments are compacted, recycled
+ * and checkpointed, and while one thread lists, replays edits and verifies the log.
  *
  * Checked while it runs: what was acknowledged is read back byte for byte, also when it is deleted
  * under a pin. Checked at the end, after a restart: exactly what was not deleted is there, and the
@@ -7,6 +8,7 @@
  * GOODFS_RACE_STEPS=N changes the number of operations a thread. */
 #include <ftw.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,6 +45,7 @@ struct race {
     pthread_mutex_t submit_lock;
     uint64_t lsn; /* guarded by submit_lock */
     unsigned steps;
+    atomic_bool is_over;
 };
 
 /* One user of the store: does one thing at a time. */
@@ -143,16 +146,21 @@ static void keep(struct user *user, struct chunk_id id, uint32_t len)
     user->kept[user->kept_count++] = (struct kept){.id = id, .len = len};
 }
 
-static void put_small(struct user *user)
+static void write_small(struct user *user, struct chunk_id id, uint32_t len)
 {
-    struct chunk_id id = chunk_id_new(0);
-    uint32_t len = (uint32_t)draw(user, SMALL_LEN_MAX);
     GFS_FREE char *bytes = bytes_of(id, len);
     struct chunk_record record = {.kind = CHUNK_RECORD_DATA,
                                   .id = id,
                                   .owner = gfs_slice_str("bucket/key"),
                                   .payload = gfs_slice_of(bytes, len)};
     submit(user, &record);
+}
+
+static void put_small(struct user *user)
+{
+    struct chunk_id id = chunk_id_new(0);
+    uint32_t len = (uint32_t)draw(user, SMALL_LEN_MAX);
+    write_small(user, id, len);
     keep(user, id, len);
 }
 
@@ -172,11 +180,10 @@ static void append(struct user *user, struct chunk_bulk *bulk, const char *bytes
     }
 }
 
-static void put_bulk(struct user *user)
+/* Answers whether it was placed, and not given up. */
+static bool write_bulk(struct user *user, struct chunk_id id, uint32_t len)
 {
     const struct chunk_store_ops *ops = user->race->chunks->ops;
-    struct chunk_id id = chunk_id_new(0);
-    uint32_t len = (uint32_t)draw(user, BULK_LEN_MAX);
     GFS_FREE char *bytes = bytes_of(id, len);
     struct chunk_bulk_options options = {.id = id,
                                          .owner = gfs_slice_str("bucket/big"),
@@ -189,16 +196,25 @@ static void put_bulk(struct user *user)
     uint64_t fate = draw(user, 6);
     if (fate == 0) {
         ops->bulk_free(bulk); /* given up with writes under way */
-        return;
+        return false;
     }
     ops->bulk_finish(bulk, bulk_finished);
     CHECK(wait_answer(user) == GFS_OK);
     if (fate != 1) { /* else finished, and never placed */
         struct chunk_record record = {.kind = CHUNK_RECORD_PLACE, .bulk = bulk};
         submit(user, &record);
-        keep(user, id, len);
     }
     ops->bulk_free(bulk);
+    return fate != 1;
+}
+
+static void put_bulk(struct user *user)
+{
+    struct chunk_id id = chunk_id_new(0);
+    uint32_t len = (uint32_t)draw(user, BULK_LEN_MAX);
+    if (write_bulk(user, id, len)) {
+        keep(user, id, len);
+    }
 }
 
 static void check_pinned(struct race *race, const struct kept *kept, struct chunk_pin *pin)
@@ -240,16 +256,63 @@ static void read_one(struct race *race, const struct kept *kept)
     race->chunks->ops->unpin(race->chunks, &pin);
 }
 
+static void put_again(struct user *user, const struct kept *kept)
+{
+    if (kept->len > SMALL_LEN_MAX || draw(user, 3) == 0) {
+        (void)write_bulk(user, kept->id, kept->len);
+        return;
+    }
+    if (draw(user, 2) == 0) { /* moved away and back */
+        struct chunk_id id = kept->id;
+        struct chunk_record record = {.kind = CHUNK_RECORD_DELETE,
+                                      .payload = gfs_slice_of(&id, sizeof id)};
+        submit(user, &record);
+    }
+    write_small(user, kept->id, kept->len);
+}
+
+static enum gfs_err see_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    uint64_t *last = arg;
+    CHECK(lsn > *last && edit.len == 4);
+    *last = lsn;
+    return GFS_OK;
+}
+
+/* Looks at everything, for as long as there are users. */
+static void *watch(void *arg)
+{
+    struct race *race = arg;
+    const struct chunk_store_ops *ops = race->chunks->ops;
+    uint64_t cursor = 0;
+    for (uint32_t i = 0; !atomic_load(&race->is_over); i++) {
+        struct chunk_listed *listed = NULL;
+        size_t count = 0;
+        ops->list(race->chunks, i % CHUNK_LIST_PARTS, &listed, &count);
+        free(listed);
+        struct chunk_store_status status;
+        ops->status(race->chunks, &status);
+        CHECK(status.damaged_places == 0);
+        CHECK(ops->verify_log(race->chunks, &cursor, 1 << 20) == GFS_OK);
+        uint64_t last = 0;
+        CHECK(i % 8 != 0 ||
+              ops->replay_edits(race->chunks, 0, see_edit, &last, NULL) == GFS_OK);
+    }
+    return NULL;
+}
+
 static void *use(void *arg)
 {
     struct user *user = arg;
     for (unsigned i = 0; i < user->race->steps; i++) {
-        uint64_t choice = draw(user, 10);
+        uint64_t choice = draw(user, 12);
         if (user->kept_count == KEPT_MAX || (choice < 3 && user->kept_count != 0)) {
             delete_one(user);
         } else if (choice < 6 && user->kept_count != 0) {
             read_one(user->race, &user->kept[draw(user, user->kept_count)]);
-        } else if (choice == 6) {
+        } else if (choice < 8 && user->kept_count != 0) {
+            put_again(user, &user->kept[draw(user, user->kept_count)]);
+        } else if (choice == 8) {
             put_bulk(user);
         } else {
             put_small(user);
@@ -328,9 +391,13 @@ int main(void)
         (void)pthread_cond_init(&users[i].cond, NULL);
         CHECK(pthread_create(&users[i].thread, NULL, use, &users[i]) == 0);
     }
+    pthread_t watcher;
+    CHECK(pthread_create(&watcher, NULL, watch, &race) == 0);
     for (size_t i = 0; i < THREADS; i++) {
         (void)pthread_join(users[i].thread, NULL);
     }
+    atomic_store(&race.is_over, true);
+    (void)pthread_join(watcher, NULL);
     struct store_stats stats;
     store_stats(race.store, &stats);
     check_all(&race, users);

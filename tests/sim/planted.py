@@ -15,7 +15,8 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults",
-            "tests/unit/datad/test_datad_store_damage"]
+            "tests/unit/datad/test_datad_store_damage",
+            "tests/unit/datad/test_datad_store_verify"]
 
 # name: (file, text, what stands there instead)
 BUGS = {
@@ -116,6 +117,24 @@ BUGS = {
         "return entry->file == (CHUNK_INDEX_BULK | bulk.file) && entry->where == bulk.page &&\n"
         "           entry->extra == seq;",
         "return entry->file >= CHUNK_INDEX_BULK && entry->extra == seq;"),
+    "unreadable-live-record-dropped": (
+        "datad/store_compact.c",
+        "    if (segment_payload_verify(record) != GFS_OK) {\n        return GFS_CORRUPT;",
+        "    if (segment_payload_verify(record) != GFS_OK) {\n        return GFS_OK;"),
+    "unreadable-batch-dropped": (
+        "datad/store_compact.c", "return copier->is_given_up ? GFS_OK : GFS_CORRUPT;",
+        "return GFS_OK;"),
+    "given-up-without-delete": (
+        "datad/store_compact.c", "        } else if (!save_data(copier, entry)) {",
+        "        } else if (!save_data(copier, entry) && false) {"),
+    "place-not-saved": (
+        "datad/store_compact.c", "            save_place(copier, entry);", "            continue;"),
+    "given-up-before-edits-are-trimmed": (
+        "datad/store_compact.c", " || segment->lsn_hold > store->lsn_trimmed) {", ") {"),
+    "tombstones-not-kept-for-damage": (
+        "datad/store_apply.c", "            keeper = segment->seq;", ""),
+    "batches-behind-damage-not-missed": (
+        "datad/store_scan.c", "    if (header != NULL && next > from) {", "    if (false) {"),
     "copy-not-checked-again": (
         "datad/store_log.c", "        if (is_needed) {\n            memcpy(store->arena",
         "        if (true) {\n            memcpy(store->arena"),

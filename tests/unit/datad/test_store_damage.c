@@ -153,6 +153,25 @@ Test(store_damage, a_batch_of_earlier_in_place_of_the_last_is_damage)
     rig_fini(&rig);
 }
 
+Test(store_damage, an_edit_whose_batch_lost_its_header_behind_a_damaged_one_is_missed)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cr_assert_eq(rig_put(&rig, id_of(1), 100), GFS_OK);
+    cr_assert_eq(rig_edit(&rig, 1, "one"), GFS_OK);
+    cr_assert_eq(rig_put(&rig, id_of(2), 100), GFS_OK);
+    cr_assert_eq(rig_edit(&rig, 2, "two"), GFS_OK);
+    flip(&rig, first_segment, PAGE + 200);
+    flip(&rig, first_segment, 2 * PAGE);
+    unsigned count = 0;
+    cr_expect_eq(rig.chunks->ops->replay_edits(rig.chunks, 0, count_edit, &count, NULL),
+                 GFS_CORRUPT);
+    cr_expect_eq(rig.chunks->ops->replay_edits(rig.chunks, 1, count_edit, &count, NULL), GFS_OK,
+                 "what is lost is not wanted");
+    cr_expect_eq(count, 1);
+    rig_fini(&rig);
+}
+
 Test(store_damage, a_damaged_checkpoint_costs_nothing_but_time)
 {
     struct rig rig;

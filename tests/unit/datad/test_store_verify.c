@@ -25,6 +25,16 @@ static void flip(const struct rig *rig, const char *name, off_t offset)
     cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
 }
 
+/* The next start reads the whole log. */
+static void reopen_without_checkpoint(struct rig *rig)
+{
+    char path[128];
+    rig_close(rig);
+    (void)snprintf(path, sizeof path, "%s/index.ckpt", rig->dir);
+    cr_assert_eq(unlink(path), 0);
+    rig_open(rig);
+}
+
 static bool is_there(const struct rig *rig, const char *name)
 {
     char path[128];
@@ -198,6 +208,24 @@ Test(store_verify, a_live_record_that_cannot_be_copied_is_kept_and_counted)
     rig_fini(&rig);
 }
 
+Test(store_verify, a_batch_whose_header_is_gone_keeps_its_segment)
+{
+    struct rig rig;
+    rig_init(&rig);
+    put_many(&rig, 1, 30);
+    flip(&rig, first_segment, PAGE);
+    delete_many(&rig, 3, 7);
+    store_settle(rig.store);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_gt(damaged_places(&rig), 0, "start %d", i);
+        cr_expect(is_there(&rig, first_segment));
+        cr_expect_eq(rig_check(&rig, id_of(2), MIDDLE), GFS_OK);
+        rig_reopen(&rig);
+        store_settle(rig.store);
+    }
+    rig_fini(&rig);
+}
+
 Test(store_verify, after_repair_what_can_be_read_is_saved_and_the_rest_is_given_up)
 {
     struct rig rig;
@@ -237,8 +265,36 @@ Test(store_verify, what_the_index_knows_is_saved_from_an_unreadable_batch)
         cr_expect_eq(rig_check(&rig, id_of(200), BIG), GFS_OK);
         cr_expect_eq(rig_check(&rig, id_of(1), MIDDLE), GFS_OK);
         cr_expect_eq(damaged_places(&rig), 0);
-        rig_reopen(&rig);
+        reopen_without_checkpoint(&rig);
     }
+    rig_fini(&rig);
+}
+
+/* Chunk 3 is written anew, so its first record is superseded where the damage is. When the second
+ * one is gone with its segment, only the tombstone stands against the first. */
+Test(store_verify, a_deleted_chunk_does_not_come_back_from_a_damaged_segment)
+{
+    struct rig rig;
+    rig_init(&rig);
+    put_many(&rig, 1, 12);
+    flip(&rig, first_segment, PAGE + 500); /* chunk 1 */
+    put_many(&rig, 3, 1);
+    store_settle(rig.store);
+    cr_expect_eq(damaged_places(&rig), 1);
+    delete_many(&rig, 3, 1);
+    put_many(&rig, 50, 30);
+    delete_many(&rig, 11, 2);
+    delete_many(&rig, 50, 30);
+    put_many(&rig, 90, 10);
+    store_settle(rig.store);
+    struct store_stats stats;
+    store_stats(rig.store, &stats);
+    cr_expect_gt(stats.segments_recycled, 1);
+    cr_expect_not(is_there(&rig, "log/000000000002.seg"));
+    reopen_without_checkpoint(&rig);
+    cr_expect_gt(damaged_places(&rig), 0);
+    cr_expect_eq(rig_check(&rig, id_of(3), MIDDLE), GFS_NOT_FOUND);
+    cr_expect_eq(rig_check(&rig, id_of(2), MIDDLE), GFS_OK);
     rig_fini(&rig);
 }
 
