@@ -5,6 +5,9 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
+/* Seconds above it are a time, and no 30 years. */
+#define UNIX_TIME_MIN 1e9
+
 enum { CELL_LEN_MAX = 4096, COLUMNS_MAX = 32, COLUMN_NAME_LEN_MAX = 63 };
 
 void show_bytes(struct gfs_buf *out, double bytes)
@@ -67,6 +70,10 @@ static void show_number(struct gfs_buf *out, struct gfs_slice name, const struct
     } else if (gfs_slice_eq_str(name, "rate") || ends(name, "_rate")) {
         show_bytes(out, number);
         gfs_buf_add_str(out, "/s");
+    } else if (ends(name, "_s") && number > UNIX_TIME_MIN) {
+        char date[GFS_ISO_DATE_LEN + 1];
+        gfs_iso_date((int64_t)number * 1000, date);
+        gfs_buf_printf(out, "%.19sZ", date);
     } else if (ends(name, "_s") || ends(name, "_seconds")) {
         show_seconds(out, number);
     } else if (gfs_slice_eq_str(name, "position")) {

@@ -40,6 +40,7 @@ Test(show, values_are_written_as_their_names_say)
         {"eta_s", "12000", "3h20m"},
         {"eta_s", "187200", "2d04h"},
         {"eta_s", "null", "-"},
+        {"last_pass_s", "1795244290", "2026-11-21T06:58:10Z"},
         {"position", "0.123", "12.3 %"},
         {"chunks", "12345", "12345"},
         {"is_behind", "true", "yes"},
