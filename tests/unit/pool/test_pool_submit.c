@@ -157,7 +157,7 @@ Test(pool_submit, one_disk_that_fails_hangs_or_is_full_at_any_step_is_survived)
 Test(pool_submit, a_disk_that_is_busy_but_answers_is_not_dropped)
 {
     struct submit_rig *rig = submit_rig_new(3, "replica:3");
-    struct submit_group *group = submit_rig_put(rig, 1, 1, 100, SUBMIT_EDIT);
+    (void)submit_rig_put(rig, 1, 1, 100, SUBMIT_EDIT);
     int64_t now_ns = gfs_monotonic_ns();
     for (unsigned i = 0; i < 3; i++) {
         atomic_store(&rig->disks[i]->progress_ns, now_ns + 2000000000);
@@ -166,8 +166,7 @@ Test(pool_submit, a_disk_that_is_busy_but_answers_is_not_dropped)
     cr_assert_eq(rig->wish_count, 0);
     pool_submit_tick(&rig->pool, now_ns + 30000000000); /* nor is it waited for for ever */
     cr_assert_eq(rig->wish_count, 3);
-    cr_assert(!group->is_answered);
-    submit_rig_free(rig);
+    submit_rig_free(rig); /* the group may have been refused by then */
 }
 
 /* ---- too many disks misbehave ---- */
