@@ -176,7 +176,19 @@ static void make_pass(struct pool_reconcile *reconcile)
     schedule(reconcile, outcome);
     if (outcome != POOL_PASS_OUTDATED) {
         (void)apply_plan(reconcile, pool_plan_place, "place");
-        (void)apply_plan(reconcile, pool_plan_retire, "retire");
+    }
+}
+
+/* A drained disk may have held nothing, or its copy of the log goes after its last fragment: that
+ * takes no pass. */
+static void retire(struct pool_reconcile *reconcile)
+{
+    struct pool_view *view = pool_view_get(reconcile->pool);
+    uint64_t version = view->map->version;
+    pool_view_put(view);
+    if (version != reconcile->retired_version &&
+        apply_plan(reconcile, pool_plan_retire, "retire") == 0) {
+        reconcile->retired_version = version;
     }
 }
 
@@ -206,6 +218,7 @@ static void work(struct pool_reconcile *reconcile)
     } else if (may_retire) {
         (void)apply_plan(reconcile, pool_plan_retire, "retire");
     }
+    retire(reconcile);
     if (atomic_load(&reconcile->pool->rebalance_wanted) &&
         !pool_pace_is_stopped(&reconcile->pace)) {
         rebalance(reconcile);
