@@ -17,7 +17,7 @@ from load import BUCKET, Uploads, Worker, path_of
 
 WORKERS = 4
 LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
-HEAL_LIMIT_S = 120
+HEAL_LIMIT_S = 60
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
 
