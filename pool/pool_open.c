@@ -475,7 +475,10 @@ static enum gfs_err run(struct opening *opening, struct gfs_error *error)
     /* What was sent to a mirror that is not there now, and to nobody else, has an LSN below the
      * jump: it can never be taken for an edit of this run. */
     pool->lsn_floor = opening->lsn + (opening->lsn == 0 ? 0 : LSN_JUMP);
-    err = err == GFS_OK ? force_first(opening, error) : err;
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = force_first(opening, error);
     if (err == GFS_UNREACHABLE && opening->options->allow_minority && opening->last != NULL) {
         open_minority(opening, error->text); /* some that are there could not be used */
         return GFS_OK;
