@@ -265,9 +265,10 @@ static enum ctl_status run_rebalance_stop(struct ctl *ctl)
 
 static void print_fsck(const struct ctl *ctl)
 {
-    static const char *const numbers[] = {"chunks",   "references", "lost",         "unreachable",
-                                          "degraded", "unjudged",   "orphans",      "orphan_bytes",
-                                          "deleted",  "sweep",      "deleted_bytes"};
+    static const char *const numbers[] = {"chunks",      "references",   "lost",
+                                          "unreachable", "degraded",     "unjudged",
+                                          "orphans",     "orphan_bytes", "has_damaged_rows",
+                                          "deleted",     "sweep",        "deleted_bytes"};
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
     const struct gfs_json *fsck = gfs_json_get(ctl->value, "fsck");
     static const char *const heads[] = {"state", "error", "started", "took_s", "position", "eta_s"};

@@ -14,10 +14,7 @@ enum { INTERVAL_MS = 500, WIDTH_DEFAULT = 80, WIDTH_MAX = 200, BAR_WIDTH_MIN = 1
 static double fraction_of(const struct gfs_json *progress)
 {
     static const char *const pairs[][2] = {{"done_bytes", "left_bytes"}, {"done", "left"}};
-    double position = 0;
-    if (gfs_json_number(gfs_json_get(progress, "position"), &position)) {
-        return position;
-    }
+    double position = -1;
     for (size_t i = 0; i < GFS_COUNT(pairs); i++) {
         double done = 0, left = 0;
         if (gfs_json_number(gfs_json_get(progress, pairs[i][0]), &done) &&
@@ -25,7 +22,8 @@ static double fraction_of(const struct gfs_json *progress)
             return done / (done + left);
         }
     }
-    return -1;
+    (void)gfs_json_number(gfs_json_get(progress, "position"), &position);
+    return position;
 }
 
 void ctl_watch_bar(const struct gfs_json *progress, unsigned width, struct gfs_buf *out)

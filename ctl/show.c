@@ -5,6 +5,9 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
+/* Seconds above it are a time, and no 30 years. */
+#define UNIX_TIME_MIN 1e9
+
 enum { CELL_LEN_MAX = 4096, COLUMNS_MAX = 32, COLUMN_NAME_LEN_MAX = 63 };
 
 void show_bytes(struct gfs_buf *out, double bytes)
@@ -67,6 +70,10 @@ static void show_number(struct gfs_buf *out, struct gfs_slice name, const struct
     } else if (gfs_slice_eq_str(name, "rate") || ends(name, "_rate")) {
         show_bytes(out, number);
         gfs_buf_add_str(out, "/s");
+    } else if (ends(name, "_s") && number > UNIX_TIME_MIN) {
+        char date[GFS_ISO_DATE_LEN + 1];
+        gfs_iso_date((int64_t)number * 1000, date);
+        gfs_buf_printf(out, "%.19sZ", date);
     } else if (ends(name, "_s") || ends(name, "_seconds")) {
         show_seconds(out, number);
     } else if (gfs_slice_eq_str(name, "position")) {
@@ -134,6 +141,7 @@ void show_cell(struct gfs_buf *out, struct gfs_slice name, const struct gfs_json
         gfs_buf_add_str(out, "-");
         return;
     case GFS_JSON_ARRAY:
+        gfs_buf_add_str(out, gfs_json_count(value) == 0 ? "-" : "");
         for (size_t i = 0; i < gfs_json_count(value); i++) {
             gfs_buf_add_str(out, i == 0 ? "" : " ");
             show_cell(out, name, gfs_json_at(value, i));
@@ -169,9 +177,9 @@ static void pad(struct gfs_buf *out, size_t count)
 
 static bool is_nested(const struct gfs_json *value)
 {
-    bool is_array = gfs_json_type(value) == GFS_JSON_ARRAY;
+    const struct gfs_json *first = gfs_json_at(value, 0); /* NULL for anything but an array */
     return gfs_json_type(value) == GFS_JSON_OBJECT ||
-           (is_array && gfs_json_type(gfs_json_at(value, 0)) == GFS_JSON_OBJECT);
+           (first != NULL && gfs_json_type(first) == GFS_JSON_OBJECT);
 }
 
 /* "is_behind" -> "behind", "read_errors" -> "read errors". */

@@ -12,6 +12,7 @@
 #include "metad/shard.h"
 
 struct fsck;
+struct pool;
 
 /* Plain data. Everything named here outlives the admin; the functions may be called from any of its
  * threads until admin_stop returns. */
@@ -19,7 +20,8 @@ struct admin_options {
     const char *const *listen;
     const char *access_key, *secret_key; /* root */
     int64_t started_ns;                  /* of the process, monotonic */
-    const char *dir;                     /* the first */
+    const char *dir;                     /* the one directory, without a pool */
+    struct pool *pool;                   /* NULL: one directory */
     struct chunk_store *chunks;
     struct shard *shard;
     struct meta_service *meta; /* the shard's */
@@ -27,6 +29,7 @@ struct admin_options {
     void (*write_metrics)(void *arg, struct gfs_buf *out);
     /* Why not, or what is to be known all the same ("ok"). */
     bool (*is_ready)(void *arg, char *ret_reason, size_t size);
+    void (*disks_changed)(void *arg); /* a disk was added or replaced; may wait */
     void *arg;
 };
 

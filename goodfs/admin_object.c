@@ -9,6 +9,7 @@
 #include "goodfs/admin_call.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
+#include "pool/pool.h"
 
 enum { PAGE_MAX = 1000, VERIFY_PAGE_MAX = 16, CHUNK_ID_TEXT_SIZE = 33 };
 
@@ -124,7 +125,11 @@ static void write_chunk(struct admin_call *call, uint32_t index, const struct me
     gfs_json_out_u64(out, "offset", ref->offset);
     gfs_json_out_u64(out, "length", ref->len);
     gfs_json_out_u64(out, "group", chunk_id_group(ref->id));
-    write_plain(call, ref->id, must_verify);
+    if (call->services->pool != NULL) {
+        pool_chunk_json(call->services->pool, ref->id, must_verify, out, "fragments");
+    } else {
+        write_plain(call, ref->id, must_verify);
+    }
     gfs_json_out_end_object(out);
 }
 

@@ -1,30 +1,39 @@
 /* The whole of it: how the server is, its disks, its metadata. */
+#include <stdio.h>
+
 #include "goodfs/admin_call.h"
 #include "libgoodfs/clock.h"
+#include "pool/pool.h"
+
+enum { REASON_SIZE = 256 };
+
+static const char *const health_texts[] = {
+    [POOL_HEALTHY] = "healthy", [POOL_DEGRADED] = "degraded", [POOL_READ_ONLY] = "read-only"};
 
 /* Of a store of one directory. */
-static enum gfs_err plain_health(const struct admin_call *call, const char **ret_text,
-                                 const char **ret_reason)
+static enum pool_health plain_health(struct chunk_store *chunks, char *ret_reason, size_t size)
 {
     struct chunk_store_status status;
-    call->services->chunks->ops->status(call->services->chunks, &status);
-    *ret_text = status.has_failed ? "read-only" : "healthy";
-    *ret_reason = status.has_failed ? "the disk has failed" : "";
-    if (!status.has_failed && status.damaged_places > 0) {
-        *ret_text = "degraded";
-        *ret_reason = "damage was found in the log";
-    }
-    return GFS_OK;
+    chunks->ops->status(chunks, &status);
+    const char *reason = status.has_failed           ? "the disk has failed"
+                         : status.damaged_places > 0 ? "damage was found in the log"
+                                                     : "";
+    (void)snprintf(ret_reason, size, "%s", reason);
+    return status.has_failed           ? POOL_READ_ONLY
+           : status.damaged_places > 0 ? POOL_DEGRADED
+                                       : POOL_HEALTHY;
 }
 
 enum gfs_err admin_run_health(struct admin_call *call)
 {
-    const char *text = NULL;
-    const char *reason = NULL;
-    enum gfs_err err = plain_health(call, &text, &reason);
-    gfs_json_out_text(call->out, "health", text);
-    gfs_json_out_text(call->out, "reason", reason);
-    return err;
+    char reason[REASON_SIZE] = "";
+    struct pool *pool = call->services->pool;
+    enum pool_health health = pool == NULL
+                                  ? plain_health(call->services->chunks, reason, sizeof reason)
+                                  : pool_health(pool, reason, sizeof reason);
+    gfs_json_out_text(call->out, "health", health_texts[health]);
+    gfs_json_out_text(call->out, "reason", health == POOL_HEALTHY ? "" : reason);
+    return GFS_OK;
 }
 
 static void write_server(struct admin_call *call)
@@ -40,9 +49,15 @@ static void write_server(struct admin_call *call)
 static void write_metadata(struct admin_call *call)
 {
     struct shard_stats stats;
+    char dir[POOL_PATH_LEN_MAX] = "";
+    const char *live = call->services->dir;
+    if (call->services->pool != NULL) {
+        (void)pool_mirror_dir(call->services->pool, 0, dir);
+        live = dir;
+    }
     shard_stats(call->services->shard, &stats);
     gfs_json_out_object(call->out, "metadata");
-    gfs_json_out_text(call->out, "live", call->services->dir);
+    gfs_json_out_text(call->out, "live", live);
     gfs_json_out_u64(call->out, "committed_lsn", stats.committed_lsn);
     gfs_json_out_u64(call->out, "applied_lsn", stats.applied_lsn);
     gfs_json_out_u64(call->out, "damaged_rows", stats.damaged_rows);
@@ -55,7 +70,11 @@ enum gfs_err admin_run_status(struct admin_call *call)
     enum gfs_err err = admin_run_health(call);
     write_server(call);
     write_metadata(call);
-    gfs_json_out_null(call->out, "pool");
+    if (call->services->pool == NULL) {
+        gfs_json_out_null(call->out, "pool");
+    } else {
+        pool_status_json(call->services->pool, call->out, "pool");
+    }
     return err;
 }
 
@@ -80,6 +99,10 @@ static void write_disk(struct admin_call *call)
 
 enum gfs_err admin_run_disks(struct admin_call *call)
 {
+    if (call->services->pool != NULL) {
+        pool_disks_json(call->services->pool, call->out, "disks");
+        return GFS_OK;
+    }
     gfs_json_out_array(call->out, "disks");
     write_disk(call);
     gfs_json_out_end_array(call->out);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "libgoodfs/digest.h"
+#include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 
 enum { FILE_LEN_MAX = 1024, PATH_LEN_MAX = 4096 };
@@ -107,8 +108,76 @@ static bool is_set(const char *text)
     return text != NULL && text[0] != '\0';
 }
 
-enum gfs_err credentials_load(const char *dir, const char *access_key, const char *secret_key,
-                              struct credentials *ret, struct gfs_error *error)
+static bool path_of(const char *dir, char ret[PATH_LEN_MAX])
+{
+    int len = snprintf(ret, PATH_LEN_MAX, "%s/root-credentials", dir);
+    return len > 0 && len < PATH_LEN_MAX;
+}
+
+static enum gfs_err keep(const char *dir, const struct credentials *keys, struct gfs_error *error)
+{
+    char path[PATH_LEN_MAX];
+    if (!path_of(dir, path)) {
+        return gfs_fail(error, GFS_INVALID, "%s: path too long", dir);
+    }
+    struct stat st;
+    return lstat(path, &st) == 0 ? GFS_OK : write_file(dir, path, keys, error);
+}
+
+void credentials_spread(const char *const *dirs, const struct credentials *keys)
+{
+    for (; keys->is_kept && *dirs != NULL; dirs++) {
+        struct gfs_error error = {0};
+        if (keep(*dirs, keys, &error) != GFS_OK) {
+            gfs_log(GFS_LOG_WARN, "msg=\"the root keys are not kept here\" err=\"%s\"", error.text);
+        }
+    }
+}
+
+/* Reads all there are. OK: *ret; NOT_FOUND: there are none. */
+static enum gfs_err read_all(const char *const *dirs, struct credentials *ret,
+                             struct gfs_error *error)
+{
+    const char *found = NULL;
+    enum gfs_err unread = GFS_NOT_FOUND;
+    for (; *dirs != NULL; dirs++) {
+        char path[PATH_LEN_MAX];
+        struct credentials keys;
+        if (!path_of(*dirs, path)) {
+            return gfs_fail(error, GFS_INVALID, "%s: path too long", *dirs);
+        }
+        enum gfs_err err = credentials_read(path, &keys, error);
+        if (err == GFS_IO) {
+            unread = err; /* another disk may have them */
+        } else if (err != GFS_OK && err != GFS_NOT_FOUND) {
+            return err;
+        } else if (err == GFS_OK && found == NULL) {
+            found = *dirs;
+            *ret = keys;
+        } else if (err == GFS_OK && (strcmp(keys.access_key, ret->access_key) != 0 ||
+                                     strcmp(keys.secret_key, ret->secret_key) != 0)) {
+            return gfs_fail(error, GFS_CONFLICT,
+                            "%s/root-credentials and %s differ: remove the wrong one", found, path);
+        }
+    }
+    return found != NULL ? GFS_OK : unread;
+}
+
+static enum gfs_err take_settings(const char *access_key, const char *secret_key,
+                                  struct credentials *ret, struct gfs_error *error)
+{
+    if (strlen(access_key) > CREDENTIALS_LEN_MAX || strlen(secret_key) > CREDENTIALS_LEN_MAX) {
+        return gfs_fail(error, GFS_INVALID, "root keys have at most %d characters",
+                        CREDENTIALS_LEN_MAX);
+    }
+    memcpy(ret->access_key, access_key, strlen(access_key) + 1);
+    memcpy(ret->secret_key, secret_key, strlen(secret_key) + 1);
+    return GFS_OK;
+}
+
+enum gfs_err credentials_load(const char *const *dirs, const char *access_key,
+                              const char *secret_key, struct credentials *ret,
+                              struct gfs_error *error)
 {
     *ret = (struct credentials){0};
     if (is_set(access_key) != is_set(secret_key)) {
@@ -116,25 +185,22 @@ enum gfs_err credentials_load(const char *dir, const char *access_key, const cha
                         "root-access-key and root-secret-key must be set together");
     }
     if (is_set(access_key)) {
-        if (strlen(access_key) > CREDENTIALS_LEN_MAX || strlen(secret_key) > CREDENTIALS_LEN_MAX) {
-            return gfs_fail(error, GFS_INVALID, "root keys have at most %d characters",
-                            CREDENTIALS_LEN_MAX);
+        return take_settings(access_key, secret_key, ret, error);
+    }
+    enum gfs_err err = read_all(dirs, ret, error);
+    ret->is_kept = err == GFS_OK;
+    if (err == GFS_NOT_FOUND) {
+        random_text(ret->access_key, CREDENTIALS_ACCESS_LEN);
+        random_text(ret->secret_key, CREDENTIALS_SECRET_LEN);
+        ret->is_generated = true;
+        for (size_t i = 0; dirs[i] != NULL; i++) {
+            err = keep(dirs[i], ret, error);
+            ret->is_kept = ret->is_kept || err == GFS_OK;
         }
-        memcpy(ret->access_key, access_key, strlen(access_key) + 1);
-        memcpy(ret->secret_key, secret_key, strlen(secret_key) + 1);
-        return GFS_OK;
+        err = ret->is_kept ? GFS_OK : err;
     }
-    char path[PATH_LEN_MAX];
-    int len = snprintf(path, sizeof path, "%s/root-credentials", dir);
-    if (len < 0 || (size_t)len >= sizeof path) {
-        return gfs_fail(error, GFS_INVALID, "%s: path too long", dir);
+    if (err == GFS_OK) {
+        credentials_spread(dirs, ret);
     }
-    enum gfs_err err = credentials_read(path, ret, error);
-    if (err != GFS_NOT_FOUND) {
-        return err;
-    }
-    random_text(ret->access_key, CREDENTIALS_ACCESS_LEN);
-    random_text(ret->secret_key, CREDENTIALS_SECRET_LEN);
-    ret->is_generated = true;
-    return write_file(dir, path, ret, error);
+    return err;
 }

@@ -250,10 +250,10 @@ static void write_orphans(const struct fsck *fsck, struct gfs_json_out *out)
 static void write_result(const struct fsck *fsck, struct gfs_json_out *out)
 {
     const struct fsck_result *result = &fsck->result;
-    gfs_json_out_bool(out, "is_clean",
-                      fsck->err == GFS_OK && result->lost + result->unreachable + result->degraded +
-                                                     result->unjudged ==
-                                                 0);
+    bool is_clean = fsck->err == GFS_OK && !result->is_damaged &&
+                    result->lost + result->unreachable + result->degraded + result->unjudged == 0;
+    gfs_json_out_bool(out, "is_clean", is_clean);
+    gfs_json_out_bool(out, "has_damaged_rows", result->is_damaged);
     gfs_json_out_u64(out, "chunks", result->chunks);
     gfs_json_out_u64(out, "references", result->references);
     gfs_json_out_u64(out, "lost", result->lost);

@@ -87,6 +87,13 @@ static void sort_references(struct search *search)
     memset(search->is_listed, 0, kept * sizeof *search->is_listed);
 }
 
+/* Every row but the damaged ones was visited: what the others refer to can be judged. */
+static enum gfs_err forgive_damage(struct search *search, enum gfs_err err)
+{
+    search->result->is_damaged |= err == GFS_CORRUPT;
+    return err == GFS_CORRUPT ? GFS_OK : err;
+}
+
 /* Of as many parts as fit, from part_first on. */
 static enum gfs_err collect_round(struct search *search)
 {
@@ -96,7 +103,7 @@ static enum gfs_err collect_round(struct search *search)
         enum gfs_err err = search->source->visit_references(search->source->arg, collect, search);
         if (!search->is_full) {
             sort_references(search);
-            return err;
+            return forgive_damage(search, err);
         }
         uint32_t parts = search->part_end - search->part_first;
         if (parts == 1) {
@@ -294,6 +301,7 @@ static enum gfs_err name_findings(struct search *search)
     qsort(search->findings, search->finding_count, sizeof *search->findings, compare_ids);
     search->result->named = gfs_alloc_array(NAMED_MAX, sizeof *search->result->named);
     enum gfs_err err = search->source->visit_references(search->source->arg, name_finding, search);
+    err = forgive_damage(search, err);
     if (err == GFS_OK) {
         err = judge_findings_again(search);
     }
@@ -392,12 +400,15 @@ static enum gfs_err sweep(struct search *search)
 
 static enum gfs_err handle_orphans(struct search *search)
 {
-    enum gfs_err err = filter_orphans(search);
-    if (err != GFS_OK) {
-        return err;
+    enum gfs_err err = search->result->is_damaged ? GFS_CORRUPT : filter_orphans(search);
+    if (err == GFS_CORRUPT) {
+        search->result->is_damaged = true;
+        search->result->sweep = "stopped: rows of the metadata are damaged";
+        err = GFS_OK;
+    } else if (err == GFS_OK) {
+        fsck_orphans_end(search->orphans);
+        err = sweep(search);
     }
-    fsck_orphans_end(search->orphans);
-    err = sweep(search);
     for (size_t i = 0; i < search->orphans->count; i++) {
         search->result->orphan_bytes += search->orphans->items[i].bytes;
     }

@@ -37,7 +37,8 @@ struct fsck_result {
     uint64_t unjudged;                    /* looked wrong, were too many to be judged again */
     uint64_t orphans, orphan_bytes;
     uint64_t deleted, deleted_bytes; /* orphans that were given back */
-    const char *sweep;               /* why no more of them: static text */
+    bool is_damaged;   /* rows of the metadata cannot be read: what they refer to is not known */
+    const char *sweep; /* why no more of them: static text */
     struct fsck_named *named;
     size_t named_count;
     bool has_more_named;

@@ -6,6 +6,7 @@
 
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_audit.h"
 
 enum { BUCKETS_STEP = 1000, IDS_MAX = 4096 };
 
@@ -94,11 +95,35 @@ static enum gfs_err has_references(void *arg, const struct chunk_id *ids, size_t
 
 /* ---- chunks ---- */
 
+/* Hands on what a pool lists. */
+struct handing {
+    fsck_chunk_fn visit;
+    void *arg;
+};
+
+static void hand_on(void *arg, const struct pool_audit_chunk *audit)
+{
+    const struct handing *handing = arg;
+    struct fsck_chunk chunk = {.id = audit->id,
+                               .bytes = audit->bytes,
+                               .have = audit->have,
+                               .need = audit->need,
+                               .width = audit->width,
+                               .absent = audit->absent,
+                               .is_disk_away = audit->is_disk_away};
+    handing->visit(handing->arg, &chunk);
+}
+
 static enum gfs_err visit_chunks(void *arg, uint32_t part, fsck_chunk_fn visit, void *visit_arg)
 {
     struct fsck_storage *storage = arg;
     struct chunk_listed *listed = NULL;
     size_t count = 0;
+    if (storage->pool != NULL) {
+        struct handing handing = {visit, visit_arg};
+        pool_audit_part(storage->pool, part, hand_on, &handing);
+        return GFS_OK;
+    }
     storage->chunks->ops->list(storage->chunks, part, &listed, &count);
     for (size_t i = 0; i < count; i++) {
         struct fsck_chunk chunk = {
@@ -111,8 +136,8 @@ static enum gfs_err visit_chunks(void *arg, uint32_t part, fsck_chunk_fn visit, 
 
 static bool is_whole(void *arg)
 {
-    (void)arg;
-    return true; /* the one disk is there, or nothing runs */
+    struct fsck_storage *storage = arg;
+    return storage->pool == NULL || pool_audit_is_whole(storage->pool);
 }
 
 /* ---- deleting ---- */

@@ -5,9 +5,10 @@
 
 static int usage(FILE *out)
 {
-    (void)fprintf(out, "usage: goodfs server DIR [options]   run the whole store in one process\n"
-                       "       goodfs server --help          list the options\n"
-                       "       goodfs --version\n");
+    (void)fprintf(
+        out, "usage: goodfs server DIR [DIR ...] [options]   run the whole store in one process\n"
+             "       goodfs server --help                    list the options\n"
+             "       goodfs --version\n");
     return out == stdout ? 0 : 2;
 }
 

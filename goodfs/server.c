@@ -1,16 +1,15 @@
-/* Start order: settings, keys, store (lock, replay), metadata, gateway, admin; stop in reverse.
+/* Start order: settings, disks (lock, replay), metadata, keys, what a pool does by itself, gateway,
+ * audit, admin; stop in reverse.
  * A stop is a crash that was announced: nothing depends on it (the log is always complete). */
 #include "goodfs/server.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "datad/store.h"
 #include "gateway/gateway.h"
 #include "goodfs/admin.h"
 #include "goodfs/credentials.h"
@@ -18,21 +17,20 @@
 #include "goodfs/fsck_storage.h"
 #include "goodfs/metrics.h"
 #include "goodfs/settings.h"
+#include "goodfs/storage.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/config.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
-#include "metad/shard.h"
 
-enum { PATH_LEN_MAX = 4096, STOP_GRACE_MS = 5000, FSCK_IDLE_PERCENT = 30 };
+enum { READY_REASON_SIZE = 200, STOP_GRACE_MS = 5000, FSCK_IDLE_PERCENT = 30 };
 
 /* Owned by the main thread; what the admin thread reads is immutable once it runs. */
 struct server {
     struct gfs_config *config;
-    const char *dir;
+    const char *const *dirs; /* as given */
     struct credentials credentials;
-    struct store *store;
-    struct shard *shard;
+    struct storage *storage;
     struct fsck_storage fsck_storage;
     struct fsck *fsck;
     struct gateway *gateway;
@@ -49,29 +47,81 @@ static void usage(void)
     const struct gfs_setting *table = settings_table(&count);
     gfs_buf_init(&out, 1 << 20);
     gfs_config_help(table, count, &out);
-    printf("usage: goodfs server DIR [options]\n\n%s", out.ptr);
+    printf("usage: goodfs server DIR [DIR ...] [options]\n\n%s", out.ptr);
     gfs_buf_fini(&out);
 }
 
+/* A pool that cannot be written to can still be read. */
 static bool is_ready(void *arg, char *ret_reason, size_t size)
 {
     struct server *server = arg;
-    struct store_stats stats;
-    const char *reason = NULL;
-    store_stats(server->store, &stats);
+    struct pool *pool = storage_pool(server->storage);
+    char reason[READY_REASON_SIZE] = "";
     if (atomic_load(&server->is_stopping)) {
-        reason = "stopping";
-    } else if (stats.has_failed) {
-        reason = "the disk has failed";
+        (void)snprintf(ret_reason, size, "stopping");
+        return false;
     }
-    (void)snprintf(ret_reason, size, "%s", reason == NULL ? "ok" : reason);
-    return reason == NULL;
+    if (pool != NULL) {
+        bool is_read_only = pool_health(pool, reason, sizeof reason) == POOL_READ_ONLY;
+        (void)snprintf(ret_reason, size, "%s%s", is_read_only ? "ok, read-only: " : "ok",
+                       is_read_only ? reason : "");
+        return true;
+    }
+    struct chunk_store_status status;
+    struct chunk_store *chunks = storage_chunks(server->storage);
+    chunks->ops->status(chunks, &status);
+    (void)snprintf(ret_reason, size, "%s", status.has_failed ? "the disk has failed" : "ok");
+    return !status.has_failed;
 }
 
 static void write_metrics(void *arg, struct gfs_buf *out)
 {
     struct server *server = arg;
-    metrics_write(out, server->gateway, server->store, server->shard);
+    metrics_write(out, server->gateway, server->storage);
+}
+
+/* ---- keys on every disk ---- */
+
+/* The directories of the open disks, NULL-terminated. */
+struct dirs {
+    char *items[POOL_DISKS_MAX + 1];
+    size_t count;
+};
+
+static void add_dir(void *arg, const char *dir, const struct store_stats *stats)
+{
+    struct dirs *dirs = arg;
+    (void)stats;
+    if (dirs->count < POOL_DISKS_MAX) {
+        dirs->items[dirs->count++] = gfs_strdup(dir);
+    }
+}
+
+static void free_dirs(struct dirs *dirs)
+{
+    for (size_t i = 0; i < dirs->count; i++) {
+        free(dirs->items[i]);
+    }
+}
+
+static void disks_changed(void *arg)
+{
+    struct server *server = arg;
+    struct dirs dirs = {0};
+    disks_each(storage_disks(server->storage), add_dir, &dirs);
+    credentials_spread((const char *const *)dirs.items, &server->credentials);
+    free_dirs(&dirs);
+}
+
+static enum gfs_err load_credentials(struct server *server, struct gfs_error *error)
+{
+    struct dirs dirs = {0};
+    disks_each(storage_disks(server->storage), add_dir, &dirs);
+    enum gfs_err err = credentials_load(
+        (const char *const *)dirs.items, gfs_config_text(server->config, "root-access-key"),
+        gfs_config_text(server->config, "root-secret-key"), &server->credentials, error);
+    free_dirs(&dirs);
+    return err;
 }
 
 static enum gfs_err set_log_level(const char *text, struct gfs_error *error)
@@ -85,47 +135,6 @@ static enum gfs_err set_log_level(const char *text, struct gfs_error *error)
     }
     return gfs_fail(error, GFS_INVALID, "log-level: \"%s\" is none of error, warn, info, debug",
                     text);
-}
-
-/* Data without metadata is not an empty store: somebody removed or lost the metadata. */
-static enum gfs_err check_metadata(struct server *server, struct gfs_error *error)
-{
-    struct store_stats store;
-    struct shard_stats shard;
-    store_stats(server->store, &store);
-    shard_stats(server->shard, &shard);
-    if (shard.committed_lsn == 0 && store.chunks != 0) {
-        return gfs_fail(error, GFS_CORRUPT,
-                        "%s/meta is empty, but %s holds %llu chunks of data: metadata is missing",
-                        server->dir, server->dir, (unsigned long long)store.chunks);
-    }
-    return GFS_OK;
-}
-
-static enum gfs_err open_stores(struct server *server, struct gfs_error *error)
-{
-    struct store_options store_options = {.dir = server->dir,
-                                          .cluster = gfs_config_text(server->config, "cluster")};
-    enum gfs_err err = store_open(&store_options, &server->store, error);
-    if (err != GFS_OK) {
-        return err;
-    }
-    char meta_dir[PATH_LEN_MAX];
-    int len = snprintf(meta_dir, sizeof meta_dir, "%s/meta", server->dir);
-    if (len < 0 || (size_t)len >= sizeof meta_dir) {
-        return gfs_fail(error, GFS_INVALID, "%s: path too long", server->dir);
-    }
-    if (mkdir(meta_dir, 0700) != 0 && errno != EEXIST) {
-        return gfs_fail(error, GFS_IO, "%s: %s", meta_dir, strerror(errno));
-    }
-    struct shard_options shard_options = {
-        .dir = meta_dir,
-        .log = store_chunks(server->store),
-        .cache_bytes_max = gfs_config_u64(server->config, "meta-cache-bytes"),
-        .gc_grace_ms = (int64_t)gfs_config_u64(server->config, "gc-grace-seconds") * 1000,
-    };
-    err = shard_open(&shard_options, &server->shard, error);
-    return err == GFS_OK ? check_metadata(server, error) : err;
 }
 
 static uint32_t default_loops(void)
@@ -163,8 +172,8 @@ static enum gfs_err read_http(struct server *server, struct http_server_options 
 static enum gfs_err start_gateway(struct server *server, struct gfs_error *error)
 {
     struct gateway_options options = {
-        .meta = shard_service(server->shard),
-        .chunks = store_chunks(server->store),
+        .meta = shard_service(storage_shard(server->storage)),
+        .chunks = storage_chunks(server->storage),
         .access_key = server->credentials.access_key,
         .secret_key = server->credentials.secret_key,
         .region = gfs_config_text(server->config, "region"),
@@ -181,8 +190,9 @@ static enum gfs_err start_gateway(struct server *server, struct gfs_error *error
 
 static void start_fsck(struct server *server)
 {
-    server->fsck_storage =
-        (struct fsck_storage){.shard = server->shard, .chunks = store_chunks(server->store)};
+    server->fsck_storage = (struct fsck_storage){.shard = storage_shard(server->storage),
+                                                 .chunks = storage_chunks(server->storage),
+                                                 .pool = storage_pool(server->storage)};
     struct fsck_options options = {
         .source = fsck_storage_source(&server->fsck_storage),
         .orphan_age_ms = (int64_t)gfs_config_u64(server->config, "orphan-age-seconds") * 1000,
@@ -201,13 +211,15 @@ static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
                                     .access_key = server->credentials.access_key,
                                     .secret_key = server->credentials.secret_key,
                                     .started_ns = server->started_ns,
-                                    .dir = server->dir,
-                                    .chunks = store_chunks(server->store),
-                                    .shard = server->shard,
-                                    .meta = shard_service(server->shard),
+                                    .dir = server->dirs[0],
+                                    .pool = storage_pool(server->storage),
+                                    .chunks = storage_chunks(server->storage),
+                                    .shard = storage_shard(server->storage),
+                                    .meta = shard_service(storage_shard(server->storage)),
                                     .fsck = server->fsck,
                                     .write_metrics = write_metrics,
                                     .is_ready = is_ready,
+                                    .disks_changed = disks_changed,
                                     .arg = server};
     enum gfs_err err = admin_start(&options, &server->admin, error);
     if (err != GFS_OK && !gfs_config_is_set(server->config, "admin-listen")) {
@@ -239,7 +251,7 @@ static void announce(struct server *server)
         announce_one("admin on", "http", listen[i], http_server_port(admin_http(server->admin), i));
     }
     if (server->credentials.is_generated) {
-        printf("goodfs: root keys were made and are in %s/root-credentials\n", server->dir);
+        printf("goodfs: root keys were made and are in %s/root-credentials\n", server->dirs[0]);
     }
     (void)fflush(stdout);
 }
@@ -250,16 +262,12 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
     if (err != GFS_OK) {
         return err;
     }
-    if (mkdir(server->dir, 0700) != 0 && errno != EEXIST) {
-        return gfs_fail(error, GFS_IO, "%s: %s", server->dir, strerror(errno));
-    }
-    err = open_stores(server, error);
+    err = storage_open(server->config, server->dirs, &server->storage, error);
     if (err == GFS_OK) {
-        err = credentials_load(server->dir, gfs_config_text(server->config, "root-access-key"),
-                               gfs_config_text(server->config, "root-secret-key"),
-                               &server->credentials, error);
+        err = load_credentials(server, error);
     }
     if (err == GFS_OK) {
+        storage_start(server->storage); /* first: a disk may fail under the first request */
         err = start_gateway(server, error);
     }
     if (err == GFS_OK) {
@@ -275,8 +283,7 @@ static void stop(struct server *server)
     admin_stop(server->admin);
     gateway_stop(server->gateway, STOP_GRACE_MS);
     fsck_close(server->fsck);
-    shard_close(server->shard);
-    store_close(server->store);
+    storage_close(server->storage);
 }
 
 static void reload(struct server *server)
@@ -352,10 +359,10 @@ int server_main(int argc, char **argv)
     if (gfs_config_wants_help(server.config)) {
         usage();
         status = 0;
-    } else if (operands[0] == NULL || operands[1] != NULL) {
-        (void)fprintf(stderr, "goodfs server: needs exactly one directory (see --help)\n");
+    } else if (operands[0] == NULL) {
+        (void)fprintf(stderr, "goodfs server: needs at least one directory (see --help)\n");
     } else {
-        server.dir = operands[0];
+        server.dirs = operands;
         status = run(&server);
     }
     gfs_config_free(server.config);

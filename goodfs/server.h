@@ -1,4 +1,4 @@
-/* `goodfs server DIR`: everything in one process. */
+/* `goodfs server DIR ...`: everything in one process. */
 #pragma once
 
 /* argv after "server". Returns the exit status: 0 after SIGTERM or SIGINT, 1 when it could not

@@ -1,17 +1,21 @@
 /* What an operator does to the disks of a pool: each call checks what it is given, opens what has
  * to be opened, and makes one new map. Data moves afterwards, by the reconcile thread.
  *
- * A directory is marked (pool_map_file_begin) before a store is made in it, so a call that was
+ * A directory is marked before a store is made in it (pool_disk_open), so a call that was
  * interrupted or failed leaves a directory that counts as empty. */
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 #include "pool/pool_map_file.h"
+#include "pool/pool_place.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_state.h"
+
+enum { CLOSING_WAIT_MS = 50, CLOSING_WAITS = 400 };
 
 static void put_view(struct pool_view **view)
 {
@@ -29,6 +33,7 @@ static void unref_disk(struct pool_disk **disk)
 
 /* ---- naming disks and places ---- */
 
+/* Asks the file system, so it may wait for a disk that hangs: not under a lock. */
 static bool is_same_directory(const char *a, const char *b)
 {
     struct stat left, right;
@@ -41,11 +46,15 @@ static bool is_same_directory(const char *a, const char *b)
 
 static uint16_t find_place(const struct pool_map *map, const char *path)
 {
-    for (uint16_t i = 0; i < map->disk_count; i++) {
-        const struct pool_map_disk *disk = &map->disks[i];
-        if (disk->state != POOL_DISK_REMOVED && disk->path[0] != '\0' &&
-            is_same_directory(disk->path, path)) {
-            return i;
+    for (int must_ask = 0; must_ask < 2; must_ask++) {
+        for (uint16_t i = 0; i < map->disk_count; i++) {
+            const struct pool_map_disk *disk = &map->disks[i];
+            if (disk->state == POOL_DISK_REMOVED || disk->path[0] == '\0') {
+                continue;
+            }
+            if (must_ask ? is_same_directory(disk->path, path) : strcmp(disk->path, path) == 0) {
+                return i;
+            }
         }
     }
     return POOL_NO_DISK;
@@ -130,6 +139,7 @@ struct newcomer {
     uint16_t number; /* of the new map */
     uint16_t old;    /* the disk it replaces */
     bool is_old_lost;
+    bool is_own_place; /* the old disk's directory, emptied */
 };
 
 static enum gfs_err check_fresh(const struct pool_found *found, struct gfs_error *error)
@@ -164,30 +174,16 @@ static bool is_group0_used(const struct pool_view *view)
     return false;
 }
 
-static void describe(struct pool *pool, const struct pool_found *found, struct newcomer *ret)
-{
-    struct chunk_store_status status = {0};
-    ret->disk->store->ops->status(ret->disk->store, &status);
-    ret->entry.state = POOL_DISK_ACTIVE;
-    ret->entry.is_mount = found->is_mount;
-    ret->entry.capacity = GFS_MIN(status.space_total, (uint64_t)INT64_MAX);
-    ret->entry.reserved = pool->options.reserved;
-    memcpy(ret->entry.id, ret->disk->id, sizeof ret->entry.id);
-}
-
 /* Makes a store in the empty directory entry.path. */
 static enum gfs_err open_fresh(struct pool *pool, const struct pool_found *found,
                                struct newcomer *ret, struct gfs_error *error)
 {
     enum gfs_err err = check_fresh(found, error);
     if (err == GFS_OK) {
-        err = pool_map_file_begin(ret->entry.path, error);
-    }
-    if (err == GFS_OK) {
         err = pool_disk_open(pool, ret->entry.path, &ret->disk, error);
     }
     if (err == GFS_OK) {
-        describe(pool, found, ret);
+        pool_disk_describe(ret->disk, &ret->entry);
     }
     return err;
 }
@@ -197,6 +193,7 @@ static void settle(struct pool_map *map, const struct newcomer *newcomer)
 {
     (void)pool_plan_place(map);
     (void)pool_plan_widen_group0(map, newcomer->is_group0_used);
+    (void)pool_place_classes(map);
     pool_plan_log_disks(map);
 }
 
@@ -246,20 +243,14 @@ static enum gfs_err check_back(const struct pool_map *map, const struct pool_fou
         return gfs_fail(error, GFS_EXISTS, "%.120s is disk %u of this pool, which is %s",
                         found->path, number, pool_map_state_text(disk->state));
     }
-    if (found->map == NULL || found->map->version < disk->seen_version) {
-        return gfs_fail(error, GFS_CONFLICT,
-                        "%.120s is an older copy of disk %u: it lacks the map that the disk had",
-                        found->path, number);
-    }
-    return GFS_OK;
+    return GFS_OK; /* whether it is an older copy of itself sees pool_disk_open */
 }
 
-static enum gfs_err open_back(struct pool *pool, const struct pool_found *found,
-                              struct newcomer *ret, struct gfs_error *error)
+static enum gfs_err open_back(struct pool *pool, struct newcomer *ret, struct gfs_error *error)
 {
     enum gfs_err err = pool_disk_open(pool, ret->entry.path, &ret->disk, error);
     if (err == GFS_OK) {
-        describe(pool, found, ret);
+        pool_disk_describe(ret->disk, &ret->entry);
     }
     return err;
 }
@@ -282,8 +273,7 @@ static enum gfs_err add(struct pool *pool, const struct pool_found *found,
     if (err != GFS_OK) {
         return err;
     }
-    err = is_back ? open_back(pool, found, newcomer, error)
-                  : open_fresh(pool, found, newcomer, error);
+    err = is_back ? open_back(pool, newcomer, error) : open_fresh(pool, found, newcomer, error);
     if (err != GFS_OK) {
         return err;
     }
@@ -331,6 +321,12 @@ static enum gfs_err check_replace(const struct pool_map *map, const struct pool_
                                   uint16_t old, struct gfs_error *error)
 {
     uint16_t place = find_place(map, found->path);
+    if (map->disks[old].path[0] == '\0') {
+        return gfs_fail(error, GFS_EXISTS,
+                        "disk %u was replaced or given up already (an empty directory in a lost "
+                        "disk's place is taken in by itself)",
+                        old);
+    }
     if (place != POOL_NO_DISK && place != old) {
         return gfs_fail(error, GFS_EXISTS, "%.120s is the place of disk %u", found->path, place);
     }
@@ -342,6 +338,7 @@ static enum gfs_err check_replace(const struct pool_map *map, const struct pool_
     return GFS_OK;
 }
 
+/* One attempt. BUSY: what was in the place before is still being used. */
 static enum gfs_err replace(struct pool *pool, const char *old, const struct pool_found *found,
                             struct newcomer *newcomer, struct gfs_error *error)
 {
@@ -351,16 +348,24 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
         err = check_replace(view->map, found, newcomer->old, error);
     }
     if (err == GFS_OK) {
-        err = open_fresh(pool, found, newcomer, error);
+        err = check_fresh(found, error);
     }
     if (err != GFS_OK) {
         return err;
     }
     const struct pool_map_disk *entry = &view->map->disks[newcomer->old];
+    struct pool_disk *disk = view->disks[newcomer->old];
     bool has_failed = entry->state == POOL_DISK_FAILED;
-    newcomer->is_old_lost = has_failed || !pool_disk_is_usable(view->disks[newcomer->old]) ||
-                            is_same_directory(entry->path, found->path);
+    newcomer->is_own_place = is_same_directory(entry->path, found->path);
+    if (newcomer->is_own_place && pool_disk_is_usable(disk)) {
+        pool_disk_drop(pool, disk, GFS_IO, "emptied");
+    }
+    newcomer->is_old_lost = has_failed || newcomer->is_own_place || !pool_disk_is_usable(disk);
     newcomer->is_group0_used = is_group0_used(view);
+    err = open_fresh(pool, found, newcomer, error);
+    if (err != GFS_OK) {
+        return err;
+    }
     warn_if_shared(view->map, found->path);
     err = pool_change_map_with(pool, newcomer->disk, change_replace, newcomer, error);
     if (err == GFS_OK && has_failed) {
@@ -368,6 +373,26 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
          */
         atomic_store(&pool->rebalance_wanted, true);
     }
+    return err;
+}
+
+/* Whether the empty directory in the disk's own place was taken in meanwhile (pool_patrol.c). */
+static bool is_taken_in(struct pool *pool, struct newcomer *newcomer)
+{
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    newcomer->number = find_place(view->map, newcomer->entry.path);
+    return newcomer->is_own_place && newcomer->number != POOL_NO_DISK &&
+           newcomer->number != newcomer->old && view->map->disks[newcomer->old].path[0] == '\0' &&
+           view->map->disks[newcomer->number].state == POOL_DISK_ACTIVE;
+}
+
+static enum gfs_err try_replace(struct pool *pool, const char *old, struct newcomer *newcomer,
+                                struct gfs_error *error)
+{
+    struct pool_found found;
+    pool_found_probe(newcomer->entry.path, &found);
+    enum gfs_err err = replace(pool, old, &found, newcomer, error);
+    pool_found_fini(&found);
     return err;
 }
 
@@ -379,10 +404,18 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
     if (err != GFS_OK) {
         return err;
     }
-    struct pool_found found;
-    pool_found_probe(newcomer.entry.path, &found);
-    err = replace(pool, disk, &found, &newcomer, error);
-    pool_found_fini(&found);
+    err = try_replace(pool, disk, &newcomer, error);
+    /* The store that was in the same place is closed by its last user: that takes a moment, and
+     * then whoever comes first takes the directory in. */
+    for (int i = 0; i < CLOSING_WAITS && err == GFS_BUSY && newcomer.disk == NULL; i++) {
+        const struct timespec pause = {.tv_nsec = CLOSING_WAIT_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+        pool_disk_reap(pool);
+        err = is_taken_in(pool, &newcomer) ? GFS_OK : try_replace(pool, disk, &newcomer, error);
+    }
+    if (err == GFS_EXISTS && is_taken_in(pool, &newcomer)) {
+        err = GFS_OK;
+    }
     GFS_CLEANUP(unref_disk) struct pool_disk *opened = newcomer.disk;
     if (err == GFS_OK) {
         log_done("disk-replace", newcomer.number, newcomer.entry.path);
@@ -393,27 +426,35 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
 
 /* ---- drain, set, rebalance ---- */
 
+static enum gfs_err find_in_force(struct pool *pool, const char *text, uint16_t *ret,
+                                  struct gfs_error *error)
+{
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    return find_disk(view->map, text, ret, error);
+}
+
 /* Plain data. */
 struct disk_change {
-    const char *name;
-    const struct pool_disk_settings *settings; /* of a set */
     uint16_t number;
+    const struct pool_disk_settings *settings; /* of a set */
 };
 
 static enum gfs_err change_drain(void *arg, struct pool_map *map, struct gfs_error *error)
 {
-    struct disk_change *change = arg;
-    enum gfs_err err = find_disk(map, change->name, &change->number, error);
-    if (err == GFS_OK && map->disks[change->number].state == POOL_DISK_DRAINING) {
-        err = gfs_fail(error, GFS_EXISTS, "disk %u is being drained already", change->number);
+    const struct disk_change *change = arg;
+    if (map->disks[change->number].state == POOL_DISK_DRAINING) {
+        return gfs_fail(error, GFS_EXISTS, "disk %u is being drained already", change->number);
     }
-    return err == GFS_OK ? pool_plan_drain(map, change->number, error) : err;
+    return pool_plan_drain(map, change->number, error);
 }
 
 enum gfs_err pool_disk_drain(struct pool *pool, const char *disk, struct gfs_error *error)
 {
-    struct disk_change change = {.name = disk};
-    enum gfs_err err = pool_change_map(pool, change_drain, &change, error);
+    struct disk_change change = {.number = POOL_NO_DISK};
+    enum gfs_err err = find_in_force(pool, disk, &change.number, error);
+    if (err == GFS_OK) {
+        err = pool_change_map(pool, change_drain, &change, error);
+    }
     if (err == GFS_OK) {
         log_done("disk-drain", change.number, disk);
         pool_reconcile_wake(pool);
@@ -423,11 +464,7 @@ enum gfs_err pool_disk_drain(struct pool *pool, const char *disk, struct gfs_err
 
 static enum gfs_err change_set(void *arg, struct pool_map *map, struct gfs_error *error)
 {
-    struct disk_change *change = arg;
-    enum gfs_err err = find_disk(map, change->name, &change->number, error);
-    if (err != GFS_OK) {
-        return err;
-    }
+    const struct disk_change *change = arg;
     struct pool_map_disk *disk = &map->disks[change->number];
     const uint64_t *reserved = change->settings->reserved;
     bool is_known = disk->capacity != 0;
@@ -451,8 +488,11 @@ static enum gfs_err change_set(void *arg, struct pool_map *map, struct gfs_error
 enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
                            const struct pool_disk_settings *settings, struct gfs_error *error)
 {
-    struct disk_change change = {.name = disk, .settings = settings};
-    enum gfs_err err = pool_change_map(pool, change_set, &change, error);
+    struct disk_change change = {.number = POOL_NO_DISK, .settings = settings};
+    enum gfs_err err = find_in_force(pool, disk, &change.number, error);
+    if (err == GFS_OK) {
+        err = pool_change_map(pool, change_set, &change, error);
+    }
     if (err == GFS_OK) {
         log_done("disk-set", change.number, disk);
         pool_reconcile_wake(pool);

@@ -120,7 +120,7 @@ struct pool_submit {
     size_t owed; /* answers of disks, those to deletions of what was refused included */
     size_t noting; /* flights with notes owed */
     unsigned waiters; /* for less to be under way */
-    bool is_delivering, is_paused, is_closing, is_stopping;
+    bool is_delivering, is_paused, is_stopping;
     bool has_failed; /* an outcome is unknown: nothing is accepted until a restart */
     bool is_broken;  /* and the first such answer was given: all later ones are the same */
     struct {

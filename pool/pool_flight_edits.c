@@ -66,9 +66,6 @@ enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
     if (submit->has_failed) {
         return GFS_IO;
     }
-    if (submit->is_closing) {
-        return GFS_STOPPED;
-    }
     unsigned count = 0;
     bool is_failing = false;
     bool is_full = false;
@@ -174,8 +171,7 @@ static void report_gaps_locked(struct pool_submit *submit, struct batch *batch)
 }
 
 /* What the answers so far and the map in force say; AGAIN = nothing yet. */
-static enum gfs_err judge_locked(struct pool_submit *submit, struct batch *batch,
-                                 const struct pool_map *map)
+static enum gfs_err judge(const struct batch *batch, const struct pool_map *map)
 {
     unsigned count = 0;
     bool is_waiting = false;
@@ -197,8 +193,7 @@ static enum gfs_err judge_locked(struct pool_submit *submit, struct batch *batch
         return GFS_IO;
     }
     if (is_waiting) {
-        bool is_last = batch->owed == 0 && submit->is_closing; /* no map comes any more */
-        return is_last ? GFS_IO : GFS_AGAIN;
+        return GFS_AGAIN;
     }
     return count >= mirrors_needed(map) ? GFS_OK : GFS_IO;
 }
@@ -209,7 +204,7 @@ static void look_locked(struct pool_submit *submit, struct batch *batch)
         return;
     }
     struct pool_view *view = pool_view_get(submit->pool);
-    enum gfs_err err = judge_locked(submit, batch, view->map);
+    enum gfs_err err = judge(batch, view->map);
     pool_view_put(view);
     if (err != GFS_AGAIN) {
         decide_locked(submit, batch, err);

@@ -176,8 +176,32 @@ static void make_pass(struct pool_reconcile *reconcile)
     schedule(reconcile, outcome);
     if (outcome != POOL_PASS_OUTDATED) {
         (void)apply_plan(reconcile, pool_plan_place, "place");
-        (void)apply_plan(reconcile, pool_plan_retire, "retire");
     }
+}
+
+/* A drained disk may have held nothing, or its copy of the log goes after its last fragment: that
+ * takes no pass. */
+static void retire(struct pool_reconcile *reconcile)
+{
+    struct pool_view *view = pool_view_get(reconcile->pool);
+    uint64_t version = view->map->version;
+    pool_view_put(view);
+    if (version != reconcile->retired_version &&
+        apply_plan(reconcile, pool_plan_retire, "retire") == 0) {
+        reconcile->retired_version = version;
+    }
+}
+
+/* A disk that is being emptied may be named by a log mirror for longer than by a slot: it retires when
+ * neither does, whichever is later. */
+static bool is_draining(const struct pool_view *view)
+{
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (view->map->disks[i].state == POOL_DISK_DRAINING) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whatever there is to do now. */
@@ -187,10 +211,14 @@ static void work(struct pool_reconcile *reconcile)
     pool_reconcile_retry(reconcile);
     pool_reconcile_suspects(reconcile, view, false);
     bool is_due = !view->is_read_only && is_pass_due(reconcile, view);
+    bool may_retire = is_draining(view);
     pool_view_put(view);
     if (is_due) {
         make_pass(reconcile);
+    } else if (may_retire) {
+        (void)apply_plan(reconcile, pool_plan_retire, "retire");
     }
+    retire(reconcile);
     if (atomic_load(&reconcile->pool->rebalance_wanted) &&
         !pool_pace_is_stopped(&reconcile->pace)) {
         rebalance(reconcile);

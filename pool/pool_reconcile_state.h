@@ -20,7 +20,8 @@ struct pool_reconcile {
     int64_t retry_ns;       /* monotonic; when they are tried again */
     int64_t next_pass_ns;   /* not before */
     int64_t backoff_ns;     /* after the next pass that is incomplete */
-    uint64_t pass_version;  /* of the map, after the last pass */
+    uint64_t pass_version;    /* of the map, after the last pass */
+    uint64_t retired_version; /* of the map in which no disk is left to be retired */
     bool is_checked;        /* a pass was whole since the start */
     int64_t checked_ns;     /* when */
 };

@@ -285,7 +285,7 @@ enum gfs_err pool_submit_pause(struct pool *pool)
     int64_t until_ns = gfs_monotonic_ns() + (int64_t)pool->options.slow_ms * NS_PER_MS;
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_paused = true;
-    bool needs_map = false; /* which only the caller could make */
+    bool needs_map = false; /* which takes longer than the logs should stand still */
     bool stand = pool_flight_edits_stand_locked(submit, &needs_map);
     while (!stand && !needs_map && gfs_monotonic_ns() < until_ns) {
         wait_locked(submit, WAIT_STEP_MS);
@@ -323,7 +323,6 @@ struct pool_submit *pool_submit_new(struct pool *pool)
 void pool_submit_drain(struct pool_submit *submit)
 {
     (void)pthread_mutex_lock(&submit->lock);
-    submit->is_closing = true;
     submit->is_paused = false;
     while (submit->first != NULL || submit->owed != 0 || submit->noting != 0 ||
            submit->is_delivering || has_outside_locked(submit)) {

@@ -60,8 +60,10 @@ class Server:
             command += ["--tls-cert", self.cert, "--tls-key", self.key]
         env = {name: value for name, value in os.environ.items()
                if not name.startswith("GOODFS_")}  # the suites' knobs are no settings
-        env.update(self.env, GOODFS_ROOT_ACCESS_KEY=self.access_key,
-                   GOODFS_ROOT_SECRET_KEY=self.secret_key)
+        env.update(self.env)
+        if self.access_key is not None:  # else the server makes them
+            env.update(GOODFS_ROOT_ACCESS_KEY=self.access_key,
+                       GOODFS_ROOT_SECRET_KEY=self.secret_key)
         with open(log, "wb") as out:
             self.process = subprocess.Popen(command + self.args, stdout=out, stderr=out, env=env,
                                             stdin=subprocess.DEVNULL)

@@ -2,11 +2,16 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
+import time
+import unittest
 
-from harness import ctl
+from harness import ctl, disks
 from harness.case import S3Case
+from harness.lean import Lean
+from harness.server import Server, binary
 
 FINE, NO, USAGE, UNREACHABLE = range(4)
 
@@ -130,3 +135,232 @@ class StatusAndFsck(CtlCase):
         self.assertGreater(found["references"], 0)
         self.check(FINE, "fsck", "status", "--watch", out=r"(?m)^state +done$")
 
+
+
+class PoolCase(unittest.TestCase):
+    """A server of four disks of its own, with objects of several sizes."""
+
+    count, args = 4, ()
+    check, run_ctl = CtlCase.check, CtlCase.run_ctl
+
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="goodfs-ctl.")
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.disks = [disks.PlainDisk(self.home, f"d{index}") for index in range(self.count)]
+        self.server = Server(disks=[disk.path for disk in self.disks], args=self.args,
+                             env={"GOODFS_GC_GRACE_SECONDS": "1"})
+        self.addCleanup(self.server.close)
+        self.server.start()
+        self.objects = {}
+        self.request("PUT", "/kept")
+        for size in (0, 1, 5000, 200_000, 3_000_000):
+            self.put(f"k{size}", os.urandom(size))
+
+    def request(self, method, path, body=b"", headers=()):
+        lean = Lean(self.server)
+        try:
+            reply = lean.request(method, path, body=body, headers=headers)
+        finally:
+            lean.close()
+        self.assertIn(reply.status, (200, 204), reply)
+        return reply
+
+    def put(self, key, body, headers=()):
+        self.request("PUT", f"/kept/{key}", body, headers)
+        self.objects[key] = body
+
+    def assert_all_there(self):
+        for key, body in self.objects.items():
+            self.assertEqual(self.request("GET", f"/kept/{key}").body, body, key)
+
+    def ask(self, *words):
+        return ctl.ask(self.server, *words)
+
+    def disk_states(self):
+        return {disk["path"]: disk["state"] for disk in self.ask("disk", "ls")["disks"]}
+
+    def await_that(self, condition, what, limit_s=90):
+        until = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > until:
+                shown = [self.run_ctl(*words)[1] for words in (
+                    ("status",), ("disk", "ls"), ("repair", "status"))]
+                self.fail(f"{what}: not in {limit_s} s\n" + "\n".join(shown))
+            time.sleep(0.1)
+
+
+class PoolShows(PoolCase):
+    def test_status_disks_groups_and_fragments(self):
+        self.check(FINE, "health", out="^healthy$")
+        status = self.ask("status")
+        self.assertIn(status["metadata"]["live"], self.server.disks)
+        self.check(FINE, "status", out=r"(?m)^health +healthy$")
+        listed = self.check(FINE, "disk", "ls")
+        self.assertEqual(len(listed.splitlines()), 5, listed)
+        self.assertEqual(set(self.disk_states()), set(self.server.disks))
+        groups = self.ask("pg", "ls")["groups"]
+        self.assertIn("ec:2+2", {group["profile"] for group in groups})
+        self.check(FINE, "pg", "ls", out=r"(?m)^GROUP +PROFILE")
+        for key, width in (("k3000000", 4), ("k5000", 3)):
+            info = self.ask("object", "info", f"kept/{key}", "--verify")
+            for chunk in info["chunks"]:
+                states = [part["state"] for part in chunk["fragments"]]
+                self.assertEqual(states, ["ok"] * width, (key, chunk))
+        self.assert_all_there()
+
+    def test_a_bucket_gets_another_class(self):
+        self.check(FINE, "bucket", "set", "kept", "--storage-class", "replica:3")
+        self.put("three", os.urandom(600_000))
+        info = self.ask("object", "info", "kept/three")
+        self.assertEqual([len(chunk["fragments"]) for chunk in info["chunks"]], [3])
+        self.check(NO, "bucket", "set", "kept", "--storage-class", "ec:4+2",
+                   err="no storage class")
+        self.assert_all_there()
+
+    def test_scrub_repair_and_fsck(self):
+        self.check(FINE, "scrub", "start", "--rate", "1GiB", "--wait", out="(?m)^found +0$")
+        self.check(FINE, "scrub", "status", out="(?m)^pass ")
+        self.check(FINE, "repair", "status", "--watch", out="(?m)^running +no$")
+        self.check(FINE, "fsck", "--wait", out=r"(?m)^lost +0$")
+        found = self.ask("fsck", "status")["fsck"]
+        self.assertEqual((found["is_clean"], found["orphans"]), (True, 0), found)
+
+    def test_settings_of_a_disk(self):
+        self.check(FINE, "disk", "set", "1", "--read-only", "true", "--reserved", "1MiB")
+        disk = self.ask("disk", "ls")["disks"][1]
+        self.assertEqual((disk["is_read_only"], disk["reserved"]), (True, 1 << 20))
+        self.check(FINE, "disk", "set", disk["path"], "--read-only", "false")
+        self.assertFalse(self.ask("disk", "ls")["disks"][1]["is_read_only"])
+        self.check(NO, "disk", "set", "99", "--read-only", "true", err="goodfsctl: ")
+        self.server.restart()
+        self.assertEqual(self.ask("disk", "ls")["disks"][1]["reserved"], 1 << 20)
+
+
+class PoolChanges(PoolCase):
+    def new_disk(self, name):
+        self.disks.append(disks.PlainDisk(self.home, name))
+        return self.disks[-1].path
+
+    def test_add_rebalance_and_drain(self):
+        added = self.new_disk("added")
+        self.check(FINE, "disk", "add", added, out=re.escape(added))
+        self.check(NO, "disk", "add", added, err="goodfsctl: ")
+        self.check(FINE, "rebalance", "start", "--wait")
+        self.check(FINE, "rebalance", "status", out="(?m)^running +no$")
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy after rebalancing")
+        drained = self.server.disks[0]
+        self.check(FINE, "disk", "drain", drained)
+        self.await_that(lambda: self.disk_states()[drained] == "removed", "drained")
+        self.assert_all_there()
+        self.server.disks = [disk.path for disk in self.disks if disk.path != drained]
+        self.server.restart()
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy after draining")
+        self.assert_all_there()
+        self.check(FINE, "fsck", "--wait")
+
+    def test_too_few_disks_are_left_to_drain_another(self):
+        self.check(NO, "disk", "drain", "0", err="goodfsctl: ")
+
+    def test_a_dead_disk_is_noticed_and_replaced(self):
+        dead = self.disks[2]
+        dead.empty()
+        self.await_that(lambda: self.run_ctl("health")[0] == NO, "the loss was noticed")
+        self.check(NO, "health", out="(degraded|read-only): ")
+        self.assert_all_there()
+        fresh = self.new_disk("fresh")
+        self.check(FINE, "disk", "replace", dead.path, fresh, out=re.escape(fresh))
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy again")
+        self.assert_all_there()
+        self.check(FINE, "fsck", "--wait")
+        self.server.disks[2] = fresh
+        self.server.restart()
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy after the start")
+        self.assert_all_there()
+
+    def test_stopping_the_rebalance(self):
+        self.check(FINE, "disk", "add", self.new_disk("added"))
+        self.check(FINE, "rebalance", "start")
+        self.check(FINE, "rebalance", "stop")
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy")
+        self.assert_all_there()
+
+
+class PoolStarts(PoolCase):
+    def refused(self, *words, paths, args=()):
+        env = dict(os.environ, GOODFS_ROOT_ACCESS_KEY=self.server.access_key,
+                   GOODFS_ROOT_SECRET_KEY=self.server.secret_key)
+        done = subprocess.run([binary(), "server", *paths, "--listen", "127.0.0.1:0",
+                               "--admin-listen", "none", *args], capture_output=True, text=True,
+                              check=False, timeout=60, env=env)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_one_disk_named_is_enough_to_find_the_others(self):
+        self.server.stop()
+        self.server.disks = self.server.disks[2:3]
+        self.server.start()
+        self.check(FINE, "health")
+        self.assert_all_there()
+
+    def test_any_order_of_disks_and_one_missing_is_served(self):
+        self.server.stop()
+        self.server.disks = self.server.disks[::-1]
+        self.server.start()
+        self.assert_all_there()
+        self.server.stop()
+        self.disks[1].take_away()
+        self.server.start()
+        self.assert_all_there()
+        self.check(NO, "health", out="^degraded: ")
+        self.put("while-away", os.urandom(500_000))
+        self.server.stop()
+        self.disks[1].bring_back()
+        self.server.start()
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy again")
+        self.assert_all_there()
+        self.check(FINE, "fsck", "--wait")
+
+    def test_too_few_disks_are_refused_or_read_only(self):
+        self.server.stop()
+        for disk in self.disks[:2]:
+            disk.take_away()
+        self.refused("disk", paths=self.server.disks)
+        self.server.args = ["--allow-minority"]
+        self.server.start()
+        self.assert_all_there()
+        self.assertEqual(self.run_ctl("health")[1][:9], "read-only")
+        lean = Lean(self.server)
+        self.addCleanup(lean.close)
+        self.assertEqual(lean.request("PUT", "/kept/new", body=b"x").status, 503)
+
+    def test_a_disk_of_another_pool_is_refused(self):
+        other = Server(disks=[os.path.join(self.home, f"o{index}") for index in range(2)])
+        self.addCleanup(other.close)
+        other.start()
+        other.stop()
+        self.server.stop()
+        self.refused(other.disks[0], paths=self.server.disks[:3] + [other.disks[0]])
+
+    def test_keys_are_on_every_disk_and_follow_to_new_ones(self):
+        home = os.path.join(self.home, "keys")
+        os.mkdir(home)
+        paths = [os.path.join(home, name) for name in "abc"]
+        server = Server(disks=paths)
+        self.addCleanup(server.close)
+        server.access_key = None
+        server.start()
+        kept = [os.path.join(path, "root-credentials") for path in paths]
+        texts = set()
+        for path in kept:
+            with open(path, encoding="ascii") as file:
+                texts.add(file.read())
+        self.assertEqual(len(texts), 1)
+        fresh = os.path.join(home, "fresh")
+        os.mkdir(fresh)
+        done = subprocess.run([ctl.program(), "disk", "add", fresh, "--credentials", kept[0],
+                               "--admin", f"127.0.0.1:{server.admin_port}"], timeout=60,
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, FINE, done.stderr)
+        with open(os.path.join(fresh, "root-credentials"), encoding="ascii") as file:
+            self.assertIn(file.read(), texts)

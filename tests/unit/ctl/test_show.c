@@ -40,6 +40,7 @@ Test(show, values_are_written_as_their_names_say)
         {"eta_s", "12000", "3h20m"},
         {"eta_s", "187200", "2d04h"},
         {"eta_s", "null", "-"},
+        {"last_pass_s", "1795244290", "2026-11-21T06:58:10Z"},
         {"position", "0.123", "12.3 %"},
         {"chunks", "12345", "12345"},
         {"is_behind", "true", "yes"},
@@ -93,11 +94,13 @@ Test(show, tables_are_aligned_and_leave_out_what_no_row_has)
 
 Test(show, objects_are_lines_and_go_deeper)
 {
-    struct gfs_json *object = json("{\"health\":\"ok\",\"is_up\":true,\"pool\":{\"eta_s\":5,"
-                                   "\"mirrors\":[{\"disk\":1}]}}");
+    struct gfs_json *object = json("{\"health\":\"ok\",\"is_up\":true,\"lost\":[],\"on\":[1,2],"
+                                   "\"pool\":{\"eta_s\":5,\"mirrors\":[{\"disk\":1}]}}");
     show_object(&out, object, 0);
     cr_assert_str_eq(out.ptr, "health  ok\n"
                               "up      yes\n"
+                              "lost    -\n"
+                              "on      1 2\n"
                               "pool\n"
                               "  eta    5s\n"
                               "  mirrors\n"

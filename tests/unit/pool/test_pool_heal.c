@@ -1,4 +1,4 @@
-/* A whole pool heals itself: watch, writes, reads, repair and scrub together, on disks in memory. */
+/* A whole pool heals itself: watch, writes, reads, repair and scrub, on disks in memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,231 @@
+#include "goodfs/storage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "goodfs/mirrors.h"
+#include "libgoodfs/mem.h"
+
+struct storage {
+    char **dirs; /* of a pool: whole paths, NULL-terminated; else NULL */
+    struct disks *disks;
+    struct chunk_store *plain; /* of the one directory; NULL with a pool */
+    struct pool *pool;
+    struct mirrors mirrors;
+    struct shard *shard;
+};
+
+static enum gfs_err make_dir(const char *dir, struct gfs_error *error)
+{
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        return gfs_fail(error, GFS_IO, "%s: %s", dir, strerror(errno));
+    }
+    return GFS_OK;
+}
+
+static bool has_map(const char *dir)
+{
+    char path[MIRRORS_PATH_SIZE + 16];
+    (void)snprintf(path, sizeof path, "%s/pool.json", dir);
+    return access(path, F_OK) == 0;
+}
+
+static bool is_pool(const char *const *dirs)
+{
+    return dirs[1] != NULL || has_map(dirs[0]);
+}
+
+static struct shard_options shard_settings(const struct gfs_config *config)
+{
+    return (struct shard_options){
+        .cache_bytes_max = gfs_config_u64(config, "meta-cache-bytes"),
+        .gc_grace_ms = (int64_t)gfs_config_u64(config, "gc-grace-seconds") * 1000,
+    };
+}
+
+static enum gfs_err open_plain(struct storage *storage, const struct gfs_config *config,
+                               const char *dir, struct gfs_error *error)
+{
+    char meta_dir[MIRRORS_PATH_SIZE];
+    uint8_t id[16];
+    struct pool_driver driver = disks_driver(storage->disks);
+    enum gfs_err err = make_dir(dir, error);
+    if (err == GFS_OK) {
+        err = driver.open(driver.arg, dir, gfs_config_text(config, "cluster"), &storage->plain, id,
+                          error);
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    mirrors_meta_dir(dir, meta_dir);
+    struct shard_options options = shard_settings(config);
+    options.dir = meta_dir;
+    options.log = storage->plain;
+    err = make_dir(meta_dir, error);
+    return err == GFS_OK ? shard_open(&options, &storage->shard, error) : err;
+}
+
+/* The map keeps paths: they must mean the same wherever the next server is started. */
+static enum gfs_err set_dirs(struct storage *storage, const char *const *dirs,
+                             struct gfs_error *error)
+{
+    char *cwd = getcwd(NULL, 0);
+    size_t count = 0;
+    enum gfs_err err = GFS_OK;
+    while (dirs[count] != NULL) {
+        count++;
+    }
+    storage->dirs = gfs_alloc_array(count + 1, sizeof *storage->dirs);
+    for (size_t i = 0; err == GFS_OK && i < count; i++) {
+        bool is_whole = dirs[i][0] == '/' || cwd == NULL;
+        if (asprintf(&storage->dirs[i], "%s%s%s", is_whole ? "" : cwd, is_whole ? "" : "/",
+                     dirs[i]) < 0 ||
+            strlen(storage->dirs[i]) >= POOL_PATH_LEN_MAX) {
+            err = gfs_fail(error, GFS_INVALID, "%.64s...: the path is too long", dirs[i]);
+        }
+    }
+    free(cwd);
+    return err;
+}
+
+/* Of a pool that is there, a directory that is not is a disk that is away. A new one makes its own,
+ * as one disk alone does. */
+static enum gfs_err make_dirs(char *const *dirs, struct gfs_error *error)
+{
+    enum gfs_err err = GFS_OK;
+    for (size_t i = 0; dirs[i] != NULL; i++) {
+        if (has_map(dirs[i])) {
+            return GFS_OK;
+        }
+    }
+    for (size_t i = 0; err == GFS_OK && dirs[i] != NULL; i++) {
+        err = make_dir(dirs[i], error);
+    }
+    return err;
+}
+
+static enum gfs_err open_pool(struct storage *storage, const struct gfs_config *config,
+                              const char *const *dirs, struct gfs_error *error)
+{
+    enum gfs_err err = set_dirs(storage, dirs, error);
+    if (err == GFS_OK) {
+        err = make_dirs(storage->dirs, error);
+    }
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct pool_options options = {
+        .paths = (const char *const *)storage->dirs,
+        .cluster = gfs_config_text(config, "cluster"),
+        .classes = gfs_config_list(config, "storage-class"),
+        .driver = disks_driver(storage->disks),
+        .small_max = gfs_config_u64(config, "small-object-max"),
+        .reserved = gfs_config_u64(config, "reserve"),
+        .missing_grace_s = (uint32_t)gfs_config_u64(config, "missing-grace-seconds"),
+        .repair_rate = gfs_config_u64(config, "repair-rate"),
+        .scrub_rate = gfs_config_u64(config, "scrub-rate"),
+        .allow_minority = gfs_config_bool(config, "allow-minority"),
+    };
+    err = pool_open(&options, &storage->pool, error);
+    if (err == GFS_OK) {
+        struct shard_options shard = shard_settings(config);
+        err = mirrors_open(&storage->mirrors, storage->pool, &shard, error);
+        storage->shard = storage->mirrors.shard;
+    }
+    return err;
+}
+
+/* Data without metadata is not an empty store: somebody removed or lost the metadata. */
+static enum gfs_err check_metadata(struct storage *storage, const char *dir,
+                                   struct gfs_error *error)
+{
+    struct chunk_store *chunks = storage_chunks(storage);
+    struct chunk_store_status status;
+    struct shard_stats shard;
+    chunks->ops->status(chunks, &status);
+    shard_stats(storage->shard, &shard);
+    if (shard.committed_lsn == 0 && status.chunks != 0) {
+        return gfs_fail(
+            error, GFS_CORRUPT,
+            "%s/meta is empty, but there are %llu chunks of data%s: metadata is missing", dir,
+            (unsigned long long)status.chunks, storage->pool == NULL ? "" : " on the disks");
+    }
+    return GFS_OK;
+}
+
+enum gfs_err storage_open(const struct gfs_config *config, const char *const *dirs,
+                          struct storage **ret, struct gfs_error *error)
+{
+    struct storage *storage = gfs_alloc(sizeof *storage);
+    storage->disks = disks_new();
+    for (size_t i = 0; dirs[i] != NULL; i++) {
+        if (strlen(dirs[i]) >= POOL_PATH_LEN_MAX) {
+            storage_close(storage);
+            return gfs_fail(error, GFS_INVALID, "%.64s...: the path is too long", dirs[i]);
+        }
+    }
+    enum gfs_err err = is_pool(dirs) ? open_pool(storage, config, dirs, error)
+                                     : open_plain(storage, config, dirs[0], error);
+    if (err == GFS_OK) {
+        err = check_metadata(storage, dirs[0], error);
+    }
+    if (err != GFS_OK) {
+        storage_close(storage);
+        return err;
+    }
+    *ret = storage;
+    return GFS_OK;
+}
+
+void storage_start(struct storage *storage)
+{
+    if (storage->pool != NULL) {
+        struct pool_meta_hooks hooks = mirrors_hooks(&storage->mirrors);
+        pool_start(storage->pool, &hooks);
+    }
+}
+
+void storage_close(struct storage *storage)
+{
+    if (storage == NULL) {
+        return;
+    }
+    if (storage->pool != NULL) {
+        pool_stop(storage->pool);
+    }
+    shard_close(storage->shard);
+    pool_close(storage->pool);
+    if (storage->plain != NULL) {
+        struct pool_driver driver = disks_driver(storage->disks);
+        driver.close(driver.arg, storage->plain);
+    }
+    disks_free(storage->disks);
+    for (size_t i = 0; storage->dirs != NULL && storage->dirs[i] != NULL; i++) {
+        free(storage->dirs[i]);
+    }
+    free(storage->dirs);
+    free(storage);
+}
+
+struct chunk_store *storage_chunks(struct storage *storage)
+{
+    return storage->pool != NULL ? pool_chunks(storage->pool) : storage->plain;
+}
+
+struct shard *storage_shard(struct storage *storage)
+{
+    return storage->shard;
+}
+
+struct pool *storage_pool(struct storage *storage)
+{
+    return storage->pool;
+}
+
+struct disks *storage_disks(struct storage *storage)
+{
+    return storage->disks;
+}
