@@ -7,6 +7,10 @@
  * be repaired; then compaction saves what can be read and gives up the rest (store_compact.c). */
 #include "datad/store_state.h"
 
+/* A cursor is a segment's number and a page in it: 48 bits, until a disk has used 2^29 segments. */
+enum { CURSOR_PAGE_BITS = 19, CURSOR_PAGE_MASK = (1 << CURSOR_PAGE_BITS) - 1 };
+_Static_assert(INT32_MAX / SEGMENT_PAGE <= CURSOR_PAGE_MASK, "a page of the largest segment");
+
 struct verifier {
     uint64_t left; /* bytes to look at */
     bool is_damaged;
@@ -119,8 +123,8 @@ enum gfs_err store_verify_log(struct chunk_store *chunks, uint64_t *cursor, uint
 {
     struct store *store = GFS_CONTAINER_OF(chunks, struct store, base);
     struct verifier verifier = {.left = bytes};
-    uint32_t seq = (uint32_t)(*cursor >> 32);
-    uint32_t offset = (uint32_t)*cursor;
+    uint32_t seq = (uint32_t)(*cursor >> CURSOR_PAGE_BITS);
+    uint32_t offset = (uint32_t)(*cursor & CURSOR_PAGE_MASK) * SEGMENT_PAGE;
     while (verifier.left != 0) {
         struct log_segment *segment = log_segment_hold(store, GFS_MAX(seq, 1U));
         if (segment == NULL) {
@@ -133,7 +137,7 @@ enum gfs_err store_verify_log(struct chunk_store *chunks, uint64_t *cursor, uint
         log_segment_release(store, segment);
         verifier.left -= GFS_MIN(verifier.left, (uint64_t)SEGMENT_PAGE); /* for its headers */
         seq += offset == 0;
-        *cursor = (uint64_t)seq << 32 | offset;
+        *cursor = (uint64_t)seq << CURSOR_PAGE_BITS | offset / SEGMENT_PAGE;
         if (err != GFS_OK) {
             return err;
         }

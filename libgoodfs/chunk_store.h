@@ -202,9 +202,10 @@ struct chunk_store_ops {
     /* Everything that damage in the log may have cost was written again (or is not wanted): damaged
      * segments count as ordinary ones from now on, and their space can come back. Any thread. */
     void (*repaired)(struct chunk_store *store);
-    /* Verifies the log itself (batches, records of every kind) of the next `bytes` at most from
-     * *cursor on, from the medium; *cursor 0 = begin, 0 at return = the end was reached. Damage
-     * found is counted in damaged_places. GFS_IO: a page cannot be read (counted as well, and
+    /* Verifies the log itself (batches, records of every kind; the bytes of small chunks are seen
+     * by reading these) of about the next `bytes` from *cursor on, from the medium; *cursor 0 =
+     * begin, 0 at return = the end was reached; one disk's is below 2^48. Damage found is counted
+     * in damaged_places, once a segment. GFS_IO: a page cannot be read (counted as well, and
      * skipped). One thread at a time. */
     enum gfs_err (*verify_log)(struct chunk_store *store, uint64_t *cursor, uint64_t bytes);
 

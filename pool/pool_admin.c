@@ -24,10 +24,10 @@ static void put_view(struct pool_view **view)
     }
 }
 
-static void unref_disk(struct pool_disk **disk)
+static void unref_disk(struct pool_disk *disk)
 {
-    if (*disk != NULL) {
-        pool_disk_unref(*disk);
+    if (disk != NULL) {
+        pool_disk_unref(disk);
     }
 }
 
@@ -294,7 +294,7 @@ enum gfs_err pool_disk_add(struct pool *pool, const char *path, struct gfs_error
     pool_found_probe(newcomer.entry.path, &found);
     err = add(pool, &found, &newcomer, error);
     pool_found_fini(&found);
-    GFS_CLEANUP(unref_disk) struct pool_disk *disk = newcomer.disk;
+    unref_disk(newcomer.disk);
     if (err == GFS_OK) {
         log_done("disk-add", newcomer.number, newcomer.entry.path);
         pool_reconcile_wake(pool);
@@ -416,7 +416,7 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
     if (err == GFS_EXISTS && is_taken_in(pool, &newcomer)) {
         err = GFS_OK;
     }
-    GFS_CLEANUP(unref_disk) struct pool_disk *opened = newcomer.disk;
+    unref_disk(newcomer.disk);
     if (err == GFS_OK) {
         log_done("disk-replace", newcomer.number, newcomer.entry.path);
         pool_reconcile_wake(pool);

@@ -194,7 +194,7 @@ static struct pool_admitted judge_fresh(const struct inquest *inquest,
                                         const struct pool_found *found)
 {
     uint16_t number = place_of(inquest, found->path);
-    if (number == POOL_NO_DISK) {
+    if (inquest->map == NULL || number == POOL_NO_DISK) {
         return answer(POOL_ADMIT_NEW, POOL_NO_DISK);
     }
     if (inquest->map->disks[number].is_mount && !found->is_mount) {

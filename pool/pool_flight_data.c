@@ -272,6 +272,9 @@ static void leg_done(struct chunk_group *group, enum gfs_err err)
     struct flight *flight = leg->flight;
     struct pool_submit *submit = flight->pool->submit;
     pool_submit_wrote(leg->disk, err);
+    if (err == GFS_NO_SPACE) { /* before the patrol comes by: edits must not eat up the reserve */
+        atomic_store(&leg->disk->is_full, true);
+    }
     (void)pthread_mutex_lock(&submit->lock);
     GFS_ASSERT(leg->is_owed);
     leg->is_owed = false;

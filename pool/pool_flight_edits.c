@@ -6,8 +6,10 @@
  * map in force are enough. A mirror that fails or hangs is therefore waited out until a map says
  * that it is not in sync any more: then whatever start follows does not believe its log.
  *
- * Edits may use the reserve of a disk. Space is judged when a group comes in and by its data; an
- * edit that one mirror takes and another has no room for could not be refused any more.
+ * Edits may use the reserve of a disk. Space is judged when a group comes in, by whether enough
+ * mirrors have room besides their reserve, and by its data: an edit that one mirror takes and
+ * another has no room for cannot be refused any more. A mirror without room even for that has a gap
+ * and is reported; those that are enough without it had room when the group came in.
  *
  * Once one mirror may have a batch, it cannot be refused. If too few mirrors are left by then, its
  * outcome is unknown: it is answered GFS_IO and so is everything after it, until a restart has
@@ -67,21 +69,21 @@ enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
         return GFS_IO;
     }
     unsigned count = 0;
+    unsigned with_room = 0;
     bool is_failing = false;
-    bool is_full = false;
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
         uint16_t number = map->log_disks[i].disk;
         if (is_in_sync(map, number)) {
             struct pool_disk *disk = view->disks[number];
             count++;
             is_failing = is_failing || !pool_disk_is_usable(disk);
-            is_full = is_full || (disk != NULL && atomic_load(&disk->is_full));
+            with_room += disk != NULL && !atomic_load(&disk->is_full) ? 1 : 0;
         }
     }
     if (view->is_read_only || count < mirrors_needed(map)) {
         return GFS_UNREACHABLE;
     }
-    if (is_full && !may_use_reserve) {
+    if (with_room < mirrors_needed(map) && !may_use_reserve) {
         return GFS_NO_SPACE;
     }
     return is_failing ? GFS_AGAIN : GFS_OK;

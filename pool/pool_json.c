@@ -206,8 +206,8 @@ void pool_disks_json(struct pool *pool, struct gfs_json_out *out, const char *na
 {
     GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
     gfs_json_out_array(out, name);
-    for (uint16_t i = 0; i < view->map->disk_count; i++) {
-        put_disk(view, i, out);
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        put_disk(view, (uint16_t)i, out);
     }
     gfs_json_out_end_array(out);
 }

@@ -150,6 +150,10 @@ enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text, struct 
                          : gfs_fail(error, err, "%.120s/%s: %s", dir, map_name, gfs_err_text(err));
 }
 
+/* Left by a disk that was emptied while it was in use: they tell of what is there no more. */
+static const char *const leftovers[] = {"scrub.json", "scrub.json.tmp", "index.ckpt", "index.tmp",
+                                        "pool.json.tmp"};
+
 /* A directory that was just made has to be found after a power loss. Who may not read the one above
  * has not made it. */
 static enum gfs_err sync_above(int dir_fd)
@@ -169,6 +173,9 @@ enum gfs_err pool_map_file_begin(const char *dir, struct gfs_error *error)
     GFS_CLOSE int fd = open_dir(dir, &why);
     if (fd < 0) {
         return gfs_fail(error, GFS_IO, "%s", why.text);
+    }
+    for (size_t i = 0; i < GFS_COUNT(leftovers); i++) {
+        (void)unlinkat(fd, leftovers[i], 0);
     }
     enum gfs_err err = sync_above(fd);
     if (err == GFS_OK) {
@@ -230,11 +237,9 @@ static void probe_identity(int dir_fd, struct pool_found *ret)
     GFS_FREE char *text = NULL;
     size_t len = 0;
     enum gfs_err err = load(dir_fd, "identity", IDENTITY_SIZE_MAX, &text, &len);
-    if (err == GFS_OK) {
-        err = parse_identity(text, ret);
-        return;
-    }
-    if (err != GFS_NOT_FOUND) {
+    if (err == GFS_OK && text != NULL) {
+        (void)parse_identity(text, ret); /* the error is in ret */
+    } else if (err != GFS_NOT_FOUND) {
         (void)gfs_fail(&ret->error, err, "%.120s/identity: %s", ret->path, gfs_err_text(err));
     }
 }
@@ -282,8 +287,13 @@ static bool is_content(int dir_fd, const char *name)
             return false;
         }
     }
+    for (size_t i = 0; i < GFS_COUNT(leftovers); i++) {
+        if (strcmp(name, leftovers[i]) == 0) {
+            return false;
+        }
+    }
     bool has_names = true;
-    if (strcmp(name, "log") == 0 || strcmp(name, "bulk") == 0) {
+    if (strcmp(name, "log") == 0 || strcmp(name, "bulk") == 0 || strcmp(name, "meta") == 0) {
         enum gfs_err err = find_name(dir_fd, name, any_name, &has_names);
         has_names = has_names || err != GFS_OK;
     }

@@ -20,7 +20,7 @@ enum gfs_err pool_map_file_begin(const char *dir, struct gfs_error *error) GFS_M
 struct pool_found {
     const char *path;
     bool is_missing;   /* no such directory (NOT_FOUND), or it cannot be read: error says why */
-    bool is_empty;     /* nothing in it (but lost+found): may become a new disk */
+    bool is_empty;     /* nothing in it that counts: may become a new disk */
     bool is_begun;     /* pool_map_file_begin, and no map yet: may as well */
     bool has_identity; /* of a datad store */
     bool is_mount;     /* a file system of its own */

@@ -1,5 +1,7 @@
 #include "pool/pool_map_write.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libgoodfs/log.h"
@@ -10,6 +12,7 @@ struct job {
     struct pool_writes *writes;
     pthread_t thread;
     char path[POOL_PATH_LEN_MAX];
+    uint8_t id[16];
     uint16_t index;
     bool has_thread;
     bool is_done; /* with err; guarded by the lock */
@@ -28,13 +31,39 @@ struct pool_writes {
     struct job jobs[];
 };
 
+/* The directory must be the disk's: another one that was put in its place would seem to have a map
+ * that it never got. */
+static enum gfs_err check_identity(const struct job *job, struct gfs_error *error)
+{
+    char path[POOL_PATH_LEN_MAX + 16], line[128];
+    uint8_t id[16];
+    bool is_its = false;
+    (void)snprintf(path, sizeof path, "%s/identity", job->path);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && !is_its && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        is_its = strncmp(line, "disk=", 5) == 0 &&
+                 pool_map_id_parse(gfs_slice_str(line + 5), id) &&
+                 memcmp(id, job->id, sizeof id) == 0;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+        return is_its ? GFS_OK
+                      : gfs_fail(error, GFS_CONFLICT, "%.200s is not the disk it was", job->path);
+    }
+    bool is_gone = errno == ENOENT || errno == ENOTDIR;
+    return gfs_fail(error, is_gone ? GFS_TIMEOUT : GFS_IO, "%.200s: it cannot be read", path);
+}
+
 static void *write_one(void *arg)
 {
     struct job *job = arg;
     struct pool_writes *writes = job->writes;
     struct gfs_error error = {0};
-    enum gfs_err err =
-        pool_map_file_store(job->path, gfs_slice_of(writes->text, writes->len), &error);
+    enum gfs_err err = check_identity(job, &error);
+    if (err == GFS_OK) {
+        err = pool_map_file_store(job->path, gfs_slice_of(writes->text, writes->len), &error);
+    }
     if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=map-write err=%s msg=\"%s\"", gfs_err_name(err), error.text);
     }
@@ -82,6 +111,7 @@ static struct pool_writes *new_writes(struct gfs_slice text,
             struct job *job = &writes->jobs[writes->count++];
             *job = (struct job){.writes = writes, .index = i};
             memcpy(job->path, disks[i]->path, sizeof job->path);
+            memcpy(job->id, disks[i]->id, sizeof job->id);
         }
     }
     return writes;

@@ -340,6 +340,10 @@ static void update_known(struct opening *opening, uint32_t index)
     (void)snprintf(in_map->path, sizeof in_map->path, "%s", disk->path);
     in_map->is_mount = opening->found[index].is_mount;
     in_map->capacity = status.space_total;
+    const struct pool_map *own = opening->found[index].map;
+    if (own != NULL) { /* no older copy of it will be taken for it */
+        in_map->seen_version = GFS_MAX(in_map->seen_version, own->version);
+    }
     if (in_map->state == POOL_DISK_FAILED) {
         in_map->state = POOL_DISK_ACTIVE;
     }

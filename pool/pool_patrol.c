@@ -242,6 +242,23 @@ static bool is_fresh_place(const struct pool_found *found, const struct pool_map
            (!in_map->is_mount || found->is_mount);
 }
 
+static enum gfs_err change_fail(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    const uint16_t *number = arg;
+    uint32_t unplaced = 0;
+    return pool_plan_fail(map, *number, &unplaced, error);
+}
+
+static void fail_absent(struct pool *pool, struct post *post, uint16_t number, const char *why)
+{
+    struct gfs_error error = {0};
+    enum gfs_err err = pool_change_map(pool, change_fail, &number, &error);
+    gfs_log(GFS_LOG_ERROR, "op=disk-fail disk=%u err=%s msg=\"%s: what it held is rebuilt %s\"",
+            number, gfs_err_name(err), why, error.text);
+    post->away_since_ns = err == GFS_OK ? 0 : gfs_monotonic_ns(); /* again after another grace */
+    pool_mirrors_wake(pool);
+}
+
 static void look_for(struct pool *pool, struct post *post, uint16_t number,
                      const struct pool_map_disk *in_map)
 {
@@ -257,28 +274,13 @@ static void look_for(struct pool *pool, struct post *post, uint16_t number,
     } else if (found.has_identity && memcmp(found.id, in_map->id, sizeof found.id) == 0 &&
                !has_own_errors) {
         take_in(pool, post, number, in_map->path, false);
+    } else if (found.has_identity && in_map->state != POOL_DISK_FAILED) {
+        fail_absent(pool, post, number, "another disk is in its place");
     } else if (!found.is_missing && !has_own_errors) {
         put_off(post, found.error.code == GFS_OK ? "something else is in its place"
                                                  : found.error.text, number);
     }
     pool_found_fini(&found);
-}
-
-static enum gfs_err change_fail(void *arg, struct pool_map *map, struct gfs_error *error)
-{
-    const uint16_t *number = arg;
-    uint32_t unplaced = 0;
-    return pool_plan_fail(map, *number, &unplaced, error);
-}
-
-static void fail_missing(struct pool *pool, struct post *post, uint16_t number)
-{
-    struct gfs_error error = {0};
-    enum gfs_err err = pool_change_map(pool, change_fail, &number, &error);
-    gfs_log(GFS_LOG_ERROR, "op=disk-fail disk=%u err=%s msg=\"away for too long: what it held is "
-            "rebuilt %s\"", number, gfs_err_name(err), error.text);
-    post->away_since_ns = err == GFS_OK ? 0 : gfs_monotonic_ns(); /* again after another grace */
-    pool_mirrors_wake(pool);
 }
 
 /* ---- all of them ---- */
@@ -311,7 +313,7 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
     int64_t grace_ns = (int64_t)pool->options.missing_grace_s * SECOND_NS;
     if (in_map->state != POOL_DISK_FAILED && post->away_since_ns != 0 && !view->is_read_only &&
         now_ns - post->away_since_ns > grace_ns) {
-        fail_missing(pool, post, number);
+        fail_absent(pool, post, number, "away for too long");
     }
 }
 

@@ -285,12 +285,12 @@ uint32_t pool_plan_retire(struct pool_map *map)
         }
     }
     uint32_t count = 0;
-    for (uint16_t i = 0; i < map->disk_count; i++) {
+    for (uint32_t i = 0; i < map->disk_count; i++) {
         struct pool_map_disk *disk = &map->disks[i];
         bool is_empty = disk->state == POOL_DISK_DRAINING && !is_named[i];
         bool is_given_up =
             disk->state == POOL_DISK_FAILED && disk->path[0] == '\0' && is_whole(map);
-        if ((is_empty || is_given_up) && !pool_plan_log_has(map, i)) {
+        if ((is_empty || is_given_up) && !pool_plan_log_has(map, (uint16_t)i)) {
             disk->state = POOL_DISK_REMOVED;
             disk->is_behind = false;
             count++;

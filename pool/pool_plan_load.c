@@ -97,6 +97,7 @@ void pool_plan_load_quota(const uint64_t *weights, uint32_t count, uint64_t tota
     uint32_t open = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (ret[i] == 0 && weights[i] != 0) {
+            GFS_ASSERT(weight_sum != 0); /* it has this one's weight */
             ret[i] = (uint32_t)(weights[i] * total / weight_sum);
             left -= ret[i];
             shares[open++] = (struct share){.index = i,

@@ -72,10 +72,10 @@ static void fill_group(struct pool_map *map, uint32_t number, uint32_t index, ui
 {
     struct candidate candidates[POOL_DISKS_MAX];
     uint32_t found = 0;
-    for (uint16_t i = 0; i < map->disk_count; i++) {
+    for (uint32_t i = 0; i < map->disk_count; i++) {
         if (load[i] < quota[i]) {
             candidates[found++] = (struct candidate){
-                .disk = i,
+                .disk = (uint16_t)i,
                 .must = quota[i] - load[i] >= count - index,
                 .lag = (int64_t)quota[i] * (index + 1) - (int64_t)load[i] * count,
                 .order = pool_plan_load_mix(number, i),
@@ -123,6 +123,7 @@ enum gfs_err pool_plan_profile(struct pool_map *map, struct pool_profile profile
     uint64_t weights[POOL_DISKS_MAX] = {0};
     unsigned width = pool_profile_width(profile);
     uint32_t usable = weigh_usable(map, weights);
+    GFS_ASSERT(width != 0);
     char text[POOL_PROFILE_TEXT_SIZE];
     pool_profile_format(profile, text);
     if (usable < width) {
@@ -217,7 +218,8 @@ static bool move_by_chain(struct balance *balance, uint16_t start, uint16_t end)
     is_seen[start] = true;
     while (head < tail) {
         uint16_t disk = queue[head++];
-        for (uint16_t next = 0; next < balance->map->disk_count; next++) {
+        for (uint32_t i = 0; i < balance->map->disk_count; i++) {
+            uint16_t next = (uint16_t)i;
             uint32_t group;
             unsigned slot;
             if (is_seen[next] || !pool_plan_load_can_take(&balance->map->disks[next]) ||
@@ -241,12 +243,12 @@ static uint16_t farthest(struct balance *balance, int sign, const bool *is_exclu
 {
     uint16_t best = POOL_NO_DISK;
     int64_t best_distance = 0, best_quota = 1;
-    for (uint16_t i = 0; i < balance->map->disk_count; i++) {
-        int64_t distance = sign * excess(balance, i);
+    for (uint32_t i = 0; i < balance->map->disk_count; i++) {
+        int64_t distance = sign * excess(balance, (uint16_t)i);
         int64_t quota = GFS_MAX((int64_t)balance->quota[i], (int64_t)1);
         bool can = sign > 0 || pool_plan_load_can_take(&balance->map->disks[i]);
         if (can && !is_excluded[i] && distance * best_quota > best_distance * quota) {
-            best = i;
+            best = (uint16_t)i;
             best_distance = distance;
             best_quota = quota;
         }

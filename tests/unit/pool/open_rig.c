@@ -142,26 +142,9 @@ static void put_done(struct chunk_group *group, enum gfs_err err)
     (void)pthread_mutex_unlock(&put->lock);
 }
 
-enum gfs_err open_rig_put(struct open_rig *rig, const char *data, uint64_t lsn,
-                          struct chunk_id *ret)
+static enum gfs_err submit(struct chunk_store *store, struct chunk_record *records)
 {
-    struct chunk_store *store = pool_chunks(rig->pool);
-    struct chunk_record edit = {
-        .kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = gfs_slice_str("edit")};
-    struct chunk_record chunk = {.kind = CHUNK_RECORD_DATA,
-                                 .payload = gfs_slice_str(data),
-                                 .owner = gfs_slice_str("owner"),
-                                 .next = lsn == 0 ? NULL : &edit};
-    struct put put = {.group = {.done = put_done}};
-    put.group.records = data[0] == '\0' ? &edit : &chunk;
-    if (data[0] != '\0') {
-        enum gfs_err err =
-            store->ops->new_id(store, gfs_slice_str(""), strlen(data), &chunk.id);
-        if (err != GFS_OK) {
-            return err;
-        }
-        *ret = chunk.id;
-    }
+    struct put put = {.group = {.done = put_done, .records = records}};
     (void)pthread_mutex_init(&put.lock, NULL);
     (void)pthread_cond_init(&put.cond, NULL);
     store->ops->submit(store, &put.group);
@@ -173,6 +156,34 @@ enum gfs_err open_rig_put(struct open_rig *rig, const char *data, uint64_t lsn,
     (void)pthread_cond_destroy(&put.cond);
     (void)pthread_mutex_destroy(&put.lock);
     return put.err;
+}
+
+void open_rig_append(struct chunk_store *store, uint64_t lsn)
+{
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = gfs_slice_str("edit")};
+    cr_assert_eq(submit(store, &edit), GFS_OK);
+}
+
+enum gfs_err open_rig_put(struct open_rig *rig, const char *data, uint64_t lsn,
+                          struct chunk_id *ret)
+{
+    struct chunk_store *store = pool_chunks(rig->pool);
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = gfs_slice_str("edit")};
+    struct chunk_record chunk = {.kind = CHUNK_RECORD_DATA,
+                                 .payload = gfs_slice_str(data),
+                                 .owner = gfs_slice_str("owner"),
+                                 .next = lsn == 0 ? NULL : &edit};
+    if (data[0] != '\0') {
+        enum gfs_err err =
+            store->ops->new_id(store, gfs_slice_str(""), strlen(data), &chunk.id);
+        if (err != GFS_OK) {
+            return err;
+        }
+        *ret = chunk.id;
+    }
+    return submit(store, data[0] == '\0' ? &edit : &chunk);
 }
 
 bool open_rig_has(struct open_rig *rig, struct chunk_id id, const char *data)

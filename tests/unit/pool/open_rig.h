@@ -36,6 +36,8 @@ struct disk_double *open_rig_double(struct open_rig *rig, unsigned disk);
 /* One group, waited for. data "" = no chunk; lsn 0 = no edit. */
 enum gfs_err open_rig_put(struct open_rig *rig, const char *data, uint64_t lsn,
                           struct chunk_id *ret);
+/* An edit to one disk's store, past the pool. */
+void open_rig_append(struct chunk_store *store, uint64_t lsn);
 /* The chunk's bytes are `data`. */
 bool open_rig_has(struct open_rig *rig, struct chunk_id id, const char *data);
 

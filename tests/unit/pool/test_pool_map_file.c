@@ -233,8 +233,8 @@ Test(pool_map_file, a_damaged_identity_is_an_error)
         "format=1\ndisk=005a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n",
         "format=x\ncluster=x\ndisk=005a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n",
         "format=0\ncluster=x\ndisk=005a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n",
-        "format=1\ncluster=0123456789012345678901234567890123456\n"
-        "disk=005a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n",
+        ("format=1\ncluster=0123456789012345678901234567890123456\n"
+         "disk=005a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n"),
     };
     for (size_t i = 0; i < GFS_COUNT(damaged); i++) {
         struct rig rig;

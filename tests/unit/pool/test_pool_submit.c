@@ -166,7 +166,7 @@ Test(pool_submit, a_disk_that_is_busy_but_answers_is_not_dropped)
     cr_assert_eq(rig->wish_count, 0);
     pool_submit_tick(&rig->pool, now_ns + 30000000000); /* nor is it waited for for ever */
     cr_assert_eq(rig->wish_count, 3);
-    cr_assert(!group->is_answered);
+    cr_assert_eq(submit_rig_await(group), GFS_UNREACHABLE);
     submit_rig_free(rig);
 }
 
@@ -185,6 +185,7 @@ Test(pool_submit, a_group_without_its_quorum_is_refused_and_leaves_nothing)
         struct submit_group *group = submit_rig_put(rig, 1, 1, 5000, SUBMIT_EDIT);
         struct submit_group *edit = submit_rig_edit(rig);
         submit_rig_settle(rig);
+        cr_assert(atomic_load(&rig->disks[width - 1]->is_full)); /* others need not try */
         cr_assert_eq(submit_rig_await(group), GFS_NO_SPACE);
         cr_assert_eq(submit_rig_fragments(rig, group->ids[0]), 0);
         cr_assert_eq(submit_rig_mirrors(rig, group), 0);
@@ -232,19 +233,29 @@ Test(pool_submit, an_outcome_that_is_not_known_fails_everything_after_it)
     submit_rig_free(rig);
 }
 
-Test(pool_submit, a_full_mirror_refuses_at_the_door_but_not_deletions)
+static void fill(struct submit_rig *rig, unsigned disk)
+{
+    atomic_store(&rig->disks[disk]->is_full, true);
+    disk_double_set_room(rig->doubles[disk], DISK_DOUBLE_FULL);
+}
+
+Test(pool_submit, too_many_full_mirrors_refuse_at_the_door_but_not_deletions)
 {
     struct submit_rig *rig = submit_rig_new(5, "ec:2+2");
     struct submit_group *group = submit_rig_put(rig, 1, 1, 100, SUBMIT_EDIT);
     submit_rig_settle(rig);
-    atomic_store(&rig->disks[1]->is_full, true);
-    disk_double_set_room(rig->doubles[1], DISK_DOUBLE_FULL);
-    struct submit_group *refused = submit_rig_put(rig, 2, 1, 100, SUBMIT_EDIT);
+    fill(rig, 1); /* one may be: its edits use the reserve */
+    struct submit_group *edit = submit_rig_edit(rig);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(edit), GFS_OK);
+    cr_assert_eq(submit_rig_mirrors(rig, edit), 3);
+    fill(rig, 2);
+    struct submit_group *refused = submit_rig_edit(rig);
     struct submit_group *delete = submit_rig_delete(rig, group, SUBMIT_EDIT | SUBMIT_RESERVE);
     submit_rig_settle(rig);
     cr_assert_eq(submit_rig_await(refused), GFS_NO_SPACE);
+    cr_assert_eq(submit_rig_mirrors(rig, refused), 0);
     cr_assert_eq(submit_rig_await(delete), GFS_OK);
-    cr_assert_eq(submit_rig_fragments(rig, refused->ids[0]), 0);
     submit_rig_free(rig);
 }
 
