@@ -13,7 +13,10 @@
 #include "pool/pool_place.h"
 #include "pool/pool_watch.h"
 
-enum { CURSOR_DISK_SHIFT = 48 }; /* of verify_log: disk above, the disk's own cursor below */
+enum {
+    CURSOR_DISK_SHIFT = 48, /* of verify_log: disk above, the disk's own cursor below */
+    CLOSE_WAIT_MS = 10000,  /* for reads that hang in a disk */
+};
 
 /* ---- listing ---- */
 
@@ -171,6 +174,7 @@ static const struct chunk_store_ops pool_ops = {
     .submit = pool_submit,
     .bulk_begin = pool_bulk_begin,
     .bulk_append = pool_bulk_append,
+    .bulk_owner = pool_bulk_owner,
     .bulk_finish = pool_bulk_finish,
     .bulk_free = pool_bulk_free,
     .pin = pool_pin,
@@ -204,6 +208,7 @@ struct pool *pool_new(const struct pool_options *options)
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
     own->scrub_rate = own->scrub_rate == 0 ? 8 << 20 : own->scrub_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
+    (void)pthread_cond_init(&pool->views_gone, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->change_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
@@ -235,6 +240,7 @@ void pool_free(struct pool *pool)
     (void)pthread_mutex_destroy(&pool->bulk_lock);
     (void)pthread_mutex_destroy(&pool->change_lock);
     (void)pthread_mutex_destroy(&pool->coder_lock);
+    (void)pthread_cond_destroy(&pool->views_gone);
     (void)pthread_mutex_destroy(&pool->view_lock);
     free(pool);
 }
@@ -267,7 +273,13 @@ void pool_close(struct pool *pool)
     pool_submit_free(GFS_TAKE(pool->submit));
     pool_mirrors_free(pool->mirrors);
     pool_view_set(pool, NULL);
-    pool_free(pool);
+    if (pool_view_await_none(pool, CLOSE_WAIT_MS)) {
+        pool_free(pool);
+        return;
+    }
+    /* A read that nobody waits for hangs in a disk and may come back at any time: what it uses
+     * stays until the process ends. */
+    gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
 }
 
 struct chunk_store *pool_chunks(struct pool *pool)

@@ -192,8 +192,8 @@ static void retire(struct pool_reconcile *reconcile)
     }
 }
 
-/* A disk that is being emptied may be named by a log mirror for longer than by a slot: it retires when
- * neither does, whichever is later. */
+/* A disk that is being emptied may be named by a log mirror for longer than by a slot: it retires
+ * when neither does, whichever is later. */
 static bool is_draining(const struct pool_view *view)
 {
     for (uint32_t i = 0; i < view->map->disk_count; i++) {

@@ -94,6 +94,7 @@ struct pool {
     pthread_mutex_t view_lock;
     struct pool_view *view;  /* guarded by view_lock */
     struct pool_view *views; /* all that are held; guarded by view_lock */
+    pthread_cond_t views_gone; /* with view_lock */
     struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
     atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
@@ -138,6 +139,10 @@ void pool_view_put(struct pool_view *view);
  * for hours. Who pins holds the view otherwise. */
 void pool_view_pin(struct pool_view *view);
 void pool_view_unpin(struct pool_view *view);
+/* After pool_view_set(NULL): waits until nobody holds a view any more, as reads that were given up
+ * and writers whose last callback is about to return do for a moment. false: after wait_ms somebody
+ * still does (a disk hangs), and the pool's memory must stay. */
+bool pool_view_await_none(struct pool *pool, uint32_t wait_ms);
 /* The version of the oldest view that anybody works by, pins left aside. While it is older than a
  * pass's own, somebody may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);

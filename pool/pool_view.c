@@ -4,6 +4,7 @@
  * is in force or not: that is what pool_view_oldest looks at. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "libgoodfs/mem.h"
 #include "pool/pool_state.h"
@@ -126,20 +127,41 @@ static void release(struct pool_view *view, unsigned long kind)
     if (before != kind) {
         return;
     }
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (view->disks[i] != NULL) {
+            pool_disk_unref(view->disks[i]);
+        }
+    }
     struct pool *pool = view->pool;
     (void)pthread_mutex_lock(&pool->view_lock);
     *view->link = view->next;
     if (view->next != NULL) {
         view->next->link = view->link;
     }
-    (void)pthread_mutex_unlock(&pool->view_lock);
-    for (uint32_t i = 0; i < view->map->disk_count; i++) {
-        if (view->disks[i] != NULL) {
-            pool_disk_unref(view->disks[i]);
-        }
+    if (pool->views == NULL) {
+        (void)pthread_cond_broadcast(&pool->views_gone);
     }
+    (void)pthread_mutex_unlock(&pool->view_lock); /* from here on the pool may be gone */
     pool_map_free(view->map);
     free(view);
+}
+
+bool pool_view_await_none(struct pool *pool, uint32_t wait_ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    int rc = 0;
+    while (pool->views != NULL && rc == 0) {
+        rc = pthread_cond_timedwait(&pool->views_gone, &pool->view_lock, &until);
+    }
+    bool is_none = pool->views == NULL;
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return is_none;
 }
 
 void pool_view_put(struct pool_view *view)

@@ -291,6 +291,7 @@ static void race_init(struct race *race)
 {
     struct pool *pool = &race->pool;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
+    (void)pthread_cond_init(&pool->views_gone, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->options.race_ms = 5;
@@ -322,9 +323,8 @@ static void race_fini(struct race *race)
 {
     struct pool *pool = &race->pool;
     pool_view_set(pool, NULL);
-    while (pool_view_oldest(pool) != UINT64_MAX || atomic_load(&pool->bulk_count) != 0) {
-        (void)sched_yield();
-    }
+    CHECK(pool_view_await_none(pool, 20000));
+    CHECK(atomic_load(&pool->bulk_count) == 0);
     CHECK(pool->bulks == NULL);
     for (unsigned i = 0; i < DISKS; i++) {
         if (race->disks[i] != NULL) {

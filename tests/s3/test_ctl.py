@@ -330,9 +330,32 @@ class PoolStarts(PoolCase):
         self.server.start()
         self.assert_all_there()
         self.assertEqual(self.run_ctl("health")[1][:9], "read-only")
+        self.check(NO, "fsck", "--wait", out=r"(?m)^unreachable +0$")
+        found = self.ask("fsck", "status")["fsck"]
+        self.assertEqual(found["degraded"], found["references"])
         lean = Lean(self.server)
         self.addCleanup(lean.close)
         self.assertEqual(lean.request("PUT", "/kept/new", body=b"x").status, 503)
+
+    def test_fsck_names_every_object_that_cannot_be_read(self):
+        self.server.stop()
+        for disk in self.disks[1:]:
+            disk.take_away()
+        self.server.args = ["--allow-minority"]
+        self.server.start()
+        self.check(NO, "fsck", "--wait", out="(?m)^unreachable .* kept +k3000000$")
+        found = self.ask("fsck", "status")["fsck"]
+        named = {entry["key"] for entry in found["objects"] if entry["state"] == "unreachable"}
+        self.assertIn("k3000000", named)
+        self.assertEqual((found["lost"], found["deleted"]), (0, 0))
+        self.server.stop()
+        for disk in self.disks[1:]:
+            disk.bring_back()
+        self.server.args = []
+        self.server.start()
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "healthy again")
+        self.check(FINE, "fsck", "--wait")
+        self.assert_all_there()
 
     def test_a_disk_of_another_pool_is_refused(self):
         other = Server(disks=[os.path.join(self.home, f"o{index}") for index in range(2)])

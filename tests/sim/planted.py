@@ -85,8 +85,8 @@ BUGS = {
         "datad/store_compact.c", "        if (segment->has_stale && !segment->is_damaged) {",
         "        if (false) {"),
     "edits-not-awaited": (
-        "datad/store_compact.c", "    if (segment->lsn_max > store->lsn_trimmed) {",
-        "    if (false) {"),
+        "datad/store_compact.c", "    if (segment->lsn_max > store->lsn_trimmed || ",
+        "    if ("),
     "tombstones-dropped": (
         "datad/store_compact.c", "        if (keeper != 0) {\n            tombstone.segment_seq",
         "        if (false) {\n            tombstone.segment_seq"),

@@ -3,7 +3,7 @@
  * seed. In some lives only the process ends, and the power goes after the next start: what that
  * start has shown must be there still.
  *
- * GOODFS_SIM_SEEDS (4): loads that are run, from GOODFS_SIM_FIRST (1) on; GOODFS_SIM_GROUPS (60):
+ * GOODFS_SIM_SEEDS (8): loads that are run, from GOODFS_SIM_FIRST (1) on; GOODFS_SIM_GROUPS (60):
  * groups of each. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,7 +197,7 @@ static bool has_seen_all(const struct tally *tally)
 int main(void)
 {
     uint64_t first = world_knob("GOODFS_SIM_FIRST", 1);
-    uint64_t seeds = world_knob("GOODFS_SIM_SEEDS", 4);
+    uint64_t seeds = world_knob("GOODFS_SIM_SEEDS", 8);
     uint32_t groups = (uint32_t)world_knob("GOODFS_SIM_GROUPS", 60);
     struct tally tally = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {

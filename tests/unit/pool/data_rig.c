@@ -1,11 +1,9 @@
 #include "tests/unit/pool/data_rig.h"
 
 #include <criterion/criterion.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 
 /* The watch's part: this rig has none. */
@@ -75,6 +73,7 @@ void data_rig_init(struct data_rig *rig, const char *profile, unsigned spares)
     cr_assert_eq(pool_profile_parse(gfs_slice_str(profile), &rig->profile, NULL), GFS_OK);
     struct pool *pool = &rig->pool;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
+    (void)pthread_cond_init(&pool->views_gone, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->options.race_ms = 50;
@@ -116,24 +115,14 @@ void data_rig_change(struct data_rig *rig, void (*change)(struct pool_map *map, 
     set_view(rig, map);
 }
 
-/* Reads that nobody waited for, and callbacks about to return. */
-static void await_others(struct data_rig *rig)
-{
-    int64_t until_ns = gfs_monotonic_ns() + 10000000000LL;
-    while (pool_view_oldest(&rig->pool) != UINT64_MAX ||
-           atomic_load(&rig->pool.bulk_count) != 0) {
-        cr_assert_lt(gfs_monotonic_ns(), until_ns, "every view and writer is gone");
-        (void)sched_yield();
-    }
-}
-
 void data_rig_fini(struct data_rig *rig)
 {
     pool_view_set(&rig->pool, NULL);
     for (unsigned i = 0; i < rig->disk_count; i++) {
         pool_disk_unref(rig->pool_disks[i]);
     }
-    await_others(rig);
+    cr_assert(pool_view_await_none(&rig->pool, 10000), "reads and writers come to an end");
+    cr_assert_eq(atomic_load(&rig->pool.bulk_count), 0);
     pool_disk_reap(&rig->pool);
     for (unsigned k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (unsigned m = 0; m <= POOL_WIDTH_MAX; m++) {

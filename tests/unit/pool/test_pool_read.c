@@ -57,11 +57,15 @@ static void check_ranges(struct data_rig *rig, const struct written *chunk, uint
     }
 }
 
-/* All losses of at most m disks when step is 1, else every step-th. */
-static void check_losses(const char *profile, uint32_t step)
+/* All losses of at most m disks when step is 1, else every step-th. cold: the disks must be waited
+ * for. */
+static void check_losses_of(const char *profile, uint32_t step, bool is_cold)
 {
     struct data_rig rig;
     data_rig_init(&rig, profile, 0);
+    for (unsigned i = 0; i < rig.width; i++) {
+        disk_double_set_cold(rig.disks[i], is_cold);
+    }
     size_t lengths[16];
     size_t count = lengths_of(&rig, lengths);
     for (size_t i = 0; i < count; i++) {
@@ -83,6 +87,19 @@ static void check_losses(const char *profile, uint32_t step)
         free(chunk.bytes);
     }
     data_rig_fini(&rig);
+}
+
+static void check_losses(const char *profile, uint32_t step)
+{
+    check_losses_of(profile, step, false);
+}
+
+Test(pool_read, disks_that_must_be_waited_for_give_the_same)
+{
+    check_losses_of("ec:2+1", 1, true);
+    check_losses_of("ec:4+2", 3, true);
+    check_losses_of("ec:10+4", 331, true);
+    check_losses_of("replica:3", 1, true);
 }
 
 Test(pool_read, two_and_one_survives_every_loss_of_one)
