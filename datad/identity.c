@@ -117,6 +117,20 @@ static enum gfs_err check(struct store *store, const struct identity *identity,
     return GFS_OK;
 }
 
+enum gfs_err identity_verify(struct store *store)
+{
+    char text[IDENTITY_SIZE_MAX + 1];
+    size_t len = 0;
+    struct identity identity = {0};
+    enum gfs_err err = gfs_io_load(store->io, "identity", text, IDENTITY_SIZE_MAX, &len);
+    if (err != GFS_OK) {
+        return err;
+    }
+    text[len] = '\0';
+    parse(&identity, text);
+    return strcmp(identity.disk, store->disk_text) == 0 ? GFS_OK : GFS_CONFLICT;
+}
+
 static enum gfs_err refuse_data(void *arg, const char *name)
 {
     (void)arg;

@@ -169,8 +169,13 @@ enum gfs_err checkpoint_write(struct store *store)
 {
     const struct gfs_io_ops *ops = store->io->ops;
     struct writer writer = {0};
+    /* What was emptied, or is another disk's by now, must not find a file of ours. */
+    enum gfs_err err = identity_verify(store);
+    if (err != GFS_OK) {
+        return GFS_IO;
+    }
     begin_position(store, &writer.header);
-    enum gfs_err err = ops->file_open(store->io, "index.tmp", GFS_IO_CREATE, &writer.file);
+    err = ops->file_open(store->io, "index.tmp", GFS_IO_CREATE, &writer.file);
     if (err != GFS_OK) {
         return err;
     }

@@ -343,3 +343,5 @@ void *store_log_main(void *arg);
 
 /* identity.c */
 enum gfs_err identity_open(struct store *store, struct gfs_error *error) GFS_MUST_CHECK;
+/* The directory is still this disk's. NOT_FOUND: it was emptied; CONFLICT: it is another's; IO. */
+enum gfs_err identity_verify(struct store *store) GFS_MUST_CHECK;

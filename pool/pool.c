@@ -304,6 +304,19 @@ bool pool_mirror_dir(struct pool *pool, uint32_t index, char *ret)
 
 /* ---- health ---- */
 
+static bool is_named(const struct pool_map *map, uint32_t number)
+{
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        for (unsigned i = 0; i < pool_profile_width(map->groups[g].profile); i++) {
+            if (map->groups[g].slots[i].disk == number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A failed disk whose part others have taken over leaves nothing without its copies. */
 static const char *judge_disk(const struct pool_view *view, uint32_t number)
 {
     const struct pool_map_disk *disk = &view->map->disks[number];
@@ -311,7 +324,7 @@ static const char *judge_disk(const struct pool_view *view, uint32_t number)
     case POOL_DISK_REMOVED:
         return NULL;
     case POOL_DISK_FAILED:
-        return disk->path[0] == '\0' ? NULL : "has failed";
+        return is_named(view->map, number) ? "has failed, and no other can take its place" : NULL;
     case POOL_DISK_ACTIVE:
     case POOL_DISK_DRAINING:
         break;

@@ -67,7 +67,7 @@ class Classes(unittest.TestCase):
                 self.assertEqual(self.profiles(key), {small if is_small else profile}, key)
 
     def test_what_is_no_class_here_is_refused_and_stores_nothing(self):
-        for name in ("GLACIER", "ec:4+2", "replica:5", "replica:0", "ec:2", "ec:0+1", "ec:2+2 "):
+        for name in ("GLACIER", "ec:4+2", "replica:5", "replica:0", "ec:2", "ec:0+1"):
             reply = self.put("refused", b"x", name)
             self.assertEqual((reply.status, reply.code), (400, "InvalidStorageClass"), name)
         self.assertEqual(self.lean.request("GET", f"/{BUCKET}/refused").status, 404)

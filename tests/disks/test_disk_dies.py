@@ -17,7 +17,7 @@ from load import BUCKET, Uploads, Worker, path_of
 
 WORKERS = 4
 LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
-HEAL_LIMIT_S = 120
+HEAL_LIMIT_S = 60
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
 
@@ -28,7 +28,8 @@ class PoolUnderLoad:
         self.home = tempfile.mkdtemp(prefix="goodfs-disks.")
         kind = disks.FaultDisk if fault_disks else disks.PlainDisk
         self.disks = [kind(self.home, f"d{index}") for index in range(count)]
-        self.server = Server(disks=[disk.path for disk in self.disks], args=args,
+        self.server = Server(disks=[disk.path for disk in self.disks],
+                             args=["--missing-grace-seconds", "5", *args],
                              env={"GOODFS_GC_GRACE_SECONDS": "1"})
         self.history, self.uploads = History(Values(seed)), Uploads()
         self.answers, self.seed, self.workers = collections.Counter(), seed, []
