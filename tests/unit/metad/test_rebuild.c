@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include "metad/db.h"
+
 Test(rebuild, everything_is_there_again_and_can_be_rebuilt_again)
 {
     struct rebuild_rig rig;
@@ -76,6 +78,26 @@ Test(rebuild, a_log_that_refuses_leaves_no_database)
     cr_expect(!rebuild_has_database(rig.rig.dir));
     log_double_refuse(rig.rig.log, 0, 1);
     cr_assert_eq(rebuild_rig_run(&rig, &error), GFS_OK);
+    rig_open(&rig.rig);
+    cr_expect_eq(rig_tag(&rig.rig, rig.bucket, "a"), 1);
+    rebuild_rig_fini(&rig);
+}
+
+/* As a start without metadata leaves it. */
+Test(rebuild, an_empty_database_is_none)
+{
+    struct rebuild_rig rig;
+    char path[TEMP_PATH_SIZE];
+    struct db *db = NULL;
+    struct gfs_error error = {0};
+    rebuild_rig_init(&rig);
+    cr_assert_eq(rig_put(&rig.rig, rig.bucket, "a", 1, 1, NULL), GFS_OK);
+    rebuild_rig_lose(&rig);
+    cr_assert_eq(mkdir(rig.rig.dir, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/metadata.sqlite", rig.rig.dir);
+    cr_assert_eq(db_open_writer(path, 1 << 20, &db, &error), GFS_OK);
+    db_close(db);
+    cr_assert_eq(rebuild_rig_run(&rig, &error), GFS_OK, "%s", error.text);
     rig_open(&rig.rig);
     cr_expect_eq(rig_tag(&rig.rig, rig.bucket, "a"), 1);
     rebuild_rig_fini(&rig);
