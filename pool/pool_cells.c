@@ -345,7 +345,7 @@ static enum gfs_err lost(const struct pool_cells *cells)
 {
     for (unsigned i = 0; i < cells->pin->width; i++) {
         if (atomic_load(&cells->pin->parts[i].is_busy)) {
-            return GFS_TIMEOUT; /* an older read of it is not back yet */
+            return GFS_TIMEOUT; /* a read of it is not back yet */
         }
     }
     return cells->refused != 0 ? GFS_BUSY : pool_pin_lost(cells->pin);
@@ -430,11 +430,41 @@ static bool wait_for_jobs(struct pool_cells *cells)
     return true;
 }
 
+static uint32_t busy_parts(const struct pool_pin *pin)
+{
+    uint32_t busy = 0;
+    for (unsigned i = 0; i < pin->width; i++) {
+        busy |= atomic_load(&pin->parts[i].is_busy) ? 1U << i : 0;
+    }
+    return busy;
+}
+
+/* Too little can be asked for while reads of some parts, given up earlier, are not back: waits for
+ * one. false: it takes too long altogether. */
+static bool wait_for_busy(struct pool_cells *cells)
+{
+    struct pool_pin *pin = cells->pin;
+    int64_t until_ns = cells->begun_ns + GIVE_UP_MS * NS_PER_MS;
+    if (gfs_monotonic_ns() >= until_ns) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&pin->lock);
+    uint32_t busy = busy_parts(pin);
+    while (busy != 0 && busy_parts(pin) == busy && gfs_monotonic_ns() < until_ns) {
+        pool_pin_wait_locked(pin, until_ns);
+    }
+    (void)pthread_mutex_unlock(&pin->lock);
+    return true;
+}
+
 static enum gfs_err get_waiting(struct pool_cells *cells)
 {
     while (!is_complete(cells)) {
         take_done_jobs(cells);
         enum gfs_err err = proceed(cells);
+        if (err == GFS_TIMEOUT && wait_for_busy(cells)) {
+            continue;
+        }
         if (err != GFS_OK) {
             return err;
         }

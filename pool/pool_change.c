@@ -121,16 +121,36 @@ static enum gfs_err check_quorum(const struct pool_next *next,
                     all, missing);
 }
 
+/* Whoever asked for this version: disks that were dropped before it was made are lost in it. */
+static enum gfs_err lose_dropped(struct pool_next *next, struct gfs_error *error)
+{
+    for (uint16_t i = 0; i < next->map->disk_count; i++) {
+        const struct pool_disk *disk = next->disks[i];
+        if (disk == NULL || disk->store == NULL || !atomic_load(&disk->is_dropped)) {
+            continue;
+        }
+        enum gfs_err why = (enum gfs_err)atomic_load(&disk->drop_err);
+        enum gfs_err err = pool_change_lose(next->map, i, why, error);
+        if (err != GFS_OK) {
+            return err;
+        }
+        next->is_lost[i] = true;
+    }
+    return GFS_OK;
+}
+
 /* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
- * it. */
+ * it. One that was dropped too late for this version stays, so that the next one can say so. */
 static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
 {
     struct pool_map *map = GFS_TAKE(next->map);
     struct pool_disk *disks[POOL_DISKS_MAX] = {0};
     for (uint16_t i = 0; i < map->disk_count; i++) {
         if (is_in_use(&map->disks[i])) {
-            disks[i] = pool_disk_is_usable(next->disks[i])
-                           ? pool_disk_ref(next->disks[i])
+            struct pool_disk *disk = next->disks[i];
+            bool is_there = disk != NULL && disk->store != NULL && !next->is_lost[i];
+            disks[i] = is_there
+                           ? pool_disk_ref(disk)
                            : pool_disk_new(pool, i, map->disks[i].id, map->disks[i].path, NULL);
         }
     }
@@ -181,8 +201,11 @@ enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct
         pool->version_used = GFS_MAX(pool->version_used, next->last->version);
     }
     while (again && err == GFS_OK) { /* each turn but the last drops a disk */
-        next->map->version = ++pool->version_used;
-        err = write_version(pool, next, &again, error);
+        err = lose_dropped(next, error);
+        if (err == GFS_OK) {
+            next->map->version = ++pool->version_used;
+            err = write_version(pool, next, &again, error);
+        }
     }
     if (err != GFS_OK) {
         pool_map_free(GFS_TAKE(next->map));
@@ -197,6 +220,9 @@ void pool_change_close(struct pool *pool, const char *reason)
     struct pool_view *before = pool_view_get(pool);
     struct pool_next next = {.map = pool_map_copy(before->map)};
     memcpy(next.disks, before->disks, sizeof next.disks);
+    for (uint32_t i = 0; i < next.map->disk_count; i++) {
+        next.is_lost[i] = !pool_disk_is_usable(next.disks[i]);
+    }
     struct pool_view *view = make_view(pool, &next);
     view->is_read_only = true;
     (void)snprintf(view->read_only_reason, sizeof view->read_only_reason, "%.150s", reason);

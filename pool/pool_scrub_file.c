@@ -18,6 +18,12 @@ static bool make_path(const char *dir, const char *name, char *ret, size_t size)
     return len > 0 && (size_t)len < size;
 }
 
+static bool has_identity(const char *dir)
+{
+    char path[POOL_PATH_LEN_MAX + 32];
+    return make_path(dir, "identity", path, sizeof path) && access(path, F_OK) == 0;
+}
+
 static uint64_t get(const struct gfs_json *object, const char *name)
 {
     int64_t value = 0;
@@ -67,6 +73,9 @@ bool pool_scrub_file_store(const char *dir, const struct pool_scrub_cursor *curs
         !make_path(dir, "scrub.json", path, sizeof path)) {
         return false;
     }
+    if (!has_identity(dir)) {
+        return false;
+    }
     GFS_CLEANUP(gfs_buf_fini) struct gfs_buf text;
     gfs_buf_init(&text, TEXT_MAX);
     struct gfs_json_out out;
@@ -84,6 +93,14 @@ bool pool_scrub_file_store(const char *dir, const struct pool_scrub_cursor *curs
     gfs_json_out_u64(&out, "healed", cursor->healed);
     gfs_json_out_end_object(&out);
     GFS_CLOSE int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    return fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len &&
-           rename(temporary, path) == 0;
+    bool is_stored = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len &&
+                     rename(temporary, path) == 0;
+    if (!is_stored) {
+        (void)unlink(temporary);
+    }
+    if (!has_identity(dir)) { /* emptied at this moment */
+        (void)unlink(path);
+        return false;
+    }
+    return is_stored;
 }

@@ -21,5 +21,6 @@ struct pool_scrub_cursor {
 
 /* All zero when there is none. */
 void pool_scrub_file_load(const char *dir, struct pool_scrub_cursor *ret);
-/* False: it could not be written. */
+/* False: it could not be written, or there is no disk in dir any more (no identity file): what was
+ * emptied stays empty. */
 bool pool_scrub_file_store(const char *dir, const struct pool_scrub_cursor *cursor);

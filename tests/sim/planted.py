@@ -15,7 +15,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults",
-            "tests/unit/datad/test_datad_store_damage",
+            "tests/unit/datad/test_datad_store", "tests/unit/datad/test_datad_store_damage",
             "tests/unit/datad/test_datad_store_verify"]
 
 # name: (file, text, what stands there instead)

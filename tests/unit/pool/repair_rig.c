@@ -55,6 +55,11 @@ static struct pool_disk *make_disk(struct repair_rig *rig, uint16_t number, bool
     char path[128];
     (void)snprintf(path, sizeof path, "%s/%u", rig->dir, (unsigned)number);
     (void)mkdir(path, 0755);
+    (void)snprintf(path, sizeof path, "%s/%u/identity", rig->dir, (unsigned)number);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    (void)fclose(file);
+    (void)snprintf(path, sizeof path, "%s/%u", rig->dir, (unsigned)number);
     struct chunk_store *store = is_there ? disk_double_store(rig->doubles[number]) : NULL;
     return pool_disk_new(&rig->pool, number, like.id, path, store);
 }
@@ -95,6 +100,8 @@ void repair_rig_free(struct repair_rig *rig)
         disk_double_free(rig->doubles[i]);
         char path[128];
         (void)snprintf(path, sizeof path, "%s/%u/scrub.json", rig->dir, i);
+        (void)unlink(path);
+        (void)snprintf(path, sizeof path, "%s/%u/identity", rig->dir, i);
         (void)unlink(path);
         (void)snprintf(path, sizeof path, "%s/%u", rig->dir, i);
         (void)rmdir(path);

@@ -1,0 +1,207 @@
+/* A whole pool heals itself: watch, writes, reads, repair and scrub, on disks in memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "libgoodfs/mem.h"
+#include "tests/unit/pool/open_rig.h"
+
+enum { CHUNKS = 24, LARGE = 200000 };
+
+/* Small ones are copies, large ones stripes. */
+struct heal {
+    struct open_rig rig;
+    struct chunk_id ids[CHUNKS];
+    char *texts[CHUNKS];
+    uint64_t lsn;
+};
+
+static void put_chunk(struct heal *heal, unsigned number)
+{
+    size_t len = number % 3 == 0 ? LARGE + number : 10 + number;
+    free(heal->texts[number]);
+    heal->texts[number] = gfs_alloc(len + 1);
+    for (size_t i = 0; i < len; i++) {
+        heal->texts[number][i] = (char)('a' + (i * 7 + number) % 23);
+    }
+    cr_assert_eq(open_rig_put(&heal->rig, heal->texts[number], ++heal->lsn, &heal->ids[number]),
+                 GFS_OK);
+}
+
+static void heal_init(struct heal *heal, unsigned disks)
+{
+    *heal = (struct heal){0};
+    open_rig_init(&heal->rig, disks);
+    open_rig_open(&heal->rig);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        put_chunk(heal, i);
+    }
+    open_rig_start(&heal->rig, NULL);
+}
+
+static void heal_fini(struct heal *heal)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        free(heal->texts[i]);
+    }
+    open_rig_fini(&heal->rig);
+}
+
+static void expect_readable(struct heal *heal)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        cr_assert(open_rig_has(&heal->rig, heal->ids[i], heal->texts[i]), "chunk %u", i);
+    }
+}
+
+/* Every fragment is on the disk of its slot. */
+static void expect_whole(struct heal *heal)
+{
+    struct pool_view *view = open_rig_view(&heal->rig);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        const struct pool_group *group = pool_view_group(view, heal->ids[i]);
+        for (unsigned slot = 0; slot < pool_profile_width(group->profile); slot++) {
+            struct pool_disk *disk = view->disks[group->slots[slot].disk];
+            cr_assert(pool_disk_is_usable(disk));
+            cr_assert(disk_double_has(disk_double_of(disk->store),
+                                      pool_fragment_id(group, heal->ids[i], slot)),
+                      "chunk %u slot %u", i, slot);
+        }
+    }
+    pool_view_put(view);
+}
+
+static bool is_settled(struct open_rig *rig, const struct pool_view *view)
+{
+    struct pool_repair_summary summary;
+    pool_reconcile_summary(rig->pool, &summary);
+    bool is_so = !summary.is_running;
+    for (uint32_t g = 0; g < view->map->group_count; g++) {
+        for (unsigned i = 0; i < pool_profile_width(view->map->groups[g].profile); i++) {
+            is_so &= !view->map->groups[g].slots[i].is_filling;
+        }
+    }
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        is_so &= !view->map->disks[d].is_behind || view->map->disks[d].state != POOL_DISK_ACTIVE;
+    }
+    return is_so;
+}
+
+static bool is_any_lost(struct open_rig *rig, const struct pool_view *view)
+{
+    bool is_so = false;
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        is_so |= view->map->disks[d].state == POOL_DISK_FAILED ||
+                 view->map->disks[d].state == POOL_DISK_REMOVED;
+    }
+    return is_so && is_settled(rig, view);
+}
+
+/* A seventh disk is there, in the stead of the emptied one. */
+static bool is_in_stead(struct open_rig *rig, const struct pool_view *view)
+{
+    return view->map->disk_count == 7 && is_settled(rig, view);
+}
+
+Test(pool_heal, a_disk_that_is_emptied_is_filled_again)
+{
+    struct heal heal;
+    heal_init(&heal, 6);
+    open_rig_empty(&heal.rig, 4);
+    open_rig_await(&heal.rig, is_in_stead);
+    expect_whole(&heal);
+    expect_readable(&heal);
+    heal_fini(&heal);
+}
+
+Test(pool_heal, disks_that_fail_one_after_the_other_are_made_anew_on_the_rest)
+{
+    struct heal heal;
+    heal_init(&heal, 8);
+    for (unsigned disk = 5; disk < 7; disk++) {
+        disk_double_fail(open_rig_double(&heal.rig, disk), 1);
+        for (unsigned i = 0; i < CHUNKS; i += 2) {
+            put_chunk(&heal, i);
+            expect_readable(&heal);
+        }
+        open_rig_await(&heal.rig, is_any_lost);
+    }
+    open_rig_await(&heal.rig, is_settled);
+    expect_whole(&heal);
+    expect_readable(&heal);
+    heal_fini(&heal);
+}
+
+static bool is_third_removed(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->map->disks[3].state == POOL_DISK_REMOVED;
+}
+
+Test(pool_heal, a_drained_disk_is_taken_out_when_it_is_empty)
+{
+    struct heal heal;
+    struct gfs_error error = {0};
+    heal_init(&heal, 8);
+    struct disk_double *disk = open_rig_double(&heal.rig, 3);
+    cr_assert_eq(pool_disk_drain(heal.rig.pool, "3", &error), GFS_OK, "%s", error.text);
+    open_rig_await(&heal.rig, is_third_removed);
+    cr_assert_eq(disk_double_chunks(disk), 0);
+    expect_whole(&heal);
+    expect_readable(&heal);
+    heal_fini(&heal);
+}
+
+static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
+{
+    return !atomic_load(&rig->pool->rebalance_wanted) && is_settled(rig, view);
+}
+
+Test(pool_heal, rebalancing_after_a_disk_was_added_leaves_everything_whole)
+{
+    struct heal heal;
+    struct gfs_error error = {0};
+    char path[OPEN_RIG_PATH_SIZE];
+    heal_init(&heal, 4);
+    (void)snprintf(path, sizeof path, "%s/more", heal.rig.home);
+    cr_assert_eq(mkdir(path, 0755), 0);
+    cr_assert_eq(pool_disk_add(heal.rig.pool, path, &error), GFS_OK, "%s", error.text);
+    cr_assert_eq(pool_rebalance_start(heal.rig.pool, &error), GFS_OK, "%s", error.text);
+    open_rig_await(&heal.rig, is_balanced);
+    expect_whole(&heal);
+    expect_readable(&heal);
+    struct disk_double *disk = disk_doubles_at(heal.rig.doubles, path);
+    cr_assert_gt(disk_double_chunks(disk), 0);
+    heal_fini(&heal);
+}
+
+static bool is_healed(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    unsigned long healed = 0;
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        healed += atomic_load(&view->disks[d]->healed);
+    }
+    return healed >= CHUNKS;
+}
+
+Test(pool_heal, flipped_bytes_are_found_by_a_scrub_and_written_anew)
+{
+    struct heal heal;
+    struct gfs_error error = {0};
+    heal_init(&heal, 6);
+    struct pool_view *view = open_rig_view(&heal.rig);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        const struct pool_group *group = pool_view_group(view, heal.ids[i]);
+        unsigned slot = i % pool_profile_width(group->profile);
+        struct disk_double *disk = disk_double_of(view->disks[group->slots[slot].disk]->store);
+        cr_assert(disk_double_flip(disk, pool_fragment_id(group, heal.ids[i], slot), i));
+    }
+    pool_view_put(view);
+    enum gfs_err err = pool_scrub_start(heal.rig.pool, 0, &error);
+    cr_assert(err == GFS_OK || err == GFS_BUSY, "%s", error.text);
+    open_rig_await(&heal.rig, is_healed);
+    expect_readable(&heal);
+    heal_fini(&heal);
+}
