@@ -43,7 +43,9 @@ static int usage(FILE *out)
         (void)snprintf(line, sizeof line, "%s %s", verb->name, verb->operands);
         (void)fprintf(out, "%-26s %.*s\n", line, (int)strcspn(verb->help, "\n"), verb->help);
     }
-    (void)fprintf(out, "help VERB                  explains one\n");
+    (void)fprintf(out,
+                  "help VERB                  explains one\n\n"
+                  "metadata that is lost is rebuilt without a server: goodfs recover --help\n");
     return out == stdout ? CTL_FINE : CTL_USAGE;
 }
 

@@ -24,10 +24,10 @@ struct reader {
 static enum gfs_err pin(struct reader *reader, uint32_t index)
 {
     struct reader_slot *slot = &reader->slots[index];
-    if (slot->is_pinned) {
+    const struct meta_chunk_ref *ref = &reader->refs[index];
+    if (slot->is_pinned || ref->len == 0) { /* notes are nothing to read */
         return GFS_OK;
     }
-    const struct meta_chunk_ref *ref = &reader->refs[index];
     enum gfs_err err = reader->store->ops->pin(reader->store, ref->id, &slot->pin);
     if (err != GFS_OK) {
         return err;
@@ -135,7 +135,7 @@ static void advance(struct reader *reader, uint32_t len)
 {
     reader->left -= len;
     reader->offset += len;
-    if (reader->offset == reader->refs[reader->index].len) {
+    while (reader->index < reader->ref_count && reader->offset == reader->refs[reader->index].len) {
         unpin(reader, reader->index);
         reader->index++;
         reader->offset = 0;

@@ -133,6 +133,18 @@ static void write_chunk(struct admin_call *call, uint32_t index, const struct me
     gfs_json_out_end_object(out);
 }
 
+/* Notes (metad/label.h) hold nothing of the object: fsck looks after them. */
+static void drop_notes(struct meta_object *object)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < object->chunk_count; i++) {
+        if (object->chunks[i].len != 0) {
+            object->chunks[count++] = object->chunks[i];
+        }
+    }
+    object->chunk_count = count;
+}
+
 enum gfs_err admin_run_object(struct admin_call *call)
 {
     struct page page = {0};
@@ -151,6 +163,7 @@ enum gfs_err admin_run_object(struct admin_call *call)
         return gfs_fail(&call->error, err, "the object's row cannot be read: %s",
                         gfs_err_text(err));
     }
+    drop_notes(&object);
     write_head(call, &object);
     gfs_json_out_array(call->out, "chunks");
     uint64_t end = GFS_MIN(page.after + page.limit, (uint64_t)object.chunk_count);

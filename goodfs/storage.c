@@ -42,6 +42,7 @@ static struct shard_options shard_settings(const struct gfs_config *config)
 {
     return (struct shard_options){
         .cache_bytes_max = gfs_config_u64(config, "meta-cache-bytes"),
+        .has_labels = true,
         .gc_grace_ms = (int64_t)gfs_config_u64(config, "gc-grace-seconds") * 1000,
     };
 }
@@ -49,7 +50,6 @@ static struct shard_options shard_settings(const struct gfs_config *config)
 static enum gfs_err open_plain(struct storage *storage, const struct gfs_config *config,
                                const char *dir, struct gfs_error *error)
 {
-    char meta_dir[MIRRORS_PATH_SIZE];
     uint8_t id[16];
     struct pool_driver driver = disks_driver(storage->disks);
     enum gfs_err err = make_dir(dir, error);
@@ -57,14 +57,18 @@ static enum gfs_err open_plain(struct storage *storage, const struct gfs_config 
         err = driver.open(driver.arg, dir, gfs_config_text(config, "cluster"), &storage->plain, id,
                           error);
     }
-    if (err != GFS_OK) {
-        return err;
-    }
+    return err;
+}
+
+static enum gfs_err open_plain_metadata(struct storage *storage, const struct gfs_config *config,
+                                        const char *dir, struct gfs_error *error)
+{
+    char meta_dir[MIRRORS_PATH_SIZE];
     mirrors_meta_dir(dir, meta_dir);
     struct shard_options options = shard_settings(config);
     options.dir = meta_dir;
     options.log = storage->plain;
-    err = make_dir(meta_dir, error);
+    enum gfs_err err = make_dir(meta_dir, error);
     return err == GFS_OK ? shard_open(&options, &storage->shard, error) : err;
 }
 
@@ -129,12 +133,18 @@ static enum gfs_err open_pool(struct storage *storage, const struct gfs_config *
         .scrub_rate = gfs_config_u64(config, "scrub-rate"),
         .allow_minority = gfs_config_bool(config, "allow-minority"),
     };
-    err = pool_open(&options, &storage->pool, error);
-    if (err == GFS_OK) {
-        struct shard_options shard = shard_settings(config);
-        err = mirrors_open(&storage->mirrors, storage->pool, &shard, error);
-        storage->shard = storage->mirrors.shard;
+    return pool_open(&options, &storage->pool, error);
+}
+
+static enum gfs_err open_metadata(struct storage *storage, const struct gfs_config *config,
+                                  const char *const *dirs, struct gfs_error *error)
+{
+    if (storage->pool == NULL) {
+        return open_plain_metadata(storage, config, dirs[0], error);
     }
+    struct shard_options options = shard_settings(config);
+    enum gfs_err err = mirrors_open(&storage->mirrors, storage->pool, &options, error);
+    storage->shard = storage->mirrors.shard;
     return err;
 }
 
@@ -156,8 +166,8 @@ static enum gfs_err check_metadata(struct storage *storage, const char *dir,
     return GFS_OK;
 }
 
-enum gfs_err storage_open(const struct gfs_config *config, const char *const *dirs,
-                          struct storage **ret, struct gfs_error *error)
+enum gfs_err storage_open_disks(const struct gfs_config *config, const char *const *dirs,
+                                struct storage **ret, struct gfs_error *error)
 {
     struct storage *storage = gfs_alloc(sizeof *storage);
     storage->disks = disks_new();
@@ -169,6 +179,23 @@ enum gfs_err storage_open(const struct gfs_config *config, const char *const *di
     }
     enum gfs_err err = is_pool(dirs) ? open_pool(storage, config, dirs, error)
                                      : open_plain(storage, config, dirs[0], error);
+    if (err != GFS_OK) {
+        storage_close(storage);
+        return err;
+    }
+    *ret = storage;
+    return GFS_OK;
+}
+
+enum gfs_err storage_open(const struct gfs_config *config, const char *const *dirs,
+                          struct storage **ret, struct gfs_error *error)
+{
+    struct storage *storage = NULL;
+    enum gfs_err err = storage_open_disks(config, dirs, &storage, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = open_metadata(storage, config, dirs, error);
     if (err == GFS_OK) {
         err = check_metadata(storage, dirs[0], error);
     }

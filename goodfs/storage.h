@@ -17,6 +17,9 @@ struct storage;
  * people. */
 enum gfs_err storage_open(const struct gfs_config *config, const char *const *dirs,
                           struct storage **ret, struct gfs_error *error) GFS_MUST_CHECK;
+/* Without the metadata, to rebuild it: there is no shard. */
+enum gfs_err storage_open_disks(const struct gfs_config *config, const char *const *dirs,
+                                struct storage **ret, struct gfs_error *error) GFS_MUST_CHECK;
 /* Begins what a pool does by itself. */
 void storage_start(struct storage *storage);
 /* No request is under way any more. NULL allowed. */

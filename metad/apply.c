@@ -261,6 +261,7 @@ static enum gfs_err drop_uploads(struct apply *apply, const struct step *step, u
         struct gfs_slice row;
         err = db_next(apply->db, TABLE_UPLOADS, &key, &row);
         if (err == GFS_OK && key.len >= META_UPLOAD_ID_LEN && key.len < sizeof last.bytes - 1) {
+            retire_row(apply, step, TABLE_UPLOADS, key, row, true);
             memcpy(ids[count++], key.ptr + key.len - META_UPLOAD_ID_LEN, META_UPLOAD_ID_LEN);
             memcpy(last.bytes + 1, key.ptr, key.len);
             last.len = key.len + 1;

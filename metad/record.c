@@ -388,6 +388,18 @@ enum gfs_err record_size(struct gfs_slice bytes, struct record_size *ret)
     return GFS_OK;
 }
 
+enum gfs_err record_part_number(struct gfs_slice bytes, uint32_t *ret)
+{
+    struct gfs_codec_reader in = gfs_codec_reader_of(bytes);
+    struct meta_part part;
+    uint64_t bucket_id;
+    enum gfs_err err = get_part_head(&in, &part, &bucket_id);
+    if (err == GFS_OK) {
+        *ret = part.number;
+    }
+    return err;
+}
+
 enum gfs_err record_chunks_begin(struct gfs_slice bytes, struct record_chunks *ret)
 {
     struct gfs_codec_reader in = gfs_codec_reader_of(bytes);

@@ -27,6 +27,8 @@ struct record_size {
     uint64_t bucket_id; /* parts only */
 };
 enum gfs_err record_size(struct gfs_slice bytes, struct record_size *ret) GFS_MUST_CHECK;
+/* CORRUPT: no part. */
+enum gfs_err record_part_number(struct gfs_slice bytes, uint32_t *ret) GFS_MUST_CHECK;
 
 /* Walks the chunk references of an object or part row. */
 struct record_chunks {

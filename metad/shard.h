@@ -42,6 +42,8 @@ struct shard_options {
     size_t overlay_bytes_max;  /* above it acknowledgements wait for SQLite; 64 MiB */
     int64_t apply_delay_ms;    /* an edit waits this long for company; 200 */
     int64_t gc_grace_ms;       /* between freeing and deleting a chunk */
+    bool has_labels;           /* each row written leaves a copy with the data (label.h): owners of
+                                  DATA records are replaced while the log has them */
     /* Called on any thread, must not block and calls nothing of the shard. NULL allowed.
      * copy_failed: dir is no copy any more (IO, NO_SPACE, CORRUPT...). database_failed: the live
      * database cannot be used (IO), or is damaged (CORRUPT; of damaged rows at most once an hour);
@@ -100,13 +102,13 @@ enum gfs_err shard_move(struct shard *shard, const char *dir,
 /* Plain data, valid during the visit. */
 struct shard_reference {
     struct chunk_id id;
-    bool is_part; /* of an upload that is not complete: key is its id in hex */
+    bool is_part; /* of an upload that is not complete, its note too: key is its id in hex */
     uint64_t bucket_id;
     struct gfs_slice key;
     uint64_t mod_lsn; /* of the row */
 };
 typedef enum gfs_err (*shard_reference_fn)(void *arg, const struct shard_reference *reference);
-/* Calls visit for each chunk reference of rows of objects and parts, in their order, and of copies
+/* Calls visit for each chunk reference of rows of uploads, parts and objects, and of copies
  * made meanwhile. A chunk that a row refers to all the time, though it need not be the same row, is
  * visited for certain. Nothing is held between visits, which may take their time. Any answer of
  * visit but GFS_OK ends it and is its answer. CORRUPT: at least one row could not be read; all

@@ -6,6 +6,7 @@
 #include "libgoodfs/mem.h"
 #include "metad/edit.h"
 #include "metad/shard_copy.h"
+#include "metad/shard_label.h"
 
 struct proposal *proposal_new(struct shard *shard, struct meta_op *op)
 {
@@ -26,6 +27,7 @@ void proposal_free(struct proposal *proposal)
     if (proposal->entries != proposal->entries_inline) {
         free(proposal->entries);
     }
+    shard_label_end(proposal, false);
     gfs_buf_fini(&proposal->edit);
     gfs_buf_fini(&proposal->chunk_ids);
     free(proposal);
@@ -191,6 +193,7 @@ static void decided(struct chunk_group *group, enum gfs_err err)
     struct waiting_answer *answers = NULL;
     struct waiting_answer *held = NULL;
     bool is_committed = err == GFS_OK;
+    shard_label_end(proposal, true);
     (void)pthread_mutex_lock(&shard->lock);
     if (err == GFS_IO) {
         shard->has_failed = true;
@@ -270,7 +273,7 @@ void proposal_submit_locked(struct proposal *proposal)
         .kind = CHUNK_RECORD_EDIT,
         .payload = gfs_buf_slice(&proposal->edit),
         .lsn = proposal->lsn,
-        .next = op != NULL ? op->data : NULL,
+        .next = shard_label_seal(proposal, proposal->lsn, shard->last_time_ms),
     };
     if (proposal->delete_record.kind == CHUNK_RECORD_DELETE) {
         proposal->edit_record.next = &proposal->delete_record;

@@ -4,9 +4,9 @@
  * submitted by then is decided and applied, so what refers to the chunk is in the database. From
  * then on a reference can only
  *   - stay where it is,
- *   - go from a part to the object its upload becomes, or from a part or object to the garbage
- *     list, in one transaction each time; tables are read in the order parts, objects, garbage, so
- *     it is met before it goes or where it went, or
+ *   - go from a part to the object its upload becomes, or from an upload, part or object to the
+ *     garbage list, in one transaction each time; tables are read in the order uploads, parts,
+ *     objects, garbage, so it is met before it goes or where it went, or
  *   - be made from another one: a copy of an object or part. Such an edit says so, and the rows it
  *     writes are noted when it is applied, and visited.
  * Take a chunk that no copy was made of meanwhile: each of its references only moves forward, so
@@ -253,8 +253,8 @@ static enum gfs_err visit(struct visitor *visitor, bool is_with_garbage)
     (void)pthread_mutex_lock(&shard->lock);
     gfs_buf_clear(&visitor->noted); /* what was copied until now is in the database */
     (void)pthread_mutex_unlock(&shard->lock);
-    const enum table tables[] = {TABLE_PARTS, TABLE_OBJECTS, TABLE_GARBAGE};
-    for (size_t i = 0; err == GFS_OK && i < (is_with_garbage ? 3U : 2U); i++) {
+    const enum table tables[] = {TABLE_UPLOADS, TABLE_PARTS, TABLE_OBJECTS, TABLE_GARBAGE};
+    for (size_t i = 0; err == GFS_OK && i < (is_with_garbage ? 4U : 3U); i++) {
         err = walk(visitor, tables[i]);
     }
     (void)pthread_mutex_lock(&shard->lock);
@@ -301,13 +301,20 @@ static enum gfs_err see_row(struct visitor *visitor, enum table table, struct gf
     char name[2 * META_UPLOAD_ID_LEN + 1];
     struct record_size size = {0};
     bool is_part = table == TABLE_PARTS;
+    bool is_upload = table == TABLE_UPLOADS;
     if (key.len < (is_part ? (size_t)META_UPLOAD_ID_LEN : (size_t)BUCKET_ID_LEN) ||
+        (is_upload && key.len < BUCKET_ID_LEN + META_UPLOAD_ID_LEN) ||
         (is_part && record_size(row, &size) != GFS_OK)) {
         visitor->damaged_rows++;
         return GFS_OK;
     }
-    struct shard_reference reference = {.is_part = is_part, .bucket_id = size.bucket_id};
-    if (is_part) {
+    struct shard_reference reference = {.is_part = is_part || is_upload,
+                                        .bucket_id = size.bucket_id};
+    if (is_upload) {
+        reference.bucket_id = gfs_codec_load_u64_be(key.ptr);
+        gfs_hex_encode(key.ptr + key.len - META_UPLOAD_ID_LEN, META_UPLOAD_ID_LEN, name);
+        reference.key = gfs_slice_str(name);
+    } else if (is_part) {
         gfs_hex_encode(key.ptr, META_UPLOAD_ID_LEN, name);
         reference.key = gfs_slice_str(name);
     } else {

@@ -25,13 +25,13 @@ struct proposal {
     struct shard *shard;
     struct meta_op *op; /* NULL: the shard's own, or answered */
     uint64_t lsn;
-    int64_t committed_ns; /* monotonic */
-    struct gfs_buf edit;
-    struct gfs_buf chunk_ids; /* payload of delete_record, the sweep's */
+    int64_t committed_ns;           /* monotonic */
+    struct gfs_buf edit, chunk_ids; /* chunk_ids: payload of delete_record, the sweep's */
     struct chunk_record edit_record, delete_record;
     struct chunk_group group;
     uint64_t bucket_id; /* of a bucket that is created, changed or dropped by it, else 0 */
     enum bucket_change bucket_change;
+    struct shard_label *label; /* shard_label.c; NULL = none, or the log has answered */
     uint32_t entry_count;
     struct overlay_entry **entries; /* one version each, of this LSN */
     struct overlay_entry *entries_inline[PROPOSAL_INLINE_ENTRIES];

@@ -9,7 +9,7 @@
 #include "libgoodfs/mem.h"
 #include "metad/edit.h"
 #include "metad/record.h"
-#include "metad/shard_state.h"
+#include "metad/shard_label.h"
 
 enum { TRIES_MAX = 1000 };
 
@@ -269,10 +269,15 @@ static void add_refs(struct gfs_buf *out, const struct meta_chunk_ref *chunks, u
         return;
     }
     struct chunk_id *ids GFS_FREE = gfs_alloc_array(count, sizeof *ids);
+    uint32_t shared_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        ids[i] = chunks[i].id;
+        if (chunks[i].len != 0) { /* its own notes are not shared */
+            ids[shared_count++] = chunks[i].id;
+        }
     }
-    edit_ref_add(out, ids, count);
+    if (shared_count != 0) {
+        edit_ref_add(out, ids, shared_count);
+    }
 }
 
 static void put_object(struct gfs_buf *out, const struct meta_op *op, const struct key *key)
@@ -326,8 +331,7 @@ static void delete_objects(struct gfs_buf *out, const struct meta_op *op)
     }
 }
 
-/* For deletions only after they were judged. */
-static enum gfs_err build(struct gfs_buf *out, const struct meta_op *op)
+enum gfs_err shard_build_edit(struct gfs_buf *out, const struct meta_op *op)
 {
     struct key key;
     gfs_buf_clear(out);
@@ -403,7 +407,7 @@ static enum gfs_err judge_locked(struct view *view, struct proposal *proposal)
         err = judge_rows(view, op);
     }
     if (err == GFS_OK && op->kind == META_OBJECT_DELETE) {
-        err = build(&proposal->edit, op);
+        err = shard_build_edit(&proposal->edit, op);
     }
     return err;
 }
@@ -485,7 +489,7 @@ static enum gfs_err submit_rows(struct shard *shard, struct meta_op *op, unsigne
         op->kind == META_OBJECT_DELETE || op->kind == META_UPLOAD_ABORT;
     enum gfs_err err = is_valid(op) ? GFS_OK : GFS_INVALID;
     if (err == GFS_OK && op->kind != META_OBJECT_DELETE) {
-        err = build(&proposal->edit, op);
+        err = shard_label_build(proposal);
     }
     if (err == GFS_OK) {
         err = propose(shard, proposal, flags);

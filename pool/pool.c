@@ -257,8 +257,12 @@ void pool_start(struct pool *pool, const struct pool_meta_hooks *hooks)
 
 void pool_stop(struct pool *pool)
 {
-    pool_scrub_stop(GFS_TAKE(pool->scrub));
-    pool_reconcile_stop(GFS_TAKE(pool->reconcile));
+    (void)pthread_mutex_lock(&pool->change_lock);
+    struct pool_scrub *scrub = GFS_TAKE(pool->scrub);
+    struct pool_reconcile *reconcile = GFS_TAKE(pool->reconcile);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    pool_scrub_stop(scrub);
+    pool_reconcile_stop(reconcile);
     pool_mirrors_stop(pool->mirrors);
 }
 

@@ -272,10 +272,13 @@ enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, poo
     struct pool_view *before = pool_view_get(pool);
     enum gfs_err err = change_locked(pool, before, disk, change, arg, error);
     pool_view_put(before);
+    bool is_changed = err == GFS_OK || err == GFS_UNREACHABLE;
+    if (is_changed) {
+        pool_reconcile_wake(pool); /* under the lock: pool_stop takes it away under it */
+    }
     (void)pthread_mutex_unlock(&pool->change_lock);
-    if (err == GFS_OK || err == GFS_UNREACHABLE) {
+    if (is_changed) {
         pool_submit_view_changed(pool);
-        pool_reconcile_wake(pool);
     }
     return err;
 }

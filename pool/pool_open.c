@@ -432,12 +432,16 @@ static void open_minority(struct opening *opening, const char *reason)
 {
     struct pool *pool = opening->pool;
     struct pool_map *map = pool_map_copy(opening->last);
+    struct pool_disk *disks[POOL_DISKS_MAX] = {0};
+    pool->is_minority = true;
     for (uint32_t i = 0; i < opening->count; i++) {
-        if (opening->candidates[i].disk != NULL) {
-            opening->disks[opening->admitted[i].number] = opening->candidates[i].disk;
+        uint16_t number = opening->admitted[i].number;
+        struct pool_disk *disk = opening->candidates[i].disk;
+        if (is_known(&opening->admitted[i]) && pool_disk_is_usable(disk)) {
+            disks[number] = disk;
         }
     }
-    struct pool_view *view = pool_view_new(pool, map, opening->disks);
+    struct pool_view *view = pool_view_new(pool, map, disks);
     view->is_read_only = true;
     (void)snprintf(view->read_only_reason, sizeof view->read_only_reason, "%.150s", reason);
     pool_view_set(pool, view);
@@ -471,7 +475,15 @@ static enum gfs_err run(struct opening *opening, struct gfs_error *error)
     /* What was sent to a mirror that is not there now, and to nobody else, has an LSN below the
      * jump: it can never be taken for an edit of this run. */
     pool->lsn_floor = opening->lsn + (opening->lsn == 0 ? 0 : LSN_JUMP);
-    return err == GFS_OK ? force_first(opening, error) : err;
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = force_first(opening, error);
+    if (err == GFS_UNREACHABLE && opening->options->allow_minority && opening->last != NULL) {
+        open_minority(opening, error->text); /* some that are there could not be used */
+        return GFS_OK;
+    }
+    return err;
 }
 
 static void fini(struct opening *opening)

@@ -38,7 +38,8 @@ struct post {
     unsigned long read_failures;
     int64_t away_since_ns; /* 0 = it is there */
     int64_t retry_ns;      /* not before */
-    int64_t retry_s;
+    int64_t retry_s;       /* grows with every return and every refusal */
+    int64_t returned_ns;
     char told[256]; /* the last reason not to take it back, told once */
 };
 
@@ -210,6 +211,12 @@ static void put_off(struct post *post, const char *why, uint16_t number)
     }
 }
 
+/* Another disk, or a new life of this one; but one that comes and goes is taken back ever later. */
+static void forget(struct post *post)
+{
+    *post = (struct post){.retry_s = post->retry_s, .returned_ns = post->returned_ns};
+}
+
 static void take_in(struct pool *pool, struct post *post, uint16_t number, const char *path,
                     bool is_new)
 {
@@ -226,7 +233,9 @@ static void take_in(struct pool *pool, struct post *post, uint16_t number, const
             gfs_log(GFS_LOG_INFO, "op=disk-return disk=%u stead=%u msg=\"%s\"", own, number,
                     is_new ? "a new disk in the place of a lost one: it is being filled"
                            : "is back: it is compared with the others");
-            *post = (struct post){0};
+            forget(post);
+            post->returned_ns = gfs_monotonic_ns();
+            post->retry_s = GFS_MIN(post->retry_s * 2 + 1, (int64_t)RETRY_S_MAX);
             pool_mirrors_wake(pool);
         }
     }
@@ -292,12 +301,15 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
     if (pool_disk_is_usable(disk)) {
         const char *what = "";
         if (memcmp(post->id, disk->id, sizeof post->id) != 0) {
-            *post = (struct post){0};
+            forget(post);
         }
         post->away_since_ns = 0;
+        if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
+            post->retry_s = 0;
+        }
         enum gfs_err err = inspect(post, disk, in_map, &what);
         if (err != GFS_OK) {
-            *post = (struct post){0};
+            forget(post);
             pool_disk_drop(pool, disk, err, what);
         }
         return;
@@ -306,7 +318,12 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
         return;
     }
     int64_t now_ns = gfs_monotonic_ns();
-    post->away_since_ns = post->away_since_ns == 0 ? now_ns : post->away_since_ns;
+    if (post->away_since_ns == 0) {
+        post->away_since_ns = now_ns;
+        if (post->returned_ns != 0 && post->retry_s != 0) {
+            post->retry_ns = now_ns + post->retry_s * SECOND_NS;
+        }
+    }
     if (now_ns >= post->retry_ns) {
         look_for(pool, post, number, in_map);
     }

@@ -15,6 +15,8 @@ struct kept_edit {
 struct kept_chunk {
     struct chunk_id id;
     bool is_live;
+    char *bytes; /* owner, then payload */
+    size_t owner_len, len;
 };
 
 /* Guarded by lock. */
@@ -69,7 +71,24 @@ static void set_live_locked(struct log_double *log, struct chunk_id id, bool is_
     }
     struct kept_chunk *chunk = slot_of(log->chunks, log->chunk_size, id);
     log->chunk_count += (chunk->id.hi | chunk->id.lo) == 0 ? 1 : 0;
-    *chunk = (struct kept_chunk){id, is_live};
+    chunk->id = id;
+    chunk->is_live = is_live;
+}
+
+static void set_bytes_locked(struct log_double *log, struct chunk_id id, struct gfs_slice owner,
+                             struct gfs_slice payload)
+{
+    struct kept_chunk *chunk = slot_of(log->chunks, log->chunk_size, id);
+    free(chunk->bytes);
+    chunk->bytes = gfs_alloc(owner.len + payload.len + 1);
+    chunk->owner_len = owner.len;
+    chunk->len = payload.len;
+    if (owner.len != 0) {
+        memcpy(chunk->bytes, owner.ptr, owner.len);
+    }
+    if (payload.len != 0) {
+        memcpy(chunk->bytes + owner.len, payload.ptr, payload.len);
+    }
 }
 
 static void keep_edit_locked(struct log_double *log, uint64_t lsn, struct gfs_slice bytes)
@@ -91,6 +110,7 @@ static void keep_group_locked(struct log_double *log, const struct chunk_group *
             keep_edit_locked(log, record->lsn, record->payload);
         } else if (record->kind == CHUNK_RECORD_DATA) {
             set_live_locked(log, record->id, true);
+            set_bytes_locked(log, record->id, record->owner, record->payload);
         } else if (record->kind == CHUNK_RECORD_DELETE) {
             for (size_t at = 0; at < record->payload.len; at += 16) {
                 const char *raw = record->payload.ptr + at;
@@ -233,8 +253,93 @@ static void status(struct chunk_store *store, struct chunk_store_status *ret)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-static const struct chunk_store_ops ops = {
-    .submit = submit, .replay_edits = replay_edits, .trim_edits = trim_edits, .status = status};
+/* ---- chunks ---- */
+
+static enum gfs_err new_id(struct chunk_store *store, struct gfs_slice storage_class, uint64_t size,
+                           struct chunk_id *ret)
+{
+    (void)store;
+    (void)size;
+    if (gfs_slice_eq_str(storage_class, "UNKNOWN")) {
+        return GFS_INVALID;
+    }
+    *ret = chunk_id_new(0);
+    return GFS_OK;
+}
+
+static enum gfs_err pin(struct chunk_store *store, struct chunk_id id, struct chunk_pin *ret)
+{
+    struct log_double *log = of(store);
+    (void)pthread_mutex_lock(&log->lock);
+    const struct kept_chunk *chunk =
+        log->chunk_size == 0 ? NULL : slot_of(log->chunks, log->chunk_size, id);
+    bool is_live = chunk != NULL && chunk->is_live;
+    if (is_live) {
+        *ret = (struct chunk_pin){.id = id, .len = (uint32_t)chunk->len};
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    return is_live ? GFS_OK : GFS_NOT_FOUND;
+}
+
+static void unpin(struct chunk_store *store, struct chunk_pin *held)
+{
+    (void)store;
+    (void)held;
+}
+
+static enum gfs_err read_chunk(struct chunk_store *store, struct chunk_pin *held, uint32_t offset,
+                               uint32_t len, void *ret_bytes, unsigned flags)
+{
+    struct log_double *log = of(store);
+    (void)flags;
+    (void)pthread_mutex_lock(&log->lock);
+    const struct kept_chunk *chunk = slot_of(log->chunks, log->chunk_size, held->id);
+    GFS_ASSERT(offset + len <= chunk->len);
+    memcpy(ret_bytes, chunk->bytes + chunk->owner_len + offset, len);
+    (void)pthread_mutex_unlock(&log->lock);
+    return GFS_OK;
+}
+
+static enum gfs_err owner(struct chunk_store *store, struct chunk_pin *held, void *ret_bytes,
+                          size_t *ret_len)
+{
+    struct log_double *log = of(store);
+    (void)pthread_mutex_lock(&log->lock);
+    const struct kept_chunk *chunk = slot_of(log->chunks, log->chunk_size, held->id);
+    memcpy(ret_bytes, chunk->bytes, chunk->owner_len);
+    *ret_len = chunk->owner_len;
+    (void)pthread_mutex_unlock(&log->lock);
+    return GFS_OK;
+}
+
+static void list(struct chunk_store *store, uint32_t part, struct chunk_listed **ret,
+                 size_t *ret_count)
+{
+    struct log_double *log = of(store);
+    (void)pthread_mutex_lock(&log->lock);
+    struct chunk_listed *listed = gfs_alloc_array(log->chunk_count + 1, sizeof *listed);
+    size_t count = 0;
+    for (size_t i = 0; i < log->chunk_size; i++) {
+        const struct kept_chunk *chunk = &log->chunks[i];
+        if (chunk->is_live && chunk_list_part(chunk->id) == part) {
+            listed[count++] = (struct chunk_listed){chunk->id, (uint32_t)chunk->len};
+        }
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+    *ret = listed;
+    *ret_count = count;
+}
+
+static const struct chunk_store_ops ops = {.new_id = new_id,
+                                           .submit = submit,
+                                           .pin = pin,
+                                           .unpin = unpin,
+                                           .read = read_chunk,
+                                           .owner = owner,
+                                           .list = list,
+                                           .replay_edits = replay_edits,
+                                           .trim_edits = trim_edits,
+                                           .status = status};
 
 struct log_double *log_double_new(void)
 {
@@ -262,7 +367,12 @@ struct log_double *log_double_clone(struct log_double *log)
     }
     for (size_t i = 0; i < log->chunk_size; i++) {
         if ((log->chunks[i].id.hi | log->chunks[i].id.lo) != 0) {
-            set_live_locked(copy, log->chunks[i].id, log->chunks[i].is_live);
+            const struct kept_chunk *chunk = &log->chunks[i];
+            set_live_locked(copy, chunk->id, chunk->is_live);
+            if (chunk->bytes != NULL) {
+                set_bytes_locked(copy, chunk->id, gfs_slice_of(chunk->bytes, chunk->owner_len),
+                                 gfs_slice_of(chunk->bytes + chunk->owner_len, chunk->len));
+            }
         }
     }
     copy->trimmed = log->trimmed;
@@ -286,6 +396,9 @@ void log_double_free(struct log_double *log)
     (void)pthread_join(log->thread, NULL);
     log_double_lose_edits(log);
     free(log->edits);
+    for (size_t i = 0; i < log->chunk_size; i++) {
+        free(log->chunks[i].bytes);
+    }
     free(log->chunks);
     (void)pthread_mutex_destroy(&log->lock);
     (void)pthread_mutex_destroy(&log->deciding);
@@ -388,4 +501,20 @@ void log_double_lose_edits(struct log_double *log)
         free(log->edits[i].bytes);
     }
     log->edit_count = 0;
+}
+
+void log_double_set_chunk(struct log_double *log, struct chunk_id id, struct gfs_slice owner_bytes,
+                          struct gfs_slice payload)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    set_live_locked(log, id, true);
+    set_bytes_locked(log, id, owner_bytes, payload);
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_double_lose_chunk(struct log_double *log, struct chunk_id id)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    set_live_locked(log, id, false);
+    (void)pthread_mutex_unlock(&log->lock);
 }

@@ -3,7 +3,8 @@
  * Groups are decided when the test says so: on its thread (log_double_decide), or, while the double
  * is automatic, on a thread of its own in order of submission. What was decided GFS_OK is durable;
  * log_double_clone is the disk as a crash at this moment would leave it. Edits are replayed only
- * as long as they are not trimmed. Bulk chunks are not there. */
+ * as long as they are not trimmed. Bulk chunks are not there. Owners and payloads of DATA records
+ * are kept, also those of deleted chunks; the storage class UNKNOWN is not known. */
 #pragma once
 
 #include "libgoodfs/chunk_store.h"
@@ -41,3 +42,7 @@ void log_double_set_floor(struct log_double *log, uint64_t lsn);
 /* Flips a bit of the newest edit, or loses all of them, as a broken disk does. Nothing is open. */
 void log_double_damage(struct log_double *log);
 void log_double_lose_edits(struct log_double *log);
+/* A live chunk with these bytes; or one less. */
+void log_double_set_chunk(struct log_double *log, struct chunk_id id, struct gfs_slice owner_bytes,
+                          struct gfs_slice payload);
+void log_double_lose_chunk(struct log_double *log, struct chunk_id id);

@@ -146,6 +146,8 @@ void job_fill(struct job *job, uint32_t chunk_count, uint8_t tag)
         job->records[i] =
             (struct chunk_record){.next = i + 1 < chunk_count ? &job->records[i + 1] : NULL,
                                   .kind = CHUNK_RECORD_DATA,
+                                  .owner = GFS_SLICE_LITERAL("o\1\0\0\0\0\0\0\0job"),
+                                  .payload = GFS_SLICE_LITERAL("0123456789"),
                                   .id = job->chunks[i].id};
     }
     job->op.data = chunk_count == 0 ? NULL : job->records;

@@ -159,6 +159,24 @@ Test(pool_open, half_of_the_disks_are_a_quorum_with_the_first_of_them_only)
     open_rig_fini(&rig);
 }
 
+Test(pool_open, a_disk_that_cannot_be_opened_is_as_one_that_is_not_there)
+{
+    struct open_rig rig;
+    open_rig_init(&rig, 2);
+    open_rig_open(&rig);
+    open_rig_close(&rig);
+    disk_doubles_fail_open(rig.doubles, rig.paths[1], GFS_IO);
+    open_rig_open(&rig);
+    struct pool_view *view = open_rig_view(&rig);
+    cr_assert_eq(count_in_sync(view->map), 1);
+    pool_view_put(view);
+    open_rig_close(&rig);
+    disk_doubles_fail_open(rig.doubles, rig.paths[0], GFS_IO);
+    rig.options.allow_minority = true;
+    cr_assert_eq(open_rig_try(&rig), GFS_UNREACHABLE, "the only mirror in sync is on it");
+    open_rig_fini(&rig);
+}
+
 Test(pool_open, without_a_mirror_in_sync_there_is_no_pool)
 {
     struct open_rig rig;
