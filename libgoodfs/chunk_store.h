@@ -1,8 +1,8 @@
 /* The interface of a chunk store: immutable chunks and an ordered edit log behind one flush.
  *
  * Implemented by datad/store.c (one disk), pool/pool.c (many) and by test doubles; used by metad
- * (its edit log), by the gateway (data) and by the pool (its disks). Model: records are submitted in
- * groups; a group becomes durable as a whole, in submission order, and `done` is its only
+ * (its edit log), by the gateway (data) and by the pool (its disks). Model: records are submitted
+ * in groups; a group becomes durable as a whole, in submission order, and `done` is its only
  * acknowledgement. A chunk is live from the moment a group with its DATA or PLACE record is durable
  * until a group with its DELETE record is durable; nothing else makes a chunk live, so an
  * interrupted request leaves nothing behind. Chunk ids are

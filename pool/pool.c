@@ -336,6 +336,9 @@ static const char *judge_disk(const struct pool_view *view, uint32_t number)
     if (!pool_disk_is_usable(view->disks[number])) {
         return "is away";
     }
+    if (disk->state == POOL_DISK_DRAINING && is_named(view->map, number)) {
+        return "is being emptied";
+    }
     return disk->is_behind ? "is behind" : NULL;
 }
 

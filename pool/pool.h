@@ -11,7 +11,8 @@
  *     map that was durable before the acknowledgement.
  *  3. An edit is durable nowhere before the data that came with it is durable.
  *  4. A fragment is given back only when its chunk was deleted by a DELETE record, or when every
- *     fragment of the chunk is whole where the map wants it. Absence is never taken for deletion. */
+ *     fragment of the chunk is whole where the map wants it. Absence is never taken for deletion.
+ */
 #pragma once
 
 #include "libgoodfs/chunk_store.h"
@@ -30,8 +31,8 @@ struct pool_driver {
     void (*close)(void *arg, struct chunk_store *store);
 };
 
-/* What the pool asks of whoever keeps the metadata. Called on the pool's watch thread, blocking, any
- * of them NULL when there is no metadata (tests). dir: the disk's directory. */
+/* What the pool asks of whoever keeps the metadata. Called on the pool's watch thread, blocking,
+ * any of them NULL when there is no metadata (tests). dir: the disk's directory. */
 struct pool_meta_hooks {
     void *arg;
     /* A full copy of the database into dir, durable at return, and kept up to date from now on.
@@ -45,8 +46,8 @@ struct pool_meta_hooks {
 
 /* Plain data. Zero = the default. Strings are copied. */
 struct pool_options {
-    const char *const *paths; /* directories, NULL-terminated */
-    const char *cluster;      /* it must be; NULL = any, drawn for a new pool */
+    const char *const *paths;   /* directories, NULL-terminated */
+    const char *cluster;        /* it must be; NULL = any, drawn for a new pool */
     const char *const *classes; /* "NAME=PROFILE" ..., NULL-terminated; only NULL = by disk count */
     struct pool_driver driver;
     uint64_t small_max;       /* objects up to it are copies in ec classes; 128 KiB */
@@ -74,8 +75,8 @@ void pool_stop(struct pool *pool);
 void pool_close(struct pool *pool);
 
 struct chunk_store *pool_chunks(struct pool *pool);
-/* Directory of the disk that holds the live database, "" = none; ret has POOL_PATH_LEN_MAX. index: 0
- * the live one, then the other mirrors in sync; false = no such. */
+/* Directory of the disk that holds the live database, "" = none; ret has POOL_PATH_LEN_MAX. index:
+ * 0 the live one, then the other mirrors in sync; false = no such. */
 bool pool_mirror_dir(struct pool *pool, uint32_t index, char *ret);
 /* The database in dir (a disk's directory) cannot be used, though the disk's log may be: the mirror
  * is not in sync any more and joins anew; if it was the live one, `move` is called. Never blocks.
@@ -102,16 +103,21 @@ void pool_rebalance_stop(struct pool *pool);
  * it goes. BUSY: such a pass is under way. */
 enum gfs_err pool_scrub_start(struct pool *pool, uint64_t rate, struct gfs_error *error);
 
-/* One JSON value for people and scripts, appended; the shapes are in docs/OPERATIONS.md. name: as in
- * json_out.h. */
-void pool_status_json(struct pool *pool, struct gfs_json_out *out, const char *name);   /* health, reasons, space, mirrors, version */
-void pool_disks_json(struct pool *pool, struct gfs_json_out *out, const char *name);    /* one object a disk */
-void pool_groups_json(struct pool *pool, struct gfs_json_out *out, const char *name);   /* one object a group */
-void pool_repair_json(struct pool *pool, struct gfs_json_out *out, const char *name);   /* what is under way, done, left, rate, ETA */
-void pool_scrub_json(struct pool *pool, struct gfs_json_out *out, const char *name);    /* pass, position, found, healed, per disk */
+/* One JSON value for people and scripts, appended; the shapes are in docs/OPERATIONS.md. name: as
+ * in json_out.h. */
+void pool_status_json(struct pool *pool, struct gfs_json_out *out,
+                      const char *name); /* health, reasons, space, mirrors, version */
+void pool_disks_json(struct pool *pool, struct gfs_json_out *out,
+                     const char *name); /* one object a disk */
+void pool_groups_json(struct pool *pool, struct gfs_json_out *out,
+                      const char *name); /* one object a group */
+void pool_repair_json(struct pool *pool, struct gfs_json_out *out,
+                      const char *name); /* what is under way, done, left, rate, ETA */
+void pool_scrub_json(struct pool *pool, struct gfs_json_out *out,
+                     const char *name); /* pass, position, found, healed, per disk */
 void pool_rebalance_json(struct pool *pool, struct gfs_json_out *out, const char *name);
-/* The fragments of one chunk: disk, slot, length, state (ok, missing, damaged...). verify: read them
- * all. */
+/* The fragments of one chunk: disk, slot, length, state (ok, missing, damaged...). verify: read
+ * them all. */
 void pool_chunk_json(struct pool *pool, struct chunk_id id, bool verify, struct gfs_json_out *out,
                      const char *name);
 

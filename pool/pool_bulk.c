@@ -41,7 +41,12 @@ static void destroy(struct pool_bulk *bulk)
     }
     pool_rows_fini(&bulk->rows);
     atomic_fetch_sub(&bulk->pool->bulk_count, 1);
-    pool_view_put(bulk->view); /* from here on the pool may close */
+    /* from here on the pool may close */
+    if (bulk->is_view_pinned) {
+        pool_view_unpin(bulk->view);
+    } else {
+        pool_view_put(bulk->view);
+    }
     (void)pthread_mutex_destroy(&bulk->lock);
     (void)pthread_mutex_destroy(&bulk->call_lock);
     free(bulk);
@@ -262,6 +267,10 @@ void pool_bulk_free(struct chunk_bulk *chunks)
     bulk->is_freed = true;
     (void)pthread_mutex_unlock(&bulk->call_lock);
     unlink_bulk(bulk->pool, bulk);
+    /* It is answered. What a disk that hangs may still do for it is no work by its map. */
+    pool_view_pin(bulk->view);
+    pool_view_put(bulk->view);
+    bulk->is_view_pinned = true;
     pool_bulk_unref(bulk);
 }
 

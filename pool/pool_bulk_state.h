@@ -21,6 +21,7 @@ struct bulk_child {
 struct pool_bulk {
     struct pool *pool;
     struct pool_view *view;
+    bool is_view_pinned; /* the user has freed it */
     const struct pool_group *group;
     struct chunk_id id;
     uint32_t len_max;

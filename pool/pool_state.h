@@ -27,10 +27,10 @@
 
 enum {
     POOL_READERS_PER_DISK = 2,
-    POOL_READ_JOBS_MAX = 4096,   /* of one disk; over it reads are answered BUSY */
-    POOL_BULK_MAX = 256,         /* large chunks being written at once; over it BUSY */
+    POOL_READ_JOBS_MAX = 4096, /* of one disk; over it reads are answered BUSY */
+    POOL_BULK_MAX = 256,       /* large chunks being written at once; over it BUSY */
     POOL_TOMBS_MAX = 1 << 20,
-    POOL_SUSPECTS_MAX = 65536,   /* fragments reported bad and not repaired yet */
+    POOL_SUSPECTS_MAX = 65536, /* fragments reported bad and not repaired yet */
 };
 
 struct pool_reader; /* pool_reader.c: the reader threads of a disk */
@@ -92,13 +92,14 @@ struct pool {
     struct chunk_store base;
     struct pool_options options; /* paths, classes and cluster are not kept */
     pthread_mutex_t view_lock;
-    struct pool_view *view;  /* guarded by view_lock */
-    struct pool_view *views; /* all that are held; guarded by view_lock */
-    pthread_cond_t views_gone; /* with view_lock */
+    struct pool_view *view;       /* guarded by view_lock */
+    struct pool_view *views;      /* all that are held; guarded by view_lock */
+    pthread_cond_t views_gone;    /* with view_lock */
     struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
     atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
-    struct ec *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
+    struct ec
+        *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
     struct pool_submit *submit;
@@ -106,9 +107,9 @@ struct pool {
     struct pool_mirrors *mirrors;
     struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
     struct pool_place *place;
-    uint64_t version_used;      /* the highest number a version was tried with; under change_lock */
-    bool is_minority;           /* opened without a quorum: no version is ever written */
-    atomic_ulong lsn_trimmed;   /* edits up to it are not needed any more */
+    uint64_t version_used;    /* the highest number a version was tried with; under change_lock */
+    bool is_minority;         /* opened without a quorum: no version is ever written */
+    atomic_ulong lsn_trimmed; /* edits up to it are not needed any more */
     struct pool_reconcile *reconcile;
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
@@ -116,7 +117,7 @@ struct pool {
     struct pool_meta_hooks hooks;
     atomic_uint bulk_count;
     pthread_mutex_t bulk_lock;
-    struct pool_bulk *bulks; /* guarded by bulk_lock; those pool_bulk_tick looks at */
+    struct pool_bulk *bulks;      /* guarded by bulk_lock; those pool_bulk_tick looks at */
     atomic_bool rebalance_wanted; /* pool_rebalance_start sets it and wakes the reconcile thread */
     uint64_t lsn_floor;
 };
@@ -133,10 +134,10 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
 /* Puts the view in force and takes it over; the one before lives until its last user. NULL = none,
  * at the close. */
 void pool_view_set(struct pool *pool, struct pool_view *view);
-struct pool_view *pool_view_get(struct pool *pool);  /* counted: give it back */
+struct pool_view *pool_view_get(struct pool *pool); /* counted: give it back */
 void pool_view_put(struct pool_view *view);
-/* Holds and releases the view for a pin: as a reference, but one that only reads by it, and may do so
- * for hours. Who pins holds the view otherwise. */
+/* Holds and releases the view for a pin: as a reference, but one that only reads by it, and may do
+ * so for hours. Who pins holds the view otherwise. */
 void pool_view_pin(struct pool_view *view);
 void pool_view_unpin(struct pool_view *view);
 /* After pool_view_set(NULL): waits until nobody holds a view any more, as reads that were given up
@@ -169,7 +170,8 @@ const struct ec *pool_coder(struct pool *pool, struct pool_profile profile);
 
 /* ---- pool_watch.c ---- */
 /* A disk misbehaves (err: GFS_IO, GFS_TIMEOUT...): it is dropped at once, the watch makes the map
- * that says so. Never blocks. Any thread. what: for the log and the operator, "write", "identity". */
+ * that says so. Never blocks. Any thread. what: for the log and the operator, "write", "identity".
+ */
 void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err, const char *what);
 /* Makes `change` to a copy of the map in force and puts the result in force: durable on every
  * active disk, those that fail meanwhile being called failed. UNREACHABLE: the disks left are no
@@ -177,39 +179,42 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
 typedef enum gfs_err (*pool_change_fn)(void *arg, struct pool_map *map, struct gfs_error *error);
 enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
                              struct gfs_error *error) GFS_MUST_CHECK;
-/* Opens the store in dir (made when the directory is empty) for a disk that is not in the map yet, or
- * comes back. INVALID and CONFLICT as pool_open. Blocking. */
+/* Opens the store in dir (made when the directory is empty) for a disk that is not in the map yet,
+ * or comes back. INVALID and CONFLICT as pool_open. Blocking. */
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
                             struct gfs_error *error) GFS_MUST_CHECK;
 /* What a map says of a disk that is opened: id, path, capacity, ACTIVE. */
 void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret);
-/* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on if
- * that names its id. */
+/* As pool_change_map; the disk, which stays the caller's as well, is used from the new version on
+ * if that names its id. */
 enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
                                   void *arg, struct gfs_error *error) GFS_MUST_CHECK;
 /* The disk lacks something that is about to be acknowledged: asks the watch for a map that says so.
  * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be. Never blocks. */
-void pool_note_behind(struct pool *pool, struct pool_disk *disk, void (*then)(void *arg, enum gfs_err err),
-                      void *arg);
+void pool_note_behind(struct pool *pool, struct pool_disk *disk,
+                      void (*then)(void *arg, enum gfs_err err), void *arg);
 
 /* ---- pool_submit.c: chunk_store.submit, done, LSN order, mirrors ---- */
-/* After the first view is in force. EDIT records go to the log disks of the view in force when their
- * phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of these. */
+/* After the first view is in force. EDIT records go to the log disks of the view in force when
+ * their phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of
+ * these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
 /* Waits until everything is answered and no disk owes an answer any more, which needs the watch: it
  * drops who does not answer. Nothing is submitted any more. */
 void pool_submit_drain(struct pool_submit *submit);
 /* NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
-/* No phase 2 begins any more until resumed. At return those that had begun are decided on every disk
- * they went to: the logs stand still, and one can be copied to a disk that is to be a mirror. For
- * milliseconds, by the watch. UNREACHABLE: a disk owes its answer for too long; resume all the same. */
+/* No phase 2 begins any more until resumed. At return those that had begun are decided on every
+ * disk they went to: the logs stand still, and one can be copied to a disk that is to be a mirror.
+ * For milliseconds, by the watch. UNREACHABLE: a disk owes its answer for too long; resume all the
+ * same. */
 enum gfs_err pool_submit_pause(struct pool *pool) GFS_MUST_CHECK;
 void pool_submit_resume(struct pool *pool);
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
 /* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
 void pool_submit_view_changed(struct pool *pool);
-/* Called by the watch every 100 ms: drops disks that have owed an answer for longer than slow_ms. */
+/* Called by the watch every 100 ms: drops disks that have owed an answer for longer than slow_ms.
+ */
 void pool_submit_tick(struct pool *pool, int64_t now_ns);
 
 /* ---- pool_bulk.c ---- */
@@ -221,9 +226,10 @@ void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
-/* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has none
- * (its disk is behind). Answers the width. The bulk is held until pool_bulk_release: a disk that
- * hangs may still have the record when the user was answered and freed the bulk. Any thread. */
+/* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has
+ * none (its disk is behind). Answers the width. The bulk is held until pool_bulk_release: a disk
+ * that hangs may still have the record when the user was answered and freed the bulk. Any thread.
+ */
 struct pool_bulk_part {
     struct pool_disk *disk;
     struct chunk_bulk *child;
@@ -244,14 +250,15 @@ enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *pin, uint32
                        uint32_t len, void *ret_bytes, unsigned flags);
 enum gfs_err pool_owner(struct chunk_store *chunks, struct chunk_pin *pin, void *ret_bytes,
                         size_t *ret_len);
-void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset, uint32_t len);
+void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t offset,
+                   uint32_t len);
 
 /* ---- pool_fragment.c: for repair. A fragment's bytes, from wherever they can be had. ---- */
 struct pool_fragment;
-/* Finds what is needed to give fragment `slot` of the chunk: a whole copy of it on another disk than
- * `avoid` (POOL_NO_DISK = none is avoided), else k others. NOT_FOUND: no disk lists the chunk any
- * more; CORRUPT: too few fragments (or none whole) are left; UNREACHABLE: too few, and disks are
- * away. owner: as it must be written with that slot. Blocking. */
+/* Finds what is needed to give fragment `slot` of the chunk: a whole copy of it on another disk
+ * than `avoid` (POOL_NO_DISK = none is avoided), else k others. NOT_FOUND: no disk lists the chunk
+ * any more; CORRUPT: too few fragments (or none whole) are left; UNREACHABLE: too few, and disks
+ * are away. owner: as it must be written with that slot. Blocking. */
 enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struct chunk_id id,
                                 uint32_t slot, uint16_t avoid, struct pool_fragment **ret);
 uint32_t pool_fragment_bytes(const struct pool_fragment *fragment);
@@ -270,7 +277,7 @@ void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
 
 /* ---- pool_suspects.c: what reads and scrubs found, for the reconcile thread ---- */
 struct pool_suspects *pool_suspects_new(void);
-void pool_suspects_free(struct pool_suspects *suspects); /* NULL allowed */
+void pool_suspects_free(struct pool_suspects *suspects);                      /* NULL allowed */
 void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /* never blocks */
 bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
 size_t pool_suspect_count(struct pool *pool);
@@ -281,7 +288,7 @@ size_t pool_suspect_count(struct pool *pool);
  * noted: so on the target's log the copy is either before the DELETE or not there at all. */
 struct pool_tombs *pool_tombs_new(void);
 void pool_tombs_free(struct pool_tombs *tombs); /* NULL allowed */
-void pool_tombs_begin(struct pool *pool); /* of a pass; forgets what was noted */
+void pool_tombs_begin(struct pool *pool);       /* of a pass; forgets what was noted */
 void pool_tombs_end(struct pool *pool);
 /* Notes ids (if a pass runs) and calls `send` under the lock, which submits the DELETE records. Who
  * deletes holds the view by which it chose the disks until the records are durable. false: too many
@@ -296,7 +303,8 @@ bool pool_tombs_submit(struct pool *pool, struct chunk_id id, struct pool_disk *
 /* ---- pool_reconcile.c, pool_scrub.c ---- */
 struct pool_reconcile *pool_reconcile_start(struct pool *pool);
 void pool_reconcile_stop(struct pool_reconcile *reconcile); /* NULL allowed */
-void pool_reconcile_wake(struct pool *pool); /* the map changed, or there are suspects. Never blocks */
+void pool_reconcile_wake(
+    struct pool *pool); /* the map changed, or there are suspects. Never blocks */
 /* Plain data. What repair knows, for health and metrics (pool_repair.c). All zero when it does not
  * run. */
 struct pool_repair_summary {

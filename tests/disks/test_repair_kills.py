@@ -1,6 +1,7 @@
 """kill -9 at random while disks are replaced, drained, added and rebalanced under load: nothing
 acknowledged is lost, what was begun is finished after the restart, and the audit both ways is
 clean."""
+import json
 import os
 import random
 import time
@@ -73,13 +74,22 @@ class RepairKills(unittest.TestCase):
         pool.end_load()
         keys = pool.audit()
         status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
-        self.assertEqual(status, 0, out + err)
+        self.assertEqual(status, 0, out + err + self.details(out))
         if old is not None:
             self.retire(old)
             pool.server.restart()
             pool.audit()
         print(f"{act.__name__}: two kills, {keys} keys audited, healed {healed:.1f} s after the "
               "last start", flush=True)
+
+    def details(self, out):
+        """Of the first object that fsck complains of, for the report of a failure."""
+        found = json.loads(out)["fsck"]["objects"] if out else []
+        if not found:
+            return ""
+        name = f"{found[0]['bucket']}/{found[0]['key']}"
+        return "".join(ctl.run(self.pool.server, *words, "--json")[1] for words in (
+            ("object", "info", name), ("disk", "ls"), ("repair", "status")))
 
     def test_nothing_is_lost_and_everything_is_finished(self):
         acts = [self.empty_one, self.drain_one, self.add_and_rebalance]
