@@ -141,8 +141,12 @@ class DiskDies(unittest.TestCase):
     def test_errors_on_the_disk_with_the_metadata(self):
         self.check(7, disks.FaultDisk.fail, "metadata")
 
-    def test_a_disk_that_hangs(self):
-        self.check(7, lambda disk: disk.set(disks.HANG), "data")
+    def test_a_disk_that_hangs_for_a_while(self):
+        """The load goes on without it; what waits for its answers ends with the hanging."""
+        def release(pool, index):
+            time.sleep(4)
+            pool.disks[index].set()
+        self.check(7, lambda disk: disk.set(disks.HANG), "data", release)
 
     def test_a_disk_that_is_emptied_is_filled_again(self):
         self.check(4, disks.FaultDisk.empty, "data")
