@@ -1,6 +1,7 @@
 #include "ctl/args.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "libgoodfs/mem.h"
 
@@ -9,7 +10,7 @@ static struct gfs_error error;
 
 static enum gfs_err parse(const char *a, const char *b, const char *c)
 {
-    char texts[3][64];
+    static char texts[3][64]; /* args points into them */
     char *argv[4] = {NULL};
     const char *given[] = {a, b, c};
     int argc = 0;

@@ -3,12 +3,22 @@
 #include <criterion/criterion.h>
 
 static struct admin_call call;
+static struct gfs_arena arena;
+static struct gfs_json *document;
+
+static void forget(void)
+{
+    gfs_json_free(document);
+    document = NULL;
+    gfs_arena_fini(&arena);
+}
+
+TestSuite(admin_call, .fini = forget);
 
 static enum gfs_err check(const char *query, const char *body)
 {
-    static struct gfs_arena arena;
     struct admin_route route = {.query = "verify,after", .members = "path,rate"};
-    struct gfs_json *document = NULL;
+    forget();
     gfs_arena_init(&arena, 64 * 1024);
     call = (struct admin_call){.query = gfs_slice_str(query), .arena = &arena};
     if (body != NULL) {

@@ -4,11 +4,19 @@
 #include <stdio.h>
 
 static struct gfs_slice args[ADMIN_ARGS_MAX];
+static struct gfs_arena arena;
+
+static void forget(void)
+{
+    gfs_arena_fini(&arena);
+}
+
+TestSuite(admin_routes, .fini = forget);
 
 static enum gfs_err find(const char *method, const char *path, const struct admin_route **ret)
 {
-    static struct gfs_arena arena;
-    gfs_arena_init(&arena, 64 * 1024); /* a test is a process: never freed */
+    forget();
+    gfs_arena_init(&arena, 64 * 1024);
     struct http_request request = {
         .method = strcmp(method, "HEAD") == 0 ? HTTP_HEAD : HTTP_OTHER,
         .method_text = gfs_slice_str(method),

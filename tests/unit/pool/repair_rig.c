@@ -39,6 +39,11 @@ static void fini_pool(struct repair_rig *rig)
         }
     }
     pool_disk_reap(pool);
+    /* what a copy still had under way lets go of its disk on the disk's own thread */
+    for (unsigned i = 0; i < 5000 && pool->open_disks != NULL; i++) {
+        (void)usleep(1000);
+        pool_disk_reap(pool);
+    }
     for (unsigned k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (unsigned m = 0; m <= POOL_WIDTH_MAX; m++) {
             ec_free(pool->coders[k][m]);
