@@ -10,7 +10,7 @@ from harness import ctl
 from harness.lean import Lean
 from test_disk_dies import HEAL_LIMIT_S, SEED, PoolUnderLoad
 
-PLACES = int(os.environ.get("GOODFS_DISKS_FLIPS", "200"))
+PLACES = int(os.environ.get("GOODFS_DISKS_FLIPS", "50"))
 PER_ROUND = 50
 PAGE = 4096
 
