@@ -118,7 +118,6 @@ struct pool {
     atomic_uint bulk_count;
     pthread_mutex_t bulk_lock;
     struct pool_bulk *bulks;      /* guarded by bulk_lock; those pool_bulk_tick looks at */
-    atomic_bool rebalance_wanted; /* pool_rebalance_start sets it and wakes the reconcile thread */
     uint64_t lsn_floor;
 };
 
