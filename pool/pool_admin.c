@@ -139,7 +139,7 @@ struct newcomer {
     uint16_t number; /* of the new map */
     uint16_t old;    /* the disk it replaces */
     bool is_old_lost;
-    bool is_share_due; /* what the old one held went to the others already: it gets its share of all */
+    bool is_share_due; /* what the old one held is on the others already */
     bool is_own_place; /* the old disk's directory, emptied */
 };
 

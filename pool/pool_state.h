@@ -281,13 +281,13 @@ void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /*
 /* The first one queued. Until it is done or parked, reports of it are ignored. */
 bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
 void pool_suspect_done(struct pool *pool, const struct pool_suspect *suspect);
-/* It could not be repaired: until then (monotonic) reports of it are ignored as well, and afterwards
- * it is queued again. Times must not descend. */
+/* It could not be repaired: until then (monotonic) reports of it are ignored, and then it is queued
+ * again. Times must not descend. */
 void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, int64_t until_ns);
 void pool_suspects_unpark(struct pool *pool, int64_t now_ns);
 size_t pool_suspect_count(struct pool *pool);  /* queued */
-/* Reported as bad: all, and those parked. Missing ones do not count: they may be of a write that was
- * cut off, and what else misses them the next pass finds. */
+/* Reported as bad: all, and those parked. Missing ones do not count: they may be of a write that
+ * was cut off, and what else misses them the next pass finds. */
 size_t pool_suspect_bad(struct pool *pool);
 size_t pool_suspect_unrepaired(struct pool *pool);
 /* Of id, disk and slot: reported as bad, and not repaired yet. */

@@ -82,9 +82,9 @@ class RepairKills(unittest.TestCase):
             pool.server.start()
             pool.load()
         healed = ctl.await_health(pool.server, HEAL_LIMIT_S)
+        pool.end_load()
         if act == self.add_and_rebalance:
             self.check_balance()
-        pool.end_load()
         keys = pool.audit()
         status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
         self.assertEqual(status, 0, out + err + self.details(out))
