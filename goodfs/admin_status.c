@@ -1,7 +1,9 @@
 /* The whole of it: how the server is, its disks, its metadata. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "goodfs/admin_call.h"
+#include "goodfs/fsck.h"
 #include "libgoodfs/clock.h"
 #include "pool/pool.h"
 
@@ -24,6 +26,18 @@ static enum pool_health plain_health(struct chunk_store *chunks, char *ret_reaso
                                        : POOL_HEALTHY;
 }
 
+/* Disks that are all well may have lost something all the same. */
+static enum pool_health judge_losses(struct fsck *fsck, char *ret_reason, size_t size)
+{
+    uint64_t losses = fsck_losses(fsck);
+    if (losses == 0) {
+        return POOL_HEALTHY;
+    }
+    (void)snprintf(ret_reason, size, "too little is left of %" PRIu64
+                   " chunks of objects; fsck names them", losses);
+    return POOL_DEGRADED;
+}
+
 enum gfs_err admin_run_health(struct admin_call *call)
 {
     char reason[REASON_SIZE] = "";
@@ -31,6 +45,9 @@ enum gfs_err admin_run_health(struct admin_call *call)
     enum pool_health health = pool == NULL
                                   ? plain_health(call->services->chunks, reason, sizeof reason)
                                   : pool_health(pool, reason, sizeof reason);
+    if (health == POOL_HEALTHY) {
+        health = judge_losses(call->services->fsck, reason, sizeof reason);
+    }
     gfs_json_out_text(call->out, "health", health_texts[health]);
     gfs_json_out_text(call->out, "reason", health == POOL_HEALTHY ? "" : reason);
     return GFS_OK;

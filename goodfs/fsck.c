@@ -16,6 +16,8 @@
 enum {
     REFERENCES_MAX = 4000000,
     FIRST_SEARCH_MS = 600 * 1000, /* after the start; sooner when the age is less */
+    SEARCH_GAP_MS = 60 * 1000, /* between searches for what storage says is lost */
+    LOOK_MS = 2000,            /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
     SHOWN_MAX = 1000, /* of each list in an answer */
     NS_PER_MS = 1000000,
@@ -38,6 +40,7 @@ struct fsck {
     /* the thread's own */
     struct fsck_orphans orphans;
     int64_t worked_since_ns;
+    uint64_t known_losses; /* that the last search was told of */
 };
 
 /* ---- a search ---- */
@@ -118,22 +121,36 @@ static void search(struct fsck *fsck)
     publish(fsck, err, &result);
 }
 
+/* Storage lost something since it was last asked. */
+static bool has_new_losses(struct fsck *fsck)
+{
+    uint64_t losses = fsck->options.source.losses(fsck->options.source.arg);
+    bool is_more = losses > fsck->known_losses;
+    fsck->known_losses = GFS_MIN(fsck->known_losses, losses);
+    return is_more;
+}
+
 static void *fsck_main(void *arg)
 {
     struct fsck *fsck = arg;
     int64_t age_ms = fsck->options.orphan_age_ms;
     int64_t next_ns = gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)FIRST_SEARCH_MS) * NS_PER_MS;
+    int64_t gap_ns = 0;
     pthread_mutex_lock(&fsck->lock);
     while (!fsck->is_stopping) {
-        int64_t left_ms = (next_ns - gfs_monotonic_ns()) / NS_PER_MS;
-        if (!fsck->is_wanted && left_ms > 0) {
-            wait_ms(fsck, left_ms);
+        int64_t now_ns = gfs_monotonic_ns();
+        bool is_due = fsck->is_wanted || now_ns >= next_ns ||
+                      (now_ns >= gap_ns && has_new_losses(fsck));
+        if (!is_due) {
+            wait_ms(fsck, GFS_MIN((next_ns - now_ns) / NS_PER_MS + 1, (int64_t)LOOK_MS));
             continue;
         }
         fsck->is_wanted = false;
         pthread_mutex_unlock(&fsck->lock);
+        fsck->known_losses = fsck->options.source.losses(fsck->options.source.arg);
         search(fsck);
         next_ns = gfs_monotonic_ns() + age_ms * NS_PER_MS;
+        gap_ns = gfs_monotonic_ns() + SEARCH_GAP_MS * (int64_t)NS_PER_MS;
         pthread_mutex_lock(&fsck->lock);
     }
     pthread_mutex_unlock(&fsck->lock);
@@ -193,6 +210,14 @@ enum gfs_err fsck_start(struct fsck *fsck)
     }
     pthread_mutex_unlock(&fsck->lock);
     return is_busy ? GFS_EXISTS : GFS_OK;
+}
+
+uint64_t fsck_losses(struct fsck *fsck)
+{
+    pthread_mutex_lock(&fsck->lock);
+    uint64_t losses = fsck->result.lost + fsck->result.unreachable;
+    pthread_mutex_unlock(&fsck->lock);
+    return losses;
 }
 
 void fsck_run(struct fsck *fsck)

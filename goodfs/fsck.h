@@ -11,6 +11,9 @@
  * chunks are few (fsck_orphans.h). Searches start by themselves every orphan_age_ms. When each was
  * first seen is not kept across a restart: the wait begins anew.
  *
+ * A search also starts when storage says that more is lost than before, so that the objects are
+ * named soon; at most every SEARCH_GAP (fsck.c).
+ *
  * Threads: one of its own does everything; the others ask. */
 #pragma once
 
@@ -34,6 +37,9 @@ void fsck_close(struct fsck *fsck);
 
 /* Starts a search, unless one runs: EXISTS. Any thread. */
 enum gfs_err fsck_start(struct fsck *fsck) GFS_MUST_CHECK;
+/* Chunks of objects and uploads that the last search found too little of, for good or for now. Any
+ * thread. */
+uint64_t fsck_losses(struct fsck *fsck);
 /* Progress, and what the last search found; docs/OPERATIONS.md. Any thread. */
 void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name);
 

@@ -13,7 +13,11 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 
-enum { STEP_EVERY = 4096, NAMED_MAX = 10000 };
+enum {
+    STEP_EVERY = 4096,
+    NAMED_MAX = 10000,
+    LOOKS = 3, /* again, at what looks bad: a fragment that moves may be missed on both disks */
+};
 
 /* A search under way. */
 struct search {
@@ -115,6 +119,13 @@ static enum gfs_err collect_round(struct search *search)
 
 /* ---- fragments ---- */
 
+/* Fragments are missing. Where the others are is no matter: while a disk is drained they are all
+ * there, some not yet where they are going to be. */
+static bool is_bad(const struct fsck_chunk *chunk)
+{
+    return chunk->have < chunk->width;
+}
+
 static enum fsck_state state_of(const struct fsck_chunk *chunk)
 {
     if (chunk->have < chunk->need) {
@@ -150,7 +161,7 @@ static void judge(void *arg, const struct fsck_chunk *chunk)
         return;
     }
     search->is_listed[reference - search->references] = true;
-    if (chunk->absent > 0 || chunk->have < chunk->need) {
+    if (is_bad(chunk)) {
         add_finding(search, chunk);
     }
 }
@@ -242,8 +253,7 @@ static void judge_again(void *arg, const struct fsck_chunk *chunk)
     if (finding == NULL) {
         return;
     }
-    bool is_bad = chunk->absent > 0 || chunk->have < chunk->need;
-    finding->state = is_bad ? state_of(chunk) : 0;
+    finding->state = is_bad(chunk) ? state_of(chunk) : 0;
     finding->have = chunk->have;
     finding->need = chunk->need;
     finding->width = chunk->width;
@@ -253,7 +263,8 @@ static enum gfs_err judge_findings_again(struct search *search)
 {
     bool has_part[CHUNK_LIST_PARTS] = {false};
     for (size_t i = 0; i < search->finding_count; i++) {
-        has_part[chunk_list_part(search->findings[i].id)] |= search->findings[i].is_named;
+        const struct fsck_finding *finding = &search->findings[i];
+        has_part[chunk_list_part(finding->id)] |= finding->is_named && finding->state != 0;
     }
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
         enum gfs_err err = GFS_OK;
@@ -302,7 +313,7 @@ static enum gfs_err name_findings(struct search *search)
     search->result->named = gfs_alloc_array(NAMED_MAX, sizeof *search->result->named);
     enum gfs_err err = search->source->visit_references(search->source->arg, name_finding, search);
     err = forgive_damage(search, err);
-    if (err == GFS_OK) {
+    for (unsigned i = 0; i < LOOKS && err == GFS_OK; i++) {
         err = judge_findings_again(search);
     }
     count_findings(search);

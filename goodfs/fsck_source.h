@@ -18,7 +18,6 @@ struct fsck_chunk {
     unsigned have;     /* different fragments */
     unsigned need;     /* that suffice to read it */
     unsigned width;    /* that it should have */
-    unsigned absent;   /* slots without theirs, whatever the reason */
     bool is_disk_away; /* some are on a disk that is not there, and may come back */
 };
 typedef void (*fsck_chunk_fn)(void *arg, const struct fsck_chunk *chunk);
@@ -38,4 +37,6 @@ struct fsck_source {
     enum gfs_err (*delete_chunks)(void *arg, const struct chunk_id *ids, size_t count);
     /* Whether all disks are there: without one of them absence means nothing. */
     bool (*is_whole)(void *arg);
+    /* Chunks that storage itself found too little of; metadata may not know them. */
+    uint64_t (*losses)(void *arg);
 };

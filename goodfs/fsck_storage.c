@@ -109,7 +109,6 @@ static void hand_on(void *arg, const struct pool_audit_chunk *audit)
                                .have = audit->have,
                                .need = audit->need,
                                .width = audit->width,
-                               .absent = audit->absent,
                                .is_disk_away = audit->is_disk_away};
     handing->visit(handing->arg, &chunk);
 }
@@ -138,6 +137,12 @@ static bool is_whole(void *arg)
 {
     struct fsck_storage *storage = arg;
     return storage->pool == NULL || pool_audit_is_whole(storage->pool);
+}
+
+static uint64_t losses(void *arg)
+{
+    struct fsck_storage *storage = arg;
+    return storage->pool == NULL ? 0 : pool_audit_losses(storage->pool);
 }
 
 /* ---- deleting ---- */
@@ -196,5 +201,6 @@ struct fsck_source fsck_storage_source(struct fsck_storage *storage)
                                 .has_references = has_references,
                                 .visit_chunks = visit_chunks,
                                 .delete_chunks = delete_chunks,
-                                .is_whole = is_whole};
+                                .is_whole = is_whole,
+                                .losses = losses};
 }

@@ -387,7 +387,9 @@ enum pool_health pool_health(struct pool *pool, char *ret_reason, size_t reason_
         rest = is_filling(view->map) ? "fragments are being rebuilt"
                : has_mirror_out_of_sync(view->map)
                    ? "a copy of the metadata is being made"
-                   : pool_suspect_count(pool) != 0 ? "damaged fragments wait for repair" : NULL;
+               : pool_suspect_count(pool) != 0      ? "damaged fragments wait for repair"
+               : pool_suspect_unrepaired(pool) != 0 ? "damaged fragments could not be repaired"
+                                                    : NULL;
     }
     if (rest != NULL) {
         health = POOL_DEGRADED;

@@ -31,17 +31,47 @@ static void add_disk(struct listing *listing, struct pool_disk *disk, uint32_t p
     }
 }
 
+/* Copies are alike: a report names one of the slots that the disk has or had. */
+static bool is_known_bad(struct pool *pool, const struct pool_group *group,
+                         const struct pool_part_entry *entry)
+{
+    bool is_ec = group->profile.kind == POOL_EC;
+    for (unsigned slot = 0; slot < pool_profile_width(group->profile); slot++) {
+        struct pool_suspect suspect = {
+            .id = entry->key, .disk = entry->disk, .slot = (uint8_t)slot};
+        bool is_it = !is_ec || slot == chunk_id_slot(entry->id);
+        if (is_it && pool_suspect_is_bad(pool, &suspect)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is bad is as good as missing. The others stay in order; answers their count. */
+static size_t leave_out_bad(struct pool *pool, const struct pool_map *map,
+                            struct pool_part_entry *entries, size_t count)
+{
+    size_t kept = 0;
+    if (pool_suspect_count(pool) + pool_suspect_unrepaired(pool) == 0) {
+        return count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!is_known_bad(pool, &map->groups[chunk_id_group(entries[i].key)], &entries[i])) {
+            entries[kept++] = entries[i];
+        }
+    }
+    return kept;
+}
+
 static void visit_chunk(void *arg, const struct pool_part_chunk *chunk)
 {
     const struct listing *listing = arg;
-    uint32_t absent = chunk->missing | chunk->lost | chunk->away;
     struct pool_audit_chunk audit = {
         .id = chunk->id,
         .bytes = (uint64_t)chunk->fragment_len * chunk->have,
         .have = chunk->have,
         .need = chunk->need,
         .width = chunk->width,
-        .absent = (unsigned)__builtin_popcount(absent),
         .is_disk_away = chunk->away != 0,
     };
     listing->visit(listing->arg, &audit);
@@ -58,9 +88,17 @@ void pool_audit_part(struct pool *pool, uint32_t part, pool_audit_fn visit, void
         }
     }
     size_t known = pool_part_sort(view->map, listing.entries, listing.count);
+    known = leave_out_bad(pool, view->map, listing.entries, known);
     pool_part_diff(view->map, listing.is_usable, listing.entries, known, visit_chunk, &listing);
     pool_view_put(view);
     free(listing.entries);
+}
+
+uint64_t pool_audit_losses(struct pool *pool)
+{
+    struct pool_repair_summary summary;
+    pool_reconcile_summary(pool, &summary);
+    return summary.lost;
 }
 
 bool pool_audit_is_whole(struct pool *pool)

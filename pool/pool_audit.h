@@ -10,16 +10,18 @@ struct pool;
 struct pool_audit_chunk {
     struct chunk_id id; /* as metadata knows it */
     uint64_t bytes;     /* of all its fragments */
-    unsigned have;      /* different fragments, wherever they are */
+    unsigned have;      /* different fragments or copies, wherever they are */
     unsigned need;      /* that suffice to read it */
     unsigned width;     /* that it should have */
-    unsigned absent;    /* slots that lack theirs */
-    bool is_disk_away;  /* one of those is on a disk that is not there now, and may come back */
+    bool is_disk_away;  /* one is on a disk that is not there now, and may come back */
 };
 typedef void (*pool_audit_fn)(void *arg, const struct pool_audit_chunk *chunk);
 
 /* The chunks of one part of the listing, in ascending order, as of one map. Memory only. Any
- * thread. Fragments of unknown groups are left out. */
+ * thread. Fragments of unknown groups are left out, and those that reads or the scrub found bad. */
 void pool_audit_part(struct pool *pool, uint32_t part, pool_audit_fn visit, void *arg);
 /* Every disk that is neither failed nor removed is there and lacks nothing. Any thread. */
 bool pool_audit_is_whole(struct pool *pool);
+/* Chunks that repair found too little of, whether or not metadata refers to them: what a write that
+ * was cut off by a kill leaves behind is among them. Any thread. */
+uint64_t pool_audit_losses(struct pool *pool);

@@ -60,6 +60,8 @@ static void write_repair(struct pool *pool, struct gfs_buf *out)
     gauge(out, "goodfs_repair_unplaced", "fragments whose disk is lost or away", repair.unplaced);
     gauge(out, "goodfs_chunks_lost", "chunks of which too few fragments are left", repair.lost);
     gauge(out, "goodfs_suspects", "bad fragments that wait for repair", pool_suspect_count(pool));
+    gauge(out, "goodfs_unrepaired", "bad fragments that could not be repaired",
+          pool_suspect_unrepaired(pool));
     gfs_buf_printf(out,
                    "# HELP goodfs_healed_total bad fragments written anew\n"
                    "# TYPE goodfs_healed_total counter\ngoodfs_healed_total %" PRIu64 "\n",

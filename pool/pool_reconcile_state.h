@@ -4,8 +4,6 @@
 
 #include "pool/pool_pass.h"
 
-enum { POOL_RETRIES_MAX = 4096 };
-
 struct pool_reconcile {
     struct pool *pool;
     pthread_t thread;
@@ -15,10 +13,7 @@ struct pool_reconcile {
     atomic_ulong moved_bytes; /* fragments made while it was wanted */
     /* Owned by the thread. */
     char *bytes; /* POOL_COPY_STEP */
-    struct pool_suspect retries[POOL_RETRIES_MAX]; /* could not be repaired when they came */
-    size_t retry_count;
-    int64_t retry_ns;       /* monotonic; when they are tried again */
-    int64_t next_pass_ns;   /* not before */
+    int64_t next_pass_ns;   /* monotonic; not before */
     int64_t backoff_ns;     /* after the next pass that is incomplete */
     uint64_t pass_version;    /* of the map, after the last pass */
     uint64_t retired_version; /* of the map in which no disk is left to be retired */
@@ -27,9 +22,7 @@ struct pool_reconcile {
 };
 
 /* ---- pool_reconcile_suspects.c ---- */
-/* Repairs what was reported, until there is nothing more or the thread is stopped. is_noting:
- * deletions are being noted already. */
+/* Repairs what is queued by now, unless the thread is stopped; what cannot be repaired is parked.
+ * is_noting: deletions are being noted already. */
 void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view *view,
                              bool is_noting);
-/* Those that failed go to the end of the queue again, when their time has come. */
-void pool_reconcile_retry(struct pool_reconcile *reconcile);

@@ -28,21 +28,6 @@ static bool find_slot(const struct pool_view *view, const struct pool_suspect *s
     return false;
 }
 
-static void keep(struct pool_reconcile *reconcile, const struct pool_suspect *suspect)
-{
-    for (size_t i = 0; i < reconcile->retry_count; i++) {
-        const struct pool_suspect *known = &reconcile->retries[i];
-        if (known->id.hi == suspect->id.hi && known->id.lo == suspect->id.lo &&
-            known->disk == suspect->disk && known->slot == suspect->slot) {
-            return;
-        }
-    }
-    if (reconcile->retry_count < POOL_RETRIES_MAX) { /* else the scrub finds it again */
-        reconcile->retries[reconcile->retry_count++] = *suspect;
-    }
-    reconcile->retry_ns = gfs_monotonic_ns() + RETRY_NS;
-}
-
 /* OK: repaired, or nothing to repair. */
 static enum gfs_err repair(struct pool_reconcile *reconcile, struct pool_view *view,
                            const struct pool_suspect *suspect, uint32_t slot)
@@ -99,7 +84,7 @@ static void handle(struct pool_reconcile *reconcile, struct pool_view *view,
                 (unsigned long long)suspect->id.hi, (unsigned long long)suspect->id.lo, slot,
                 (unsigned)suspect->disk, gfs_err_name(err));
     }
-    keep(reconcile, suspect);
+    pool_suspect_park(reconcile->pool, suspect, gfs_monotonic_ns() + RETRY_NS);
 }
 
 void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view *view,
@@ -113,24 +98,16 @@ void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view 
     if (!is_noting) {
         pool_pass_note_deletions(&copier, view);
     }
+    /* No more than there are now: trying to repair one fragment may report others of its chunk, and
+     * when too few are left of that, they would report each other without end. */
+    size_t count = pool_suspect_count(reconcile->pool);
     struct pool_suspect suspect;
-    while (!pool_pace_is_stopped(&reconcile->pace) &&
-           pool_suspect_take(reconcile->pool, &suspect)) {
+    for (; count > 0 && !pool_pace_is_stopped(&reconcile->pace) &&
+           pool_suspect_take(reconcile->pool, &suspect);
+         count--) {
         handle(reconcile, view, &suspect);
     }
     if (!is_noting) {
         pool_tombs_end(reconcile->pool);
-    }
-}
-
-void pool_reconcile_retry(struct pool_reconcile *reconcile)
-{
-    if (reconcile->retry_count == 0 || gfs_monotonic_ns() < reconcile->retry_ns) {
-        return;
-    }
-    size_t count = reconcile->retry_count;
-    reconcile->retry_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        pool_suspect_add(reconcile->pool, &reconcile->retries[i]);
     }
 }

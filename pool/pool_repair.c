@@ -101,6 +101,7 @@ void pool_repair_json(struct pool *pool, struct gfs_json_out *out, const char *n
     gfs_json_out_u64(out, "unknown", state->tally.unknown);
     gfs_json_out_u64(out, "conflicts", state->tally.conflicts);
     gfs_json_out_u64(out, "suspects", pool_suspect_count(pool));
+    gfs_json_out_u64(out, "unrepaired", pool_suspect_unrepaired(pool));
     gfs_json_out_text(out, "halted", state->halted);
     put_lost(out, state);
     gfs_json_out_end_object(out);

@@ -8,8 +8,9 @@
  * Threads: any thread submits, pins, reads, appends. Completions come on the disks' threads.
  * The watch thread (pool_watch.c) looks at the disks, times writes out and is the only one that
  * makes new maps; who needs one asks it and waits, or is called when it is there. The reconcile
- * thread (pool_reconcile.c) repairs and moves, the scrub thread (pool_scrub.c) verifies. Each disk
- * has reader threads (pool_reader.c).
+ * thread (pool_reconcile.c) repairs and moves, with copiers (pool_copiers.c) while there is much to
+ * be copied; the scrub thread (pool_scrub.c) verifies. Each disk has reader threads
+ * (pool_reader.c).
  *
  * Locks, outermost first: change_lock (making a map; held across disk I/O), submit_lock (order of
  * groups), tomb_lock (deletes against copies), a disk's reader lock, view_lock (innermost, a few
@@ -280,7 +281,15 @@ struct pool_suspects *pool_suspects_new(void);
 void pool_suspects_free(struct pool_suspects *suspects);                      /* NULL allowed */
 void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /* never blocks */
 bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
-size_t pool_suspect_count(struct pool *pool);
+/* It could not be repaired: until then (monotonic) reports of it are ignored, and afterwards it is
+ * queued again. Times must not descend. */
+void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, int64_t until_ns);
+void pool_suspects_unpark(struct pool *pool, int64_t now_ns);
+size_t pool_suspect_count(struct pool *pool);  /* queued */
+/* Parked and bad. Missing ones do not count: they may be of a write that was cut off. */
+size_t pool_suspect_unrepaired(struct pool *pool);
+/* Of id, disk and slot: reported as bad, and not repaired yet. */
+bool pool_suspect_is_bad(struct pool *pool, const struct pool_suspect *suspect);
 
 /* ---- pool_tombs.c: deletions against copies under way ----
  * While a pass runs, every id that pool_submit deletes is noted before its DELETE records go to the

@@ -72,7 +72,6 @@ static enum gfs_err visit_chunks(void *arg, uint32_t part, fsck_chunk_fn visit, 
                                        .have = items[n].have,
                                        .need = 2,
                                        .width = 3,
-                                       .absent = 3 - items[n].have,
                                        .is_disk_away = is_away};
             visit(visit_arg, &chunk);
         }

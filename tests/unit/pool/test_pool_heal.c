@@ -205,3 +205,48 @@ Test(pool_heal, flipped_bytes_are_found_by_a_scrub_and_written_anew)
     expect_readable(&heal);
     heal_fini(&heal);
 }
+
+static bool has_lost_one(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)view;
+    struct pool_repair_summary summary;
+    pool_reconcile_summary(rig->pool, &summary);
+    return summary.lost == 1;
+}
+
+static bool is_any_removed(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    bool is_so = false;
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        is_so |= view->map->disks[d].state == POOL_DISK_REMOVED;
+    }
+    return is_so;
+}
+
+Test(pool_heal, a_chunk_that_cannot_be_repaired_does_not_keep_the_rest_from_it)
+{
+    struct heal heal;
+    struct gfs_error error = {0};
+    heal_init(&heal, 8);
+    struct pool_view *view = open_rig_view(&heal.rig);
+    const struct pool_group *group = pool_view_group(view, heal.ids[0]);
+    cr_assert_eq(group->profile.kind, POOL_EC);
+    uint32_t members = 0;
+    for (unsigned slot = 0; slot < pool_profile_width(group->profile); slot++) {
+        members |= 1U << group->slots[slot].disk;
+    }
+    for (unsigned slot = 0; slot < group->profile.m + 1U; slot++) {
+        struct disk_double *disk = disk_double_of(view->disks[group->slots[slot].disk]->store);
+        cr_assert(disk_double_flip(disk, pool_fragment_id(group, heal.ids[0], slot), 1));
+    }
+    pool_view_put(view);
+    enum gfs_err err = pool_scrub_start(heal.rig.pool, 0, &error);
+    cr_assert(err == GFS_OK || err == GFS_BUSY, "%s", error.text);
+    open_rig_await(&heal.rig, has_lost_one);
+    char other[4]; /* a disk that has none of it can go */
+    (void)snprintf(other, sizeof other, "%d", __builtin_ctz(~members));
+    cr_assert_eq(pool_disk_drain(heal.rig.pool, other, &error), GFS_OK, "%s", error.text);
+    open_rig_await(&heal.rig, is_any_removed);
+    heal_fini(&heal);
+}

@@ -511,3 +511,53 @@ Test(pool_submit, suspects_come_in_order_and_each_once)
     cr_assert_eq(pool_suspect_count(&rig->pool), POOL_SUSPECTS_MAX);
     submit_rig_free(rig);
 }
+
+Test(pool_submit, a_suspect_that_is_parked_is_ignored_until_its_time)
+{
+    struct submit_rig *rig = submit_rig_new(1, "replica:1");
+    struct pool *pool = &rig->pool;
+    struct pool_suspect first = {.id = chunk_id_new(1), .disk = 1, .slot = 2};
+    struct pool_suspect second = {.id = first.id, .disk = 1, .slot = 3, .is_bad = true};
+    struct pool_suspect taken;
+    pool_suspect_park(pool, &first, 100);
+    pool_suspect_park(pool, &second, 200);
+    pool_suspect_add(pool, &first);
+    pool_suspect_add(pool, &second);
+    cr_assert_eq(pool_suspect_count(pool), 0);
+    cr_assert(!pool_suspect_take(pool, &taken));
+    cr_assert_eq(pool_suspect_unrepaired(pool), 1);
+    cr_assert(!pool_suspect_is_bad(pool, &first));
+    first.is_bad = true;
+    pool_suspect_add(pool, &first);
+    cr_assert_eq(pool_suspect_unrepaired(pool), 2, "what was missing is known to be bad now");
+    cr_assert(pool_suspect_is_bad(pool, &first));
+    pool_suspects_unpark(pool, 99);
+    cr_assert_eq(pool_suspect_count(pool), 0);
+    pool_suspects_unpark(pool, 199);
+    cr_assert(pool_suspect_take(pool, &taken) && taken.slot == 2);
+    cr_assert(!pool_suspect_take(pool, &taken));
+    cr_assert_eq(pool_suspect_unrepaired(pool), 1);
+    cr_assert(!pool_suspect_is_bad(pool, &first), "it is looked at by whoever took it");
+    pool_suspects_unpark(pool, 200);
+    cr_assert(pool_suspect_take(pool, &taken) && taken.slot == 3);
+    cr_assert_eq(pool_suspect_unrepaired(pool), 0);
+    submit_rig_free(rig);
+}
+
+Test(pool_submit, what_cannot_be_repaired_leaves_room_for_what_can)
+{
+    struct submit_rig *rig = submit_rig_new(1, "replica:1");
+    struct pool_suspect suspect = {.disk = 1};
+    for (unsigned i = 0; i < POOL_SUSPECTS_MAX + 10; i++) {
+        suspect.id = chunk_id_new(1);
+        pool_suspect_park(&rig->pool, &suspect, 100);
+    }
+    for (unsigned i = 0; i < POOL_SUSPECTS_MAX; i++) {
+        suspect.id = chunk_id_new(1);
+        pool_suspect_add(&rig->pool, &suspect);
+    }
+    cr_assert_eq(pool_suspect_count(&rig->pool), POOL_SUSPECTS_MAX / 2);
+    pool_suspects_unpark(&rig->pool, 100);
+    cr_assert_eq(pool_suspect_count(&rig->pool), POOL_SUSPECTS_MAX);
+    submit_rig_free(rig);
+}
