@@ -131,23 +131,33 @@ static enum gfs_err sync_dirs(struct store *store, struct gfs_error *error)
     return GFS_OK;
 }
 
+static void join_threads(struct store *store)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    store->is_stopping = true;
+    (void)pthread_cond_broadcast(&store->background_cond);
+    (void)pthread_cond_broadcast(&store->job_cond);
+    (void)pthread_mutex_unlock(&store->lock);
+    bulk_placer_stop(store);
+    store->io->ops->wake(store->io);
+    while (store->thread_count > 0) {
+        (void)pthread_join(store->threads[--store->thread_count], NULL);
+    }
+}
+
+/* The store's thread first: it is the last to be joined, and ends what the others leave. */
 static enum gfs_err start_threads(struct store *store, struct gfs_error *error)
 {
-    if (store->options.is_manual) {
-        return GFS_OK;
+    void *(*const mains[STORE_THREADS])(void *) = {store_log_main, bulk_placer_main,
+                                                   store_background_main};
+    store->has_threads = !store->options.is_manual;
+    for (unsigned i = 0; i < STORE_THREADS && store->has_threads; i++) {
+        if (pthread_create(&store->threads[i], NULL, mains[i], store) != 0) {
+            join_threads(store);
+            return gfs_fail(error, GFS_BUSY, "no thread");
+        }
+        store->thread_count++;
     }
-    if (pthread_create(&store->log_thread, NULL, store_log_main, store) != 0) {
-        return gfs_fail(error, GFS_BUSY, "no thread");
-    }
-    if (pthread_create(&store->background_thread, NULL, store_background_main, store) != 0) {
-        (void)pthread_mutex_lock(&store->lock);
-        store->is_stopping = true;
-        (void)pthread_mutex_unlock(&store->lock);
-        store->io->ops->wake(store->io);
-        (void)pthread_join(store->log_thread, NULL);
-        return gfs_fail(error, GFS_BUSY, "no thread");
-    }
-    store->has_threads = true;
     return GFS_OK;
 }
 
@@ -178,6 +188,9 @@ static enum gfs_err open_all(struct store *store, const struct store_options *op
     }
     if (err == GFS_OK) {
         store->has_background_work = true;
+        (void)pthread_mutex_lock(&store->lock);
+        (void)store_is_low_locked(store, 0); /* from now on only threads of its own look */
+        (void)pthread_mutex_unlock(&store->lock);
         err = start_threads(store, error);
     }
     return err;
@@ -197,17 +210,10 @@ enum gfs_err store_open(const struct store_options *options, struct store **ret,
     return GFS_OK;
 }
 
-static void stop_threads(struct store *store)
+static void stop(struct store *store)
 {
-    (void)pthread_mutex_lock(&store->lock);
-    store->is_stopping = true;
-    (void)pthread_cond_broadcast(&store->background_cond);
-    (void)pthread_cond_broadcast(&store->job_cond);
-    (void)pthread_mutex_unlock(&store->lock);
-    store->io->ops->wake(store->io);
+    join_threads(store);
     if (store->has_threads) {
-        (void)pthread_join(store->background_thread, NULL);
-        (void)pthread_join(store->log_thread, NULL);
         return;
     }
     while (store->is_writing || !bulk_is_idle(store)) {
@@ -221,7 +227,7 @@ void store_close(struct store *store)
     if (store == NULL) {
         return;
     }
-    stop_threads(store);
+    stop(store);
     if (!atomic_load(&store->has_failed)) {
         /* Only speeds up the next start: its failure loses nothing. */
         enum gfs_err err = checkpoint_write(store);

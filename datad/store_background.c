@@ -24,6 +24,7 @@ static void handle_fault(struct store *store, enum gfs_err err)
 
 static bool prepare_step(struct store *store)
 {
+    store_space_look(store);
     (void)pthread_mutex_lock(&store->lock);
     bool is_wanted = store->spare_count < STORE_SPARES;
     if (is_wanted && store->is_out_of_spares) {

@@ -1,9 +1,11 @@
-/* Writing large chunks.
+/* Writing large chunks. Their begin is in store_bulk_begin.c.
  *
  * The appending thread copies into 512 KiB aligned buffers and checksums on the way; full buffers
  * are written by the store's thread, several at a time. finish adds the trailer (header, checksum
  * table, owner) behind the data; when every write is done one flush of the file, shared with
  * whatever else finished meanwhile, makes the chunk durable. It is live only with its PLACE record.
+ *
+ * Until the chunk has its place on the disk, full buffers are held back; without one it fails.
  *
  *   begin -> APPENDING --finish--> FINISHING -> (writes done) -> FLUSHING -> DONE --PLACE--> live
  *
@@ -17,127 +19,13 @@
 #include "datad/store_state.h"
 #include "libgoodfs/crc.h"
 
-struct chunk_bulk {
-    struct store *store;
-    struct chunk_bulk *next_waiting, *next_ready; /* pool lists; next_ready also of flushes */
-    struct bulk_file *file;
-    uint32_t page, page_count;
-    struct chunk_id id;
-    char *owner;
-    size_t owner_len;
-    uint32_t len_max;
-    chunk_writable_fn writable;
-    void *arg;
-
-    pthread_mutex_t lock; /* recursive; held while a callback runs, so that free waits for it */
-    /* One appending thread at a time. */
-    uint32_t len;     /* bytes appended */
-    uint32_t written; /* bytes handed to the ring */
-    uint32_t crc;     /* of the current block */
-    struct bulk_buffer *buffer;
-    char *trailer; /* pages; the table grows in place */
-    size_t trailer_size;
-    struct gfs_io_op trailer_op;
-
-    /* Guarded by the pool's lock. */
-    unsigned in_flight;
-    unsigned references; /* the user's, and of a callback that runs */
-    enum gfs_err err;
-    bool is_waiting, is_finishing, is_flushing, is_done, is_freed;
-    bool is_live;
-    chunk_finished_fn finished;
-};
-
-static struct store *store_of(struct chunk_store *chunks)
-{
-    return GFS_CONTAINER_OF(chunks, struct store, base);
-}
-
 /* --- life of a writer --- */
-
-static enum gfs_err init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attr;
-    if (pthread_mutexattr_init(&attr) != 0) {
-        return GFS_BUSY;
-    }
-    (void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    int result = pthread_mutex_init(lock, &attr);
-    (void)pthread_mutexattr_destroy(&attr);
-    return result == 0 ? GFS_OK : GFS_BUSY;
-}
-
-static bool add_writer(struct store_bulk_pool *pool)
-{
-    (void)pthread_mutex_lock(&pool->lock);
-    bool has_room = pool->writer_count < STORE_BULK_WRITERS_MAX;
-    pool->writer_count += has_room;
-    (void)pthread_mutex_unlock(&pool->lock);
-    return has_room;
-}
-
-static void remove_writer(struct store_bulk_pool *pool)
-{
-    (void)pthread_mutex_lock(&pool->lock);
-    pool->writer_count--;
-    bulk_pool_shrink_locked(pool);
-    (void)pthread_mutex_unlock(&pool->lock);
-}
-
-enum gfs_err store_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
-                              struct chunk_bulk **ret)
-{
-    struct store *store = store_of(chunks);
-    GFS_ASSERT(options->len_max <= GFS_CHUNK_SIZE_MAX);
-    GFS_ASSERT(options->owner.len <= CHUNK_OWNER_LEN_MAX);
-    GFS_ASSERT((options->id.hi | options->id.lo) != 0);
-    if (atomic_load(&store->has_failed)) {
-        return GFS_IO;
-    }
-    if (!add_writer(store->bulk_pool)) {
-        return GFS_BUSY;
-    }
-    size_t trailer_size = segment_trailer_size(options->len_max, CHUNK_OWNER_LEN_MAX);
-    uint32_t page_count =
-        (uint32_t)((segment_align_page(options->len_max) + trailer_size) / SEGMENT_PAGE);
-    struct bulk_file *file;
-    uint32_t page;
-    enum gfs_err err = bulk_extent_allocate(store, page_count, &file, &page);
-    if (err != GFS_OK) {
-        remove_writer(store->bulk_pool);
-        return err;
-    }
-    struct chunk_bulk *bulk = gfs_alloc(sizeof *bulk);
-    *bulk = (struct chunk_bulk){
-        .store = store,
-        .file = file,
-        .page = page,
-        .page_count = page_count,
-        .id = options->id,
-        .owner = gfs_alloc(options->owner.len),
-        .owner_len = options->owner.len,
-        .len_max = options->len_max,
-        .writable = options->writable,
-        .arg = options->arg,
-        .trailer = gfs_alloc_aligned(SEGMENT_PAGE, trailer_size),
-        .trailer_size = trailer_size,
-        .references = 1,
-    };
-    memset(bulk->trailer, 0, trailer_size);
-    if (options->owner.len != 0) {
-        memcpy(bulk->owner, options->owner.ptr, options->owner.len);
-    }
-    err = init_lock(&bulk->lock);
-    GFS_ASSERT(err == GFS_OK);
-    *ret = bulk;
-    return GFS_OK;
-}
 
 /* Nothing refers to the bulk any more. */
 static void destroy(struct chunk_bulk *bulk)
 {
     struct store *store = bulk->store;
-    if (!bulk->is_live) {
+    if (!bulk->is_live && bulk->file != NULL) {
         (void)pthread_mutex_lock(&store->lock);
         bulk_punch_locked(store, bulk->file, bulk->page, bulk->page_count, true);
         (void)pthread_mutex_unlock(&store->lock);
@@ -146,7 +34,10 @@ static void destroy(struct chunk_bulk *bulk)
     free(bulk->trailer);
     free(bulk->owner);
     free(bulk);
-    remove_writer(store->bulk_pool);
+    (void)pthread_mutex_lock(&store->bulk_pool->lock);
+    store->bulk_pool->writer_count--;
+    bulk_pool_shrink_locked(store->bulk_pool);
+    (void)pthread_mutex_unlock(&store->bulk_pool->lock);
 }
 
 static bool is_over_locked(const struct chunk_bulk *bulk)
@@ -154,7 +45,7 @@ static bool is_over_locked(const struct chunk_bulk *bulk)
     return bulk->references == 0 && bulk->in_flight == 0 && !bulk->is_flushing;
 }
 
-static void release(struct chunk_bulk *bulk)
+void bulk_release(struct chunk_bulk *bulk)
 {
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
     (void)pthread_mutex_lock(&pool->lock);
@@ -213,7 +104,7 @@ static void call_writable(struct chunk_bulk *bulk)
         bulk->writable(bulk->arg);
     }
     (void)pthread_mutex_unlock(&bulk->lock);
-    release(bulk);
+    bulk_release(bulk);
 }
 
 /* --- the end of a writer --- */
@@ -235,7 +126,7 @@ void store_bulk_free(struct chunk_bulk *bulk)
     }
     (void)pthread_mutex_unlock(&pool->lock);
     (void)pthread_mutex_unlock(&bulk->lock);
-    release(bulk);
+    bulk_release(bulk);
     if (woken != NULL) {
         call_writable(woken);
     }
@@ -243,14 +134,19 @@ void store_bulk_free(struct chunk_bulk *bulk)
 
 /* --- appending --- */
 
+/* op->offset: in the extent. */
 static void queue_op_locked(struct store_bulk_pool *pool, struct chunk_bulk *bulk,
                             struct gfs_io_op *op)
 {
     op->next = NULL;
-    *pool->queued_tail = op;
-    pool->queued_tail = &op->next;
     pool->busy_count++;
     bulk->in_flight++;
+    if (bulk->is_placing) {
+        *bulk->held_tail = op;
+        bulk->held_tail = &op->next;
+    } else {
+        bulk_pool_queue_locked(pool, bulk, op);
+    }
 }
 
 static void write_done(struct chunk_bulk *bulk, struct bulk_buffer *buffer, enum gfs_err err);
@@ -275,10 +171,9 @@ static void write_buffer(struct chunk_bulk *bulk)
     memset(buffer->bytes + buffer->used, 0, len - buffer->used);
     buffer->bulk = bulk;
     buffer->op = (struct gfs_io_op){.kind = GFS_IO_WRITE,
-                                    .file = bulk->file->file,
                                     .ptr = buffer->bytes,
                                     .len = len,
-                                    .offset = (uint64_t)bulk->page * SEGMENT_PAGE + bulk->written,
+                                    .offset = bulk->written,
                                     .done = buffer_done};
     bulk->written += (uint32_t)len;
     (void)pthread_mutex_lock(&pool->lock);
@@ -391,11 +286,9 @@ void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished)
         write_buffer(bulk);
     }
     bulk->trailer_op = (struct gfs_io_op){.kind = GFS_IO_WRITE,
-                                          .file = bulk->file->file,
                                           .ptr = bulk->trailer,
                                           .len = trailer_len,
-                                          .offset = (uint64_t)bulk->page * SEGMENT_PAGE +
-                                                    segment_align_page(bulk->len),
+                                          .offset = segment_align_page(bulk->len),
                                           .done = trailer_done};
     (void)pthread_mutex_lock(&pool->lock);
     if (!has_room) {
@@ -481,7 +374,7 @@ static void finish_one(struct chunk_bulk *bulk, enum gfs_err err)
         bulk->finished(bulk->arg, bulk->err);
     }
     (void)pthread_mutex_unlock(&bulk->lock);
-    release(bulk);
+    bulk_release(bulk);
 }
 
 static void flush_done(struct gfs_io_op *op)
@@ -562,13 +455,20 @@ bool bulk_step(struct store *store)
     (void)pthread_mutex_lock(&pool->lock);
     struct gfs_io_op *op = GFS_TAKE(pool->queued);
     pool->queued_tail = &pool->queued;
+    struct gfs_io_op *unplaced = GFS_TAKE(pool->unplaced);
     struct chunk_bulk *ready = GFS_TAKE(pool->ready);
     (void)pthread_mutex_unlock(&pool->lock);
-    bool did = op != NULL || ready != NULL;
+    bool did = op != NULL || unplaced != NULL || ready != NULL;
     while (op != NULL) {
         struct gfs_io_op *next = op->next;
         store->io->ops->submit(store->io, op);
         op = next;
+    }
+    while (unplaced != NULL) { /* their writer has failed already */
+        struct gfs_io_op *next = unplaced->next;
+        unplaced->result = GFS_OK;
+        unplaced->done(unplaced);
+        unplaced = next;
     }
     start_flushes(store, ready);
     return did;

@@ -313,6 +313,7 @@ enum gfs_err bulk_extent_allocate(struct store *store, uint32_t page_count,
     struct bulk_file *file;
     uint32_t page = 0;
     for (;;) {
+        store_space_look(store);
         (void)pthread_mutex_lock(&store->lock);
         bool is_low = store_is_low_locked(store, (uint64_t)page_count * SEGMENT_PAGE);
         file = is_low ? NULL : take_place_locked(store, page_count, &page);
@@ -323,7 +324,7 @@ enum gfs_err bulk_extent_allocate(struct store *store, uint32_t page_count,
         if (file != NULL) {
             break;
         }
-        enum gfs_err err = create_file(store); /* two at once make two files: harmless */
+        enum gfs_err err = create_file(store);
         if (err != GFS_OK) {
             return err;
         }

@@ -11,6 +11,8 @@ struct store_bulk_pool *bulk_pool_new(size_t buffers_max)
     (void)pthread_mutex_init(&pool->lock, NULL);
     pool->waiting_tail = &pool->waiting;
     pool->queued_tail = &pool->queued;
+    (void)pthread_cond_init(&pool->place_cond, NULL);
+    pool->placing_tail = &pool->placing;
     return pool;
 }
 
@@ -32,6 +34,7 @@ void bulk_pool_free(struct store_bulk_pool *pool)
         pool->free = buffer->next;
         free_buffer(buffer);
     }
+    (void)pthread_cond_destroy(&pool->place_cond);
     (void)pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -83,4 +86,20 @@ void bulk_pool_shrink_locked(struct store_bulk_pool *pool)
         pool->buffer_count--;
         free_buffer(buffer);
     }
+}
+
+void bulk_pool_queue_locked(struct store_bulk_pool *pool, const struct chunk_bulk *bulk,
+                            struct gfs_io_op *op)
+{
+    GFS_ASSERT(!bulk->is_placing);
+    if (bulk->file == NULL) {
+        op->next = pool->unplaced;
+        pool->unplaced = op;
+        return;
+    }
+    op->file = bulk->file->file;
+    op->offset += (uint64_t)bulk->page * SEGMENT_PAGE;
+    op->next = NULL;
+    *pool->queued_tail = op;
+    pool->queued_tail = &op->next;
 }

@@ -391,6 +391,7 @@ static enum group_fate judge(struct store *store, struct chunk_group *group, siz
     if (!is_first && store->batch.used + size > STORE_BATCH_LEN_TARGET) {
         return GROUP_WAITS;
     }
+    store_space_look(store);
     (void)pthread_mutex_lock(&store->lock);
     bool is_low = !group->may_use_reserve && store_is_low_locked(store, 0);
     bool is_spare = store->spare_count > 0;

@@ -2,8 +2,10 @@
  *
  * Threads: the store's thread owns the log head, batches and all submitted I/O (store_log.c,
  * store_bulk.c); the background thread prepares, recycles, compacts, punches and checkpoints
- * (store_background.c); any thread pins, reads, appends and submits. In manual mode one thread is
- * all of them. Lock order: bulk->lock, store->lock, store->bulk_lock. */
+ * (store_background.c); the placing thread finds places for large chunks (store_bulk_begin.c); any
+ * thread pins, reads, appends and submits, and waits for the disk in read and owner only. In manual
+ * mode one thread is all of them. Lock order: bulk->lock, store->lock, the bulk pool's lock; none
+ * of them is held while the disk is waited for. */
 #pragma once
 
 #include <pthread.h>
@@ -32,6 +34,7 @@ enum {
     STORE_BULK_BUFFERS_EACH = 8,    /* of one writer */
     STORE_BULK_WRITERS_MAX = 4096,
     STORE_SPARES = 2,
+    STORE_THREADS = 3,
     STORE_PATH_MAX = 40,
     STORE_EXTENT_BUCKETS = 1024,
     STORE_SPACE_CACHE_NS = 100 * 1000 * 1000,
@@ -148,7 +151,7 @@ struct store {
     uint64_t batch_seq_durable;
     struct store_stats stats;
     struct gfs_io_space space;
-    int64_t space_read_ns;
+    atomic_llong space_read_ns; /* 0 = it has changed */
     bool is_stopping;
     struct log_damage *damage; /* found at open */
     size_t damage_count;
@@ -178,7 +181,8 @@ struct store {
     struct store_bulk_pool *bulk_pool;
 
 
-    pthread_t log_thread, background_thread;
+    pthread_t threads[STORE_THREADS];
+    unsigned thread_count;
     bool has_threads;
     pthread_cond_t background_cond; /* with lock: something to do, or stopping */
     pthread_cond_t job_cond;        /* with lock: the compaction job is done */
@@ -307,8 +311,17 @@ void store_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void store_bulk_free(struct chunk_bulk *bulk);
 
+/* store_bulk_begin.c */
+void *bulk_placer_main(void *arg);
+void bulk_placer_want_space(struct store *store); /* asks it for store_space_look */
+void bulk_placer_stop(struct store *store);       /* it ends when it has nothing to do */
+
 /* store_space.c */
+/* By what was read last; who may wait for the disk looks first. */
 bool store_is_low_locked(struct store *store, uint64_t wanted);
+bool store_is_surely_low(struct store *store, uint64_t wanted); /* by what was read just now */
+/* Reads it if it was not just now. The store's own threads only: it may wait for the disk. */
+void store_space_look(struct store *store);
 void store_space_changed_locked(struct store *store); /* read it again at the next question */
 
 /* store_checkpoint.c */

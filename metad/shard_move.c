@@ -210,7 +210,10 @@ enum gfs_err shard_copy_add(struct shard *shard, const char *dir, struct gfs_err
     enum gfs_err err = GFS_OK;
     (void)pthread_mutex_lock(&shard->lock);
     copy_reap_locked(shard);
-    if (strcmp(shard->live->dir, dir) == 0 || find_locked(shard->copies, dir) != NULL) {
+    struct copy *there = find_locked(shard->copies, dir);
+    if (there != NULL && there->role == COPY_JOINING) { /* of the options: it holds nothing yet */
+        err = await_join_locked(there, error);
+    } else if (strcmp(shard->live->dir, dir) == 0 || there != NULL) {
         err = gfs_fail(error, GFS_EXISTS, "%s: has the database already", dir);
     } else if (find_locked(shard->leavers, dir) != NULL) {
         err = gfs_fail(error, GFS_BUSY, "%s: the database there is still being closed", dir);

@@ -334,6 +334,10 @@ static uint32_t plan_row(struct pool_cells *cells, uint32_t row, uint32_t slow)
     uint32_t chosen = choose(cells, row, parts & ~slow & want, lack);
     chosen |= choose(cells, row, parts & ~slow & ~chosen,
                      lack - (unsigned)__builtin_popcount(chosen));
+    /* Slow ones, but those that are late with this very read last: else they, running already,
+     * would be preferred for as long as it lasts, and the others never asked. */
+    chosen |= choose(cells, row, parts & ~cells->late & ~chosen,
+                     lack - (unsigned)__builtin_popcount(chosen));
     chosen |= choose(cells, row, parts & ~chosen, lack - (unsigned)__builtin_popcount(chosen));
     if ((unsigned)__builtin_popcount(chosen) == lack) {
         return chosen;

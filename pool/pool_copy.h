@@ -1,17 +1,17 @@
-/* One fragment onto one disk, verified there; and fragments away from one. Blocking calls of the
- * reconcile thread. */
+/* One fragment onto one disk, verified there; and fragments away from one. Blocking calls, of the
+ * reconcile thread and of copiers (pool_copiers.h): any number at once, of different copiers. */
 #pragma once
 
 #include "pool/pool_pace.h"
 #include "pool/pool_state.h"
 
-enum { POOL_COPY_STEP = 1024 * 1024 }; /* bytes read and written at a time */
+enum { POOL_COPY_STEP = 512 * 1024 }; /* bytes read and written at a time */
 
-/* Plain data. What a copier works with. */
+/* Plain data. What a copier works with: of one thread at a time. */
 struct pool_copier {
     struct pool *pool;
     struct pool_pace *pace; /* bytes written are paid here */
-    char *bytes;            /* POOL_COPY_STEP */
+    char *bytes;            /* POOL_COPY_STEP of its own, used by each call from begin to end */
 };
 
 /* Plain data. */

@@ -80,8 +80,10 @@ bool pool_pace_spend(struct pool_pace *pace, uint64_t bytes)
         double cost_ns = (double)bytes * SECOND_NS / (double)pace->rate;
         pace->free_ns = GFS_MAX(pace->free_ns, now_ns - BURST_NS) + (int64_t)cost_ns;
     }
+    int64_t paid_ns = pace->free_ns;
     while (!pace->is_stopped && pace->rate != 0) {
-        int64_t wait_ns = pace->free_ns - gfs_monotonic_ns();
+        /* earlier than paid_ns: a new rate forgave what was spent */
+        int64_t wait_ns = GFS_MIN(paid_ns, pace->free_ns) - gfs_monotonic_ns();
         if (wait_ns <= 0) {
             break;
         }

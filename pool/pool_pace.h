@@ -1,5 +1,6 @@
-/* The pace of a background thread: how many bytes a second it may move, and a sleep that others can
- * end. One thread spends and sleeps; any thread stops, wakes and sets the rate. */
+/* The pace of background work: how many bytes a second it may move all together, and a sleep that
+ * others can end. One thread sleeps; any thread spends, stops, wakes and sets the rate. Who spends
+ * first is served first: bytes that others spend later are not waited for. */
 #pragma once
 
 #include <pthread.h>

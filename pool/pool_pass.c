@@ -106,6 +106,9 @@ static bool sweep(struct pool_pass *pass, enum pool_phase phase, enum pool_pass_
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
         look_at_suspects(pass);
         pool_pass_part(pass, part, aim);
+        if (part + 1 == CHUNK_LIST_PARTS) {
+            pool_pass_act(pass, aim);
+        }
         if (pass->is_stopped || pool_pace_is_stopped(pass->options->pace)) {
             *ret = POOL_PASS_STOPPED;
             return false;
@@ -177,6 +180,8 @@ enum pool_pass_outcome pool_pass_run(const struct pool_pass_options *options)
     begin(&pass);
     enum pool_pass_outcome outcome = run(&pass);
     pool_progress_end(options->progress);
+    pool_copiers_free(pass.copiers);
+    pool_findings_fini(&pass.found); /* of a batch that it ended before */
     pool_view_put(pass.view);
     free(pass.is_dirty);
     free(pass.is_moving);

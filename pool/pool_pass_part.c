@@ -1,32 +1,31 @@
-/* One part of a pass: list, compare, act. */
-#include <stdio.h>
+/* Parts of a pass: listed, compared, and, as many as make a batch, acted upon. */
 #include <stdlib.h>
 
-#include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_pass_state.h"
 
-enum { WINDOW = 32 }; /* copies under way at once: small ones share flushes */
+enum { BATCH_COUNT = 16384 }; /* what is found may be so much, and one part more */
+#define BATCH_BYTES (1ULL << 30)
 
-/* What the comparison of one part found. Grows as it is filled. */
-struct findings {
+/* One comparison. */
+struct comparison {
     struct pool_pass *pass;
+    struct pool_findings *findings;
     enum pool_pass_aim aim;
     bool is_first;
-    struct pool_pass_job *jobs;
-    size_t job_count, job_size;
-    struct pool_pass_extra *extras;
-    size_t extra_count, extra_size;
 };
 
-static void findings_fini(struct findings *findings)
+void pool_findings_fini(struct pool_findings *findings)
 {
     free(findings->jobs);
     free(findings->extras);
+    *findings = (struct pool_findings){0};
 }
 
-static void add_job(struct findings *findings, const struct pool_part_chunk *chunk, uint32_t slot)
+static void add_job(struct pool_findings *findings, const struct pool_part_chunk *chunk,
+                    uint32_t slot)
 {
+    findings->bytes += chunk->fragment_len;
     if (findings->job_count == findings->job_size) {
         findings->job_size = GFS_MAX((size_t)64, findings->job_size * 2);
         findings->jobs =
@@ -39,9 +38,10 @@ static void add_job(struct findings *findings, const struct pool_part_chunk *chu
                                                                    .need = chunk->need};
 }
 
-static void add_extra(struct findings *findings, const struct pool_part_chunk *chunk,
+static void add_extra(struct pool_findings *findings, const struct pool_part_chunk *chunk,
                       const struct pool_part_entry *entry)
 {
+    findings->bytes += chunk->fragment_len;
     if (findings->extra_count == findings->extra_size) {
         findings->extra_size = GFS_MAX((size_t)64, findings->extra_size * 2);
         findings->extras =
@@ -93,25 +93,25 @@ static void count_chunk(struct pool_pass *pass, const struct pool_part_chunk *ch
     }
 }
 
-static void visit_extras(struct findings *findings, const struct pool_part_chunk *chunk)
+static void visit_extras(struct comparison *comparison, const struct pool_part_chunk *chunk)
 {
-    struct pool_pass *pass = findings->pass;
+    struct pool_pass *pass = comparison->pass;
     bool may_delete = pool_part_is_whole(chunk) && !pass->is_dirty[chunk->group];
     for (unsigned i = 0; i < chunk->extra_count; i++) {
         const struct pool_part_entry *extra = chunk->extras[i];
         if (!may_delete) {
             pass->keeps_extras[extra->disk] = true;
         } else if (is_explained(pass, chunk->group, extra->disk) || !pass->is_halted) {
-            add_extra(findings, chunk, extra);
+            add_extra(comparison->findings, chunk, extra);
         }
     }
 }
 
 static void visit(void *arg, const struct pool_part_chunk *chunk)
 {
-    struct findings *findings = arg;
-    struct pool_pass *pass = findings->pass;
-    if (findings->aim == POOL_AIM_SURVEY && findings->is_first) {
+    struct comparison *comparison = arg;
+    struct pool_pass *pass = comparison->pass;
+    if (comparison->aim == POOL_AIM_SURVEY && comparison->is_first) {
         count_chunk(pass, chunk);
     }
     if (chunk->is_stray) {
@@ -122,15 +122,16 @@ static void visit(void *arg, const struct pool_part_chunk *chunk)
         return;
     }
     bool is_endangered = chunk->have <= chunk->need && chunk->width > chunk->need;
-    if (findings->aim == POOL_AIM_FILL || (findings->aim == POOL_AIM_SURVEY && is_endangered)) {
+    if (comparison->aim == POOL_AIM_FILL ||
+        (comparison->aim == POOL_AIM_SURVEY && is_endangered)) {
         for (uint32_t slot = 0; slot < chunk->width; slot++) {
             if ((chunk->missing & 1U << slot) != 0) {
-                add_job(findings, chunk, slot);
+                add_job(comparison->findings, chunk, slot);
             }
         }
     }
-    if (findings->aim == POOL_AIM_TIDY) {
-        visit_extras(findings, chunk);
+    if (comparison->aim == POOL_AIM_TIDY) {
+        visit_extras(comparison, chunk);
     }
 }
 
@@ -162,18 +163,18 @@ static struct pool_part_entry *list_part(struct pool_pass *pass, uint32_t part, 
     return entries;
 }
 
-static void compare(struct findings *findings, uint32_t part)
+static void compare(struct comparison *comparison, uint32_t part)
 {
-    struct pool_pass *pass = findings->pass;
+    struct pool_pass *pass = comparison->pass;
     bool usable[POOL_DISKS_MAX];
     size_t count;
     GFS_FREE struct pool_part_entry *entries = list_part(pass, part, usable, &count);
     size_t known = pool_part_sort(pass->map, entries, count);
-    if (findings->aim == POOL_AIM_SURVEY && findings->is_first) {
+    if (comparison->aim == POOL_AIM_SURVEY && comparison->is_first) {
         pass->tally.fragments += count;
         pass->tally.unknown += count - known;
     }
-    pool_part_diff(pass->map, usable, entries, known, visit, findings);
+    pool_part_diff(pass->map, usable, entries, known, visit, comparison);
 }
 
 static int compare_ids(struct chunk_id a, struct chunk_id b)
@@ -200,210 +201,63 @@ static int compare_extras(const void *left, const void *right)
     return order != 0 ? order : (a->disk > b->disk) - (a->disk < b->disk);
 }
 
-/* After a failure: what it means for the chunk's group. */
-static void judge_failure(struct pool_pass *pass, const struct pool_pass_job *job,
-                          uint16_t disk, enum gfs_err err)
+bool pool_findings_has_job(const struct pool_findings *findings, const struct pool_pass_job *job)
 {
-    uint32_t group = chunk_id_group(job->id);
-    if (err == GFS_STOPPED) {
-        pass->is_stopped = true;
-        pass->is_dirty[group] = true;
-        return;
-    }
-    if (err == GFS_CORRUPT) {
-        struct pool_lost lost = {.id = job->id, .have = job->have, .need = job->need};
-        pool_progress_lost(pass->options->progress, &lost);
-        /* Nothing more can be done, but what a move would leave behind is not given up. */
-        pass->is_dirty[group] |= pass->is_moving[group];
-        return;
-    }
-    pass->is_dirty[group] = true;
-    if (err != GFS_CANCELLED) {
-        pass->is_full[disk] |= err == GFS_NO_SPACE;
-        pool_progress_failed(pass->options->progress);
-        gfs_log(GFS_LOG_WARN, "op=repair chunk=%016llx%016llx slot=%u disk=%u err=%s",
-                (unsigned long long)job->id.hi, (unsigned long long)job->id.lo, job->slot,
-                (unsigned)disk, gfs_err_name(err));
-    }
+    return findings->job_count != 0 && bsearch(job, findings->jobs, findings->job_count,
+                                               sizeof *job, compare_jobs) != NULL;
 }
 
-/* Copies under way. */
-struct window {
-    struct pool_copy *copies[WINDOW];
-    const struct pool_pass_job *jobs[WINDOW];
-    unsigned count;
-};
-
-static uint16_t target_of(const struct pool_pass *pass, const struct pool_pass_job *job)
+bool pool_findings_has_extra(const struct pool_findings *findings,
+                             const struct pool_pass_extra *extra)
 {
-    return pass->map->groups[chunk_id_group(job->id)].slots[job->slot].disk;
+    return findings->extra_count != 0 && bsearch(extra, findings->extras, findings->extra_count,
+                                                 sizeof *extra, compare_extras) != NULL;
 }
 
-static void begin_job(struct pool_pass *pass, struct window *window,
-                      const struct pool_pass_job *job)
+static void sort(struct pool_findings *findings)
 {
-    uint16_t disk = target_of(pass, job);
-    if (pass->is_full[disk]) {
-        pass->is_dirty[chunk_id_group(job->id)] = true;
-        pool_progress_failed(pass->options->progress);
-        return;
+    if (findings->job_count > 1) {
+        qsort(findings->jobs, findings->job_count, sizeof *findings->jobs, compare_jobs);
     }
-    struct pool_copy_task task = {
-        .view = pass->view, .id = job->id, .slot = job->slot, .disk = disk};
-    struct pool_copy *copy;
-    enum gfs_err err = pool_copy_begin(&pass->copier, &task, &copy);
-    if (err == GFS_OK) {
-        window->jobs[window->count] = job;
-        window->copies[window->count++] = copy;
-    } else if (err != GFS_NOT_FOUND) {
-        judge_failure(pass, job, disk, err);
-    }
-}
-
-static void end_jobs(struct pool_pass *pass, struct window *window)
-{
-    for (unsigned i = 0; i < window->count; i++) {
-        uint32_t bytes;
-        enum gfs_err err = pool_copy_end(window->copies[i], &bytes);
-        if (err == GFS_OK) {
-            pool_progress_copied(pass->options->progress, bytes);
-        } else {
-            judge_failure(pass, window->jobs[i], target_of(pass, window->jobs[i]), err);
-        }
-    }
-    window->count = 0;
-}
-
-/* Jobs that were found before deletions were noted, and still are there after. */
-static void fill(struct pool_pass *pass, const struct findings *before, const struct findings *now)
-{
-    struct window window = {0};
-    for (size_t i = 0; i < now->job_count && !pass->is_stopped; i++) {
-        const struct pool_pass_job *job = &now->jobs[i];
-        if (bsearch(job, before->jobs, before->job_count, sizeof *job, compare_jobs) != NULL) {
-            pass->options->between(pass->options->arg, pass->view);
-            begin_job(pass, &window, job);
-        }
-        if (window.count == WINDOW) {
-            end_jobs(pass, &window);
-        }
-    }
-    end_jobs(pass, &window);
-}
-
-/* The copies that took over from the extra are read once more: a pass that was killed may have
- * left some that nobody verified. */
-static enum gfs_err verify_heirs(struct pool_pass *pass, const struct pool_pass_extra *extra)
-{
-    const struct pool_group *group = &pass->map->groups[chunk_id_group(extra->id)];
-    unsigned width = pool_profile_width(group->profile);
-    bool is_ec = group->profile.kind == POOL_EC;
-    bool has_heir = false;
-    enum gfs_err err = GFS_OK;
-    for (uint32_t slot = 0; slot < width && err == GFS_OK; slot++) {
-        bool is_heir = is_ec ? slot == chunk_id_slot(extra->fragment)
-                             : group->slots[slot].is_filling || (!has_heir && slot + 1 == width);
-        if (is_heir) {
-            has_heir = true;
-            err = pool_copy_verify(&pass->copier, pass->view->disks[group->slots[slot].disk],
-                                   pool_fragment_id(group, extra->id, slot));
-            if (err == GFS_CORRUPT || err == GFS_IO) {
-                struct pool_suspect suspect = {.id = extra->id,
-                                               .disk = group->slots[slot].disk,
-                                               .slot = (uint8_t)slot,
-                                               .is_bad = true};
-                pool_suspect_add(pass->options->pool, &suspect);
-            }
-        }
-    }
-    return err;
-}
-
-/* Whether it may be deleted now. */
-static bool judge_extra(struct pool_pass *pass, const struct pool_pass_extra *extra)
-{
-    enum gfs_err err = verify_heirs(pass, extra);
-    if (err != GFS_OK && err != GFS_NOT_FOUND) { /* that: deleted meanwhile, and the extra, too */
-        pass->is_stopped |= err == GFS_STOPPED;
-        pass->is_dirty[chunk_id_group(extra->id)] = true;
-        pass->keeps_extras[extra->disk] = true;
-        pool_progress_failed(pass->options->progress);
-    }
-    return err == GFS_OK;
-}
-
-/* Those of one disk, in one group. */
-static void delete_extras(struct pool_pass *pass, uint16_t disk,
-                          const struct pool_pass_extra *extras, size_t count)
-{
-    GFS_FREE struct chunk_id *fragments = gfs_alloc_array(count, sizeof *fragments);
-    size_t some = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (extras[i].disk == disk) {
-            fragments[some++] = extras[i].fragment;
-        }
-    }
-    if (some == 0) {
-        return;
-    }
-    enum gfs_err err = pool_copy_delete(&pass->copier, pass->view->disks[disk], fragments, some);
-    if (err == GFS_OK) {
-        pool_progress_deleted(pass->options->progress, some);
-        return;
-    }
-    pass->is_stopped |= err == GFS_STOPPED;
-    pass->keeps_extras[disk] = true;
-    for (size_t i = 0; i < count; i++) {
-        pass->is_dirty[chunk_id_group(extras[i].id)] |= extras[i].disk == disk;
-    }
-    pool_progress_failed(pass->options->progress);
-}
-
-static void tidy(struct pool_pass *pass, const struct findings *before, const struct findings *now)
-{
-    GFS_FREE struct pool_pass_extra *judged =
-        gfs_alloc_array(GFS_MAX(now->extra_count, (size_t)1), sizeof *judged);
-    size_t count = 0;
-    for (size_t i = 0; i < now->extra_count && !pass->is_stopped; i++) {
-        const struct pool_pass_extra *extra = &now->extras[i];
-        bool is_known = bsearch(extra, before->extras, before->extra_count, sizeof *extra,
-                                compare_extras) != NULL;
-        if (!is_known || pass->is_dirty[chunk_id_group(extra->id)]) {
-            pass->keeps_extras[extra->disk] = true;
-        } else {
-            pass->options->between(pass->options->arg, pass->view);
-            if (judge_extra(pass, extra)) {
-                judged[count++] = *extra;
-            }
-        }
-    }
-    for (uint16_t disk = 0; disk < pass->map->disk_count && count > 0 && !pass->is_stopped;
-         disk++) {
-        delete_extras(pass, disk, judged, count);
+    if (findings->extra_count > 1) {
+        qsort(findings->extras, findings->extra_count, sizeof *findings->extras, compare_extras);
     }
 }
 
 void pool_pass_part(struct pool_pass *pass, uint32_t part, enum pool_pass_aim aim)
 {
-    GFS_CLEANUP(findings_fini)
-    struct findings before = {.pass = pass, .aim = aim, .is_first = true};
-    compare(&before, part);
-    if (before.job_count == 0 && before.extra_count == 0) {
+    struct pool_findings *found = &pass->found;
+    size_t before = found->job_count + found->extra_count;
+    struct comparison comparison = {
+        .pass = pass, .findings = found, .aim = aim, .is_first = true};
+    compare(&comparison, part);
+    size_t after = found->job_count + found->extra_count;
+    if (after != before) {
+        pass->parts[pass->part_count++] = part;
+    }
+    if (after >= BATCH_COUNT || found->bytes >= BATCH_BYTES) {
+        pool_pass_act(pass, aim);
+    }
+}
+
+void pool_pass_act(struct pool_pass *pass, enum pool_pass_aim aim)
+{
+    if (pass->part_count == 0) {
         return;
     }
-    if (before.job_count > 1) {
-        qsort(before.jobs, before.job_count, sizeof *before.jobs, compare_jobs);
-    }
-    if (before.extra_count > 1) {
-        qsort(before.extras, before.extra_count, sizeof *before.extras, compare_extras);
-    }
+    sort(&pass->found);
     pool_pass_note_deletions(&pass->copier, pass->view);
-    GFS_CLEANUP(findings_fini) struct findings now = {.pass = pass, .aim = aim};
-    compare(&now, part);
+    GFS_CLEANUP(pool_findings_fini) struct pool_findings now = {0};
+    struct comparison comparison = {.pass = pass, .findings = &now, .aim = aim};
+    for (uint32_t i = 0; i < pass->part_count; i++) {
+        compare(&comparison, pass->parts[i]);
+    }
     if (aim == POOL_AIM_TIDY) {
-        tidy(pass, &before, &now);
+        pool_pass_tidy(pass, &pass->found, &now);
     } else {
-        fill(pass, &before, &now);
+        pool_pass_fill(pass, &pass->found, &now);
     }
     pool_tombs_end(pass->options->pool);
+    pool_findings_fini(&pass->found);
+    pass->part_count = 0;
 }

@@ -105,7 +105,7 @@ static void agree_on_length(struct pool_pin *pin)
         if ((pin->there >> i & 1) != 0 && pin->parts[i].pin.len != pin->fragment_len) {
             pool_pin_report(pin, i, GFS_CORRUPT);
             pin->damaged |= 1U << i;
-            unpin_part(pin, i);
+            pin->there &= ~(1U << i); /* it stays pinned: a read of it may be under way */
         }
     }
 }
@@ -266,7 +266,7 @@ uint32_t pool_pin_readable(const struct pool_pin *pin)
     uint32_t readable = 0;
     for (unsigned i = 0; i < pin->width; i++) {
         const struct pool_part *part = &pin->parts[i];
-        bool is_readable = part->disk != NULL && pool_disk_is_usable(part->disk) &&
+        bool is_readable = (pin->there >> i & 1) != 0 && pool_disk_is_usable(part->disk) &&
                            !atomic_load(&part->is_busy);
         readable |= is_readable ? 1U << i : 0;
     }

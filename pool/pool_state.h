@@ -8,8 +8,9 @@
  * Threads: any thread submits, pins, reads, appends. Completions come on the disks' threads.
  * The watch thread (pool_watch.c) looks at the disks, times writes out and is the only one that
  * makes new maps; who needs one asks it and waits, or is called when it is there. The reconcile
- * thread (pool_reconcile.c) repairs and moves, the scrub thread (pool_scrub.c) verifies. Each disk
- * has reader threads (pool_reader.c).
+ * thread (pool_reconcile.c) repairs and moves, with copiers (pool_copiers.c) while there is much to
+ * be copied; the scrub thread (pool_scrub.c) verifies. Each disk has reader threads
+ * (pool_reader.c).
  *
  * Locks, outermost first: change_lock (making a map; held across disk I/O), submit_lock (order of
  * groups), tomb_lock (deletes against copies), a disk's reader lock, view_lock (innermost, a few

@@ -91,7 +91,7 @@ static void damage(size_t mirror)
     char path[TEMP_PATH_SIZE];
     (void)snprintf(path, sizeof path, "%s/meta/metadata.sqlite", homes[mirror]);
     FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
+    cr_assert_not_null(file, "%s: %m", path);
     (void)fputs("this is no database", file);
     (void)fclose(file);
 }

@@ -81,6 +81,7 @@ struct repair_rig *repair_rig_new(unsigned disks, const char *profile, const cha
     struct repair_rig *rig = gfs_alloc(sizeof *rig);
     (void)pthread_mutex_init(&rig->lock, NULL);
     (void)pthread_cond_init(&rig->changed, NULL);
+    (void)pthread_mutex_init(&rig->hook_lock, NULL);
     (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/goodfs-repair-XXXXXX");
     cr_assert_neq(mkdtemp(rig->dir), NULL);
     init_pool(rig);
@@ -384,8 +385,9 @@ void repair_rig_delete(struct repair_rig *rig, struct chunk_id id, bool is_await
 
 static void between(void *arg, struct pool_view *view)
 {
-    (void)arg;
     (void)view;
+    struct repair_rig *rig = arg;
+    atomic_fetch_add(&rig->betweens, 1);
 }
 
 enum pool_pass_outcome repair_rig_pass(struct repair_rig *rig)
@@ -400,6 +402,7 @@ enum pool_pass_outcome repair_rig_pass(struct repair_rig *rig)
         .progress = &rig->progress,
         .bytes = bytes,
         .between = between,
+        .arg = rig,
         .older_ms = 0,
     };
     enum pool_pass_outcome outcome = pool_pass_run(&options);

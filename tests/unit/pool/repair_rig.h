@@ -20,12 +20,14 @@ struct repair_rig {
     unsigned changes;              /* maps that were made */
     unsigned drops, mirror_failures;
     enum gfs_err change_err;       /* the next change is answered that, when it is not GFS_OK */
-    /* A fragment is being got; some of its bytes are. */
+    /* A fragment is being got; some of its bytes are. Any thread, one call at a time. */
     void (*on_open)(struct repair_rig *rig, struct chunk_id id);
     void (*on_read)(struct repair_rig *rig, struct chunk_id id);
+    pthread_mutex_t hook_lock; /* held for them; guards what they change */
     unsigned opens; /* for the two: what they count */
     unsigned stop_at;
     struct chunk_id victim;
+    atomic_uint betweens; /* how often the pass has looked for suspects */
     struct pool_pace *pace;        /* of the pass under way */
     struct pool_progress progress;
 };

@@ -179,14 +179,22 @@ static enum gfs_err fetch_others(struct pool *pool, struct pool_view *view, stru
     return is_enough ? GFS_OK : is_listed ? GFS_CORRUPT : GFS_NOT_FOUND;
 }
 
+static void call_hook(struct repair_rig *rig, void (*hook)(struct repair_rig *, struct chunk_id),
+                      struct chunk_id id)
+{
+    if (hook != NULL) {
+        (void)pthread_mutex_lock(&rig->hook_lock);
+        hook(rig, id);
+        (void)pthread_mutex_unlock(&rig->hook_lock);
+    }
+}
+
 enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struct chunk_id id,
                                 uint32_t slot, uint16_t avoid, struct pool_fragment **ret)
 {
     struct repair_rig *rig = rig_of(pool);
     const struct pool_group *group = pool_view_group(view, id);
-    if (rig->on_open != NULL) {
-        rig->on_open(rig, id);
-    }
+    call_hook(rig, rig->on_open, id);
     struct pool_fragment *fragment = gfs_alloc(sizeof *fragment);
     fragment->pool = pool;
     fragment->id = id;
@@ -222,9 +230,7 @@ enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes,
                                 size_t *ret_len)
 {
     struct repair_rig *rig = rig_of(fragment->pool);
-    if (rig->on_read != NULL) {
-        rig->on_read(rig, fragment->id);
-    }
+    call_hook(rig, rig->on_read, fragment->id);
     *ret_len = GFS_MIN(size, (size_t)(fragment->len - fragment->at));
     memcpy(ret_bytes, fragment->bytes + fragment->at, *ret_len);
     fragment->at += (uint32_t)*ret_len;

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <sched.h>
 
 #include "libgoodfs/clock.h"
 #include "pool/pool_pace.h"
@@ -25,6 +26,61 @@ Test(pool_pace, no_rate_is_no_wait)
     pool_pace_set_rate(&pace, 1);
     pool_pace_set_rate(&pace, 0);
     cr_assert(pool_pace_spend(&pace, UINT64_MAX));
+    pool_pace_fini(&pace);
+}
+
+static void *spend_much(void *arg)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert(pool_pace_spend(arg, 1 << 20));
+    }
+    return NULL;
+}
+
+Test(pool_pace, all_threads_together_keep_to_the_rate)
+{
+    struct pool_pace pace;
+    pool_pace_init(&pace, 50 << 20);
+    pthread_t threads[4];
+    int64_t since_ns = gfs_monotonic_ns();
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, spend_much, &pace), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    int64_t ms = (gfs_monotonic_ns() - since_ns) / 1000000;
+    cr_assert_geq(ms, 215, "16 MiB at 50 MiB/s, 5 of them free, took %d ms", (int)ms);
+    pool_pace_fini(&pace);
+}
+
+/* When somebody has spent: so much that it takes 10 s. */
+static void *spend_later(void *arg)
+{
+    struct pool_pace *pace = arg;
+    bool is_first = true;
+    while (is_first) {
+        (void)pthread_mutex_lock(&pace->lock);
+        is_first = pace->free_ns == 0;
+        (void)pthread_mutex_unlock(&pace->lock);
+        (void)sched_yield();
+    }
+    cr_assert_not(pool_pace_spend(pace, 100 << 20));
+    return NULL;
+}
+
+Test(pool_pace, bytes_that_others_spend_later_are_not_waited_for)
+{
+    struct pool_pace pace;
+    pool_pace_init(&pace, 10 << 20);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, spend_later, &pace), 0);
+    int64_t since_ns = gfs_monotonic_ns();
+    cr_assert(pool_pace_spend(&pace, 3 << 20));
+    int64_t ms = (gfs_monotonic_ns() - since_ns) / 1000000;
+    cr_assert_lt(ms, 5000, "3 MiB at 10 MiB/s took %d ms", (int)ms);
+    pool_pace_stop(&pace);
+    (void)pthread_join(thread, NULL);
     pool_pace_fini(&pace);
 }
 

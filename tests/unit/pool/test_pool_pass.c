@@ -211,10 +211,13 @@ static enum gfs_err delete_at_copy(void *arg, struct disk_double *disk,
 {
     (void)disk;
     struct repair_rig *rig = arg;
+    (void)pthread_mutex_lock(&rig->hook_lock);
+    struct chunk_id victim = rig->victim;
+    (void)pthread_mutex_unlock(&rig->hook_lock);
     bool is_copy = group->records->kind == CHUNK_RECORD_DATA &&
-                   chunk_id_at(group->records->id, 0).lo == chunk_id_at(rig->victim, 0).lo;
+                   chunk_id_at(group->records->id, 0).lo == chunk_id_at(victim, 0).lo;
     if (is_copy) {
-        repair_rig_delete(rig, rig->victim, false);
+        repair_rig_delete(rig, victim, false);
     }
     return GFS_OK;
 }
