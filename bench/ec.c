@@ -1,8 +1,9 @@
 /* What striping costs on one core: the coder alone, with the checksums that every cell gets, and
  * the pool's own way of cutting a stream into rows.
  *
- * usage: ec [--json] [milliseconds per figure]. MB of chunk data a second by profile and way; as text
- * with the ratio to the coder with checksums. Everything is in cache, as bytes from a socket are. */
+ * usage: ec [--json] [milliseconds per figure]. MB of chunk data a second by profile and way; as
+ * text with the ratio to the coder with checksums. Everything is in cache, as bytes from a socket
+ * are. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

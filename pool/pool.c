@@ -339,7 +339,13 @@ static const char *judge_disk(const struct pool_view *view, uint32_t number)
     if (disk->state == POOL_DISK_DRAINING && is_named(view->map, number)) {
         return "is being emptied";
     }
-    return disk->is_behind ? "is behind" : NULL;
+    if (disk->is_behind) {
+        return "is behind";
+    }
+    struct chunk_store *store = view->disks[number]->store;
+    struct chunk_store_status status;
+    store->ops->status(store, &status);
+    return status.damaged_places > 0 ? "has damage in its log" : NULL;
 }
 
 static bool is_filling(const struct pool_map *map)

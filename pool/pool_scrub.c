@@ -137,8 +137,7 @@ static uint32_t verify_fragment(struct pool_scrub *scrub, struct pool_view *view
         return 0; /* deleted since it was listed */
     }
     enum gfs_err err = GFS_OK;
-    /* Small ones lie in the log, which is verified with their owners. */
-    if (mine->offset == 0 && pin.len > GFS_SMALL_CHUNK_MAX) {
+    if (mine->offset == 0) {
         size_t owner_len;
         err = store->ops->owner(store, &pin, scrub->bytes, &owner_len);
     }
