@@ -7,7 +7,7 @@
 struct chunk_bulk {
     struct store *store;
     struct chunk_bulk *next_waiting, *next_ready; /* pool lists; next_ready also of flushes */
-    struct bulk_file *file; /* NULL = it has no place; set once, with page, before is_placing ends */
+    struct bulk_file *file; /* NULL = no place; set once, with page, before is_placing ends */
     uint32_t page, page_count;
     struct chunk_id id;
     char *owner;
