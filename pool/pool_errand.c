@@ -6,19 +6,31 @@
 
 #include "libgoodfs/mem.h"
 
+enum { IDLE_MAX = 4 }; /* threads kept for the next errand */
+
+/* A thread of the errands'. Guarded by their lock, but for `thread`, which its starter sets. */
+struct runner {
+    struct runner *next; /* among the idle, or the ended */
+    struct pool_errands *errands;
+    pthread_t thread;
+    struct pool_errand *errand; /* NULL = none to do */
+};
+
 /* Guarded by lock. */
 struct pool_errands {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* on the monotonic clock */
     struct pool_errand *first;
+    struct runner *idle, *ended;
+    unsigned idle_count, running; /* running: threads that are not ended */
+    bool is_ending;
 };
 
 /* Guarded by the lock, but for what never changes. */
 struct pool_errand {
     struct pool_errand *next;
     struct pool_errands *errands;
-    pthread_t thread;
-    bool has_thread;
+    const char *name;
     void (*run)(void *arg);
     void (*end)(void *arg);
     void *arg;
@@ -40,7 +52,8 @@ struct pool_errands *pool_errands_new(void)
 void pool_errands_free(struct pool_errands *errands)
 {
     if (errands != NULL) {
-        GFS_ASSERT(errands->first == NULL);
+        GFS_ASSERT(errands->first == NULL && errands->running == 0);
+        GFS_ASSERT(errands->ended == NULL);
         (void)pthread_cond_destroy(&errands->changed);
         (void)pthread_mutex_destroy(&errands->lock);
         free(errands);
@@ -78,15 +91,82 @@ static void reap_locked(struct pool_errands *errands)
     struct pool_errand *errand;
     while ((errand = take_ended_locked(errands)) != NULL) {
         (void)pthread_mutex_unlock(&errands->lock);
-        if (errand->has_thread) {
-            (void)pthread_join(errand->thread, NULL);
-        }
         if (errand->end != NULL) {
             errand->end(errand->arg);
         }
         free(errand);
         (void)pthread_mutex_lock(&errands->lock);
     }
+    while (errands->ended != NULL) {
+        struct runner *runner = errands->ended;
+        errands->ended = runner->next;
+        (void)pthread_mutex_unlock(&errands->lock);
+        (void)pthread_join(runner->thread, NULL);
+        free(runner);
+        (void)pthread_mutex_lock(&errands->lock);
+    }
+}
+
+/* ---- threads ---- */
+
+/* Waits for the next one; false: this thread ends. */
+static bool await_errand_locked(struct runner *runner)
+{
+    struct pool_errands *errands = runner->errands;
+    if (errands->idle_count == IDLE_MAX || errands->is_ending) {
+        return false;
+    }
+    runner->next = errands->idle;
+    errands->idle = runner;
+    errands->idle_count++;
+    while (runner->errand == NULL && !errands->is_ending) {
+        (void)pthread_cond_wait(&errands->changed, &errands->lock);
+    }
+    return runner->errand != NULL;
+}
+
+static void *runner_main(void *arg)
+{
+    struct runner *runner = arg;
+    struct pool_errands *errands = runner->errands;
+    (void)pthread_mutex_lock(&errands->lock);
+    do {
+        struct pool_errand *errand = GFS_TAKE(runner->errand);
+        (void)pthread_mutex_unlock(&errands->lock);
+        (void)pthread_setname_np(pthread_self(), errand->name);
+        errand->run(errand->arg);
+        (void)pthread_mutex_lock(&errands->lock);
+        errand->is_over = true;
+        (void)pthread_cond_broadcast(&errands->changed);
+    } while (await_errand_locked(runner));
+    runner->next = errands->ended;
+    errands->ended = runner;
+    errands->running--;
+    (void)pthread_cond_broadcast(&errands->changed);
+    (void)pthread_mutex_unlock(&errands->lock);
+    return NULL;
+}
+
+/* false: there is no memory for a thread. */
+static bool hand_out_locked(struct pool_errands *errands, struct pool_errand *errand)
+{
+    struct runner *runner = errands->idle;
+    if (runner != NULL) {
+        errands->idle = runner->next;
+        errands->idle_count--;
+        runner->errand = errand;
+        (void)pthread_cond_broadcast(&errands->changed);
+        return true;
+    }
+    runner = gfs_alloc(sizeof *runner);
+    *runner = (struct runner){.errands = errands, .errand = errand};
+    /* under the lock: whoever joins it must know the thread */
+    bool is_made = pthread_create(&runner->thread, NULL, runner_main, runner) == 0;
+    errands->running += is_made;
+    if (!is_made) {
+        free(runner);
+    }
+    return is_made;
 }
 
 bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms)
@@ -100,39 +180,40 @@ bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms)
         reap_locked(errands);
     }
     bool is_none = errands->first == NULL;
+    if (is_none) { /* its threads are idle, or about to be */
+        errands->is_ending = true;
+        errands->idle = NULL;
+        errands->idle_count = 0;
+        (void)pthread_cond_broadcast(&errands->changed);
+        while (errands->running != 0) {
+            (void)pthread_cond_wait(&errands->changed, &errands->lock);
+        }
+        reap_locked(errands);
+        errands->is_ending = false;
+    }
     (void)pthread_mutex_unlock(&errands->lock);
     return is_none;
 }
 
-static void *errand_main(void *arg)
-{
-    struct pool_errand *errand = arg;
-    struct pool_errands *errands = errand->errands;
-    errand->run(errand->arg);
-    (void)pthread_mutex_lock(&errands->lock);
-    errand->is_over = true;
-    (void)pthread_cond_broadcast(&errands->changed);
-    (void)pthread_mutex_unlock(&errands->lock);
-    return NULL;
-}
+/* ---- one ---- */
 
 struct pool_errand *pool_errand_start(struct pool_errands *errands, const char *name,
                                       void (*run)(void *arg), void (*end)(void *arg), void *arg)
 {
     struct pool_errand *errand = gfs_alloc(sizeof *errand);
-    *errand = (struct pool_errand){.errands = errands, .run = run, .end = end, .arg = arg};
+    *errand = (struct pool_errand){
+        .errands = errands, .name = name, .run = run, .end = end, .arg = arg};
     (void)pthread_mutex_lock(&errands->lock);
     reap_locked(errands);
     errand->next = errands->first;
     errands->first = errand;
-    /* under the lock: whoever reaps it must know the thread */
-    errand->has_thread = pthread_create(&errand->thread, NULL, errand_main, errand) == 0;
-    if (errand->has_thread) {
-        (void)pthread_setname_np(errand->thread, name);
-    }
+    bool is_handed_out = hand_out_locked(errands, errand);
     (void)pthread_mutex_unlock(&errands->lock);
-    if (!errand->has_thread) { /* no memory for a thread: it is done here */
-        (void)errand_main(errand);
+    if (!is_handed_out) {
+        run(arg);
+        (void)pthread_mutex_lock(&errands->lock);
+        errand->is_over = true;
+        (void)pthread_mutex_unlock(&errands->lock);
     }
     return errand;
 }

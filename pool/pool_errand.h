@@ -1,4 +1,5 @@
-/* Calls that wait for a disk, each on a thread of its own.
+/* Calls that wait for a disk, each on a thread of its own. Threads whose call is over are kept for a
+ * while for the next one.
  *
  * A disk can hang in any call, for ever. Whoever looks after more than that disk has such calls
  * made by an errand and waits as long as it likes; an errand that hangs hangs on, with what it
@@ -18,7 +19,7 @@ bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms);
 void pool_errands_free(struct pool_errands *errands); /* all are over. NULL allowed */
 
 /* Calls run(arg). end(arg), which may be NULL, is called when that is over and the errand was let
- * go. name: of the thread. Any thread. */
+ * go. name: of the thread, a literal. Any thread. */
 struct pool_errand *pool_errand_start(struct pool_errands *errands, const char *name,
                                       void (*run)(void *arg), void (*end)(void *arg), void *arg);
 /* Waits at most wait_ms; answers whether it is over. */
