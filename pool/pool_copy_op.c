@@ -235,7 +235,8 @@ enum gfs_err pool_copy_op_finish(struct pool_copy_op *op)
 static enum gfs_err read_pinned(struct pool_copy_op *op, struct chunk_pin *pin)
 {
     struct chunk_store *store = op->disk->store;
-    size_t size = GFS_MAX(GFS_MIN((size_t)pin->len, (size_t)READ_STEP), (size_t)CHUNK_OWNER_LEN_MAX);
+    size_t size = GFS_MIN((size_t)pin->len, (size_t)READ_STEP);
+    size = GFS_MAX(size, (size_t)CHUNK_OWNER_LEN_MAX);
     GFS_FREE char *bytes = gfs_alloc_aligned(4096, (size + 4095) / 4096 * 4096);
     size_t owner_len;
     enum gfs_err err =

@@ -25,8 +25,8 @@ void pool_copy_op_forget(struct pool_copy_op *op);
  * dropped, or is now because it did not answer for a long time. */
 enum gfs_err pool_copy_op_wait(struct pool_copy_op *op) GFS_MUST_CHECK;
 
-/* Reads a fragment that is live, all of it, from the medium; its owner as well if asked to. Errors of
- * chunk_store.pin, .owner and .read; STOPPED and TIMEOUT as of pool_copy_op_wait. */
+/* Reads a fragment that is live, all of it, from the medium; its owner as well if asked to. Errors
+ * of chunk_store.pin, .owner and .read; STOPPED and TIMEOUT as of pool_copy_op_wait. */
 enum gfs_err pool_copy_op_read(struct pool_copy_op *op, struct chunk_id fragment, bool with_owner,
                                uint32_t *ret_len, uint32_t *ret_crc) GFS_MUST_CHECK;
 
