@@ -236,12 +236,13 @@ static enum gfs_err read_trailer(const struct bulk_extent *extent, const struct 
     return err == GFS_OK ? check_head(*ret_bytes, len, SEGMENT_RECORD_BULK, pin, ret) : err;
 }
 
-/* From the medium: what is known is not believed but read once more. */
+/* With the first bytes from the medium what is known is not believed but read once more. With the
+ * others it would make a disk go to and fro between a chunk's bytes and its end. */
 static enum gfs_err load_bulk_table(struct bulk_extent *extent, const struct chunk_pin *pin,
-                                    unsigned flags, const char **ret)
+                                    uint32_t offset, unsigned flags, const char **ret)
 {
     *ret = atomic_load_explicit(&extent->table, memory_order_acquire);
-    if (*ret != NULL && (flags & CHUNK_READ_MEDIUM) == 0) {
+    if (*ret != NULL && ((flags & CHUNK_READ_MEDIUM) == 0 || offset != 0)) {
         return GFS_OK;
     }
     GFS_FREE char *trailer = NULL;
@@ -283,7 +284,7 @@ static enum gfs_err read_blocks(struct chunk_pin *pin, uint32_t offset, uint32_t
         struct bulk_extent *extent = pin->place;
         file = extent->file->file;
         payload = pin->offset;
-        err = load_bulk_table(extent, pin, flags, &table);
+        err = load_bulk_table(extent, pin, offset, flags, &table);
     } else {
         const struct log_segment *segment = pin->place;
         if (len == pin->len && pin->state == NULL) {

@@ -83,8 +83,8 @@ enum gfs_err admin_run_rebalance_stop(struct admin_call *call)
     if (pool == NULL) {
         return GFS_UNSUPPORTED;
     }
-    pool_rebalance_stop(pool);
-    return admin_run_rebalance(call);
+    enum gfs_err err = pool_rebalance_stop(pool, &call->error);
+    return err == GFS_OK ? admin_run_rebalance(call) : err;
 }
 
 /* ---- disks ---- */

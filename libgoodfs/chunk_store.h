@@ -101,7 +101,8 @@ struct chunk_pin {
 
 enum chunk_read_flags {
     CHUNK_READ_NOWAIT = 1, /* answer GFS_AGAIN instead of waiting for the disk */
-    CHUNK_READ_MEDIUM = 2, /* from the medium, not from memory: what a scrub must see */
+    CHUNK_READ_MEDIUM = 2, /* from the medium, not from memory: what a scrub must see. Of a large
+                              chunk the checksums are, too, with offset 0 */
 };
 
 /* Called on the store's thread when a bulk writer that answered a short append has room again. */

@@ -128,19 +128,14 @@ static enum gfs_err read_rest(int fd, const struct iovec *iov, int count, uint64
     return GFS_OK;
 }
 
-/* Through an aligned buffer. GFS_UNSUPPORTED: the file system has no direct reads, or this one was
- * short. */
-static enum gfs_err read_direct(int fd, const struct iovec *iov, int count, uint64_t offset,
-                                size_t want, size_t *ret_len)
+/* Aligned. At least `want` bytes, or GFS_UNSUPPORTED: the file system has no direct reads, or this
+ * one was short (the end of the file, or a signal). */
+static enum gfs_err read_aligned(int fd, void *to, size_t len, uint64_t offset, size_t want)
 {
-    uint64_t begin = offset & ~(uint64_t)(DIRECT_ALIGN - 1);
-    size_t len = (size_t)((offset + want + DIRECT_ALIGN - 1) & ~(uint64_t)(DIRECT_ALIGN - 1)) -
-                 (size_t)begin;
-    GFS_FREE char *bytes = gfs_alloc_aligned(DIRECT_ALIGN, len);
-    struct iovec all = {.iov_base = bytes, .iov_len = len};
+    struct iovec all = {.iov_base = to, .iov_len = len};
     ssize_t got;
     do {
-        got = preadv2(fd, &all, 1, (off_t)begin, 0);
+        got = preadv2(fd, &all, 1, (off_t)offset, 0);
     } while (got < 0 && errno == EINTR);
     if (got < 0 && (errno == EINVAL || errno == EOPNOTSUPP)) {
         return GFS_UNSUPPORTED;
@@ -148,9 +143,25 @@ static enum gfs_err read_direct(int fd, const struct iovec *iov, int count, uint
     if (got < 0) {
         return gfs_err_from_errno(errno);
     }
+    return (size_t)got < want ? GFS_UNSUPPORTED : GFS_OK;
+}
+
+/* Through an aligned buffer, where it is not aligned itself. GFS_UNSUPPORTED as read_aligned. */
+static enum gfs_err read_direct(int fd, const struct iovec *iov, int count, uint64_t offset,
+                                size_t want, size_t *ret_len)
+{
+    if (count == 1 && (((uintptr_t)iov->iov_base | want | offset) & (DIRECT_ALIGN - 1)) == 0) {
+        *ret_len = want;
+        return read_aligned(fd, iov->iov_base, want, offset, want);
+    }
+    uint64_t begin = offset & ~(uint64_t)(DIRECT_ALIGN - 1);
+    size_t len = (size_t)((offset + want + DIRECT_ALIGN - 1) & ~(uint64_t)(DIRECT_ALIGN - 1)) -
+                 (size_t)begin;
+    GFS_FREE char *bytes = gfs_alloc_aligned(DIRECT_ALIGN, len);
     size_t skip = (size_t)(offset - begin);
-    if ((size_t)got < skip + want) {
-        return GFS_UNSUPPORTED; /* the end of the file, or a signal */
+    enum gfs_err err = read_aligned(fd, bytes, len, begin, skip + want);
+    if (err != GFS_OK) {
+        return err;
     }
     size_t left = want;
     *ret_len = want;

@@ -43,5 +43,13 @@ void gfs_assert_failed(const char *condition, const char *file, int line) __attr
 
 #define GFS_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define GFS_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define GFS_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define GFS_MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once. */
+#define GFS_MIN(a, b) GFS_PICK_AS(a, <, b, __COUNTER__)
+#define GFS_MAX(a, b) GFS_PICK_AS(a, >, b, __COUNTER__)
+#define GFS_PICK_AS(a, op, b, number) GFS_PICK_OF(a, op, b, number) /* expands the number */
+#define GFS_PICK_OF(a, op, b, number)                                                              \
+    __extension__({                                                                                \
+        __auto_type left_##number = (a);                                                           \
+        __auto_type right_##number = (b);                                                          \
+        left_##number op right_##number ? left_##number : right_##number;                          \
+    })

@@ -376,6 +376,23 @@ static bool has_mirror_out_of_sync(const struct pool_map *map)
     return false;
 }
 
+/* NULL: nothing is wrong. */
+static const char *judge_rest(struct pool *pool, const struct pool_map *map)
+{
+    if (is_filling(map)) {
+        return "fragments are being rebuilt";
+    }
+    if (has_mirror_out_of_sync(map)) {
+        return "a copy of the metadata is being made";
+    }
+    size_t bad = pool_suspect_bad(pool);
+    if (bad == 0) {
+        return NULL;
+    }
+    return pool_suspect_unrepaired(pool) < bad ? "damaged fragments wait for repair"
+                                               : "damaged fragments could not be repaired";
+}
+
 enum pool_health pool_health(struct pool *pool, char *ret_reason, size_t reason_size)
 {
     struct pool_view *view = pool_view_get(pool);
@@ -393,15 +410,7 @@ enum pool_health pool_health(struct pool *pool, char *ret_reason, size_t reason_
                            view->map->disks[i].path, wrong);
         }
     }
-    const char *rest = NULL;
-    if (health == POOL_HEALTHY) {
-        rest = is_filling(view->map) ? "fragments are being rebuilt"
-               : has_mirror_out_of_sync(view->map)
-                   ? "a copy of the metadata is being made"
-               : pool_suspect_count(pool) != 0      ? "damaged fragments wait for repair"
-               : pool_suspect_unrepaired(pool) != 0 ? "damaged fragments could not be repaired"
-                                                    : NULL;
-    }
+    const char *rest = health == POOL_HEALTHY ? judge_rest(pool, view->map) : NULL;
     if (rest != NULL) {
         health = POOL_DEGRADED;
         (void)snprintf(ret_reason, reason_size, "%s", rest);

@@ -99,7 +99,8 @@ struct pool_disk_settings {
 enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
                            const struct pool_disk_settings *settings, struct gfs_error *error);
 enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error);
-void pool_rebalance_stop(struct pool *pool);
+/* What is being moved is moved to its end. */
+enum gfs_err pool_rebalance_stop(struct pool *pool, struct gfs_error *error);
 /* Verifies everything once, from the start, at once: `rate` bytes a second and disk, 0 = as fast as
  * it goes. BUSY: such a pass is under way. */
 enum gfs_err pool_scrub_start(struct pool *pool, uint64_t rate, struct gfs_error *error);

@@ -139,6 +139,7 @@ struct newcomer {
     uint16_t number; /* of the new map */
     uint16_t old;    /* the disk it replaces */
     bool is_old_lost;
+    bool is_share_due; /* what the old one held is on the others already */
     bool is_own_place; /* the old disk's directory, emptied */
 };
 
@@ -312,6 +313,7 @@ static enum gfs_err change_replace(void *arg, struct pool_map *map, struct gfs_e
         err = pool_plan_replace(map, newcomer->old, newcomer->number, newcomer->is_old_lost, error);
     }
     if (err == GFS_OK) {
+        map->is_rebalancing |= newcomer->is_share_due;
         settle(map, newcomer);
     }
     return err;
@@ -367,12 +369,8 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
         return err;
     }
     warn_if_shared(view->map, found->path);
+    newcomer->is_share_due = has_failed;
     err = pool_change_map_with(pool, newcomer->disk, change_replace, newcomer, error);
-    if (err == GFS_OK && has_failed) {
-        /* What it held went to the other disks already: the new one gets its share of everything.
-         */
-        atomic_store(&pool->rebalance_wanted, true);
-    }
     return err;
 }
 
@@ -500,18 +498,37 @@ enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
     return err;
 }
 
-enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error)
+static enum gfs_err change_rebalancing(void *arg, struct pool_map *map, struct gfs_error *error)
 {
-    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
-    if (view->is_read_only) {
-        return gfs_fail(error, GFS_UNREACHABLE, "nothing can be moved: %s", view->read_only_reason);
-    }
-    atomic_store(&pool->rebalance_wanted, true);
-    pool_reconcile_wake(pool);
+    (void)error;
+    const bool *is_wanted = arg;
+    map->is_rebalancing = *is_wanted;
     return GFS_OK;
 }
 
-void pool_rebalance_stop(struct pool *pool)
+static enum gfs_err set_rebalancing(struct pool *pool, bool is_wanted, struct gfs_error *error)
 {
-    atomic_store(&pool->rebalance_wanted, false);
+    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    if (view->is_read_only) {
+        return gfs_fail(error, GFS_UNREACHABLE, "nothing can be changed: %s",
+                        view->read_only_reason);
+    }
+    if (view->map->is_rebalancing == is_wanted) {
+        return GFS_OK;
+    }
+    enum gfs_err err = pool_change_map(pool, change_rebalancing, &is_wanted, error);
+    if (err == GFS_OK) {
+        pool_reconcile_wake(pool);
+    }
+    return err;
+}
+
+enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error)
+{
+    return set_rebalancing(pool, true, error);
+}
+
+enum gfs_err pool_rebalance_stop(struct pool *pool, struct gfs_error *error)
+{
+    return set_rebalancing(pool, false, error);
 }

@@ -52,7 +52,7 @@ static size_t leave_out_bad(struct pool *pool, const struct pool_map *map,
                             struct pool_part_entry *entries, size_t count)
 {
     size_t kept = 0;
-    if (pool_suspect_count(pool) + pool_suspect_unrepaired(pool) == 0) {
+    if (pool_suspect_bad(pool) == 0) {
         return count;
     }
     for (size_t i = 0; i < count; i++) {

@@ -111,6 +111,7 @@ struct pool_map {
     uint64_t version; /* 1 = the first */
     uint64_t epoch;   /* starts of the pool */
     char cluster[37]; /* UUID text */
+    bool is_rebalancing; /* until the disks are evenly full, or an operator stops it */
     uint32_t disk_count;
     struct pool_map_disk *disks;
     uint32_t class_count; /* [0] is STANDARD, the default */

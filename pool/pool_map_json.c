@@ -111,6 +111,9 @@ void pool_map_encode(const struct pool_map *map, struct gfs_buf *out)
     gfs_json_out_text(&json, "cluster", map->cluster);
     gfs_json_out_u64(&json, "version", map->version);
     gfs_json_out_u64(&json, "epoch", map->epoch);
+    if (map->is_rebalancing) {
+        gfs_json_out_bool(&json, "rebalancing", true);
+    }
     encode_arrays(map, &json);
     if (out->is_full) {
         return;
@@ -293,7 +296,10 @@ static bool decode_groups(const struct gfs_json *root, struct pool_map *map)
 
 static bool decode_members(const struct gfs_json *root, struct pool_map *map)
 {
-    return gfs_json_count(root) == MAP_MEMBERS &&
+    const struct gfs_json *rebalancing = gfs_json_get(root, "rebalancing");
+    unsigned members = MAP_MEMBERS + (rebalancing != NULL);
+    return gfs_json_count(root) == members &&
+           (rebalancing == NULL || take_bool(rebalancing, &map->is_rebalancing)) &&
            take_text(gfs_json_get(root, "cluster"), map->cluster, sizeof map->cluster) &&
            take_u64(gfs_json_get(root, "version"), INT64_MAX, &map->version) &&
            take_u64(gfs_json_get(root, "epoch"), INT64_MAX, &map->epoch) &&

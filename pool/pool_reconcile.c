@@ -19,7 +19,7 @@
 enum {
     LOOK_MS = 1000,
     OLDER_MS = 10000, /* a request may hold its map for as long */
-    MOVES_PER_STEP = 16,
+    MOVES_PER_STEP = 64, /* a pass over everything each: few passes, but it can be stopped */
     DEFAULT_RATE = 256 << 20,
     BACKOFF_S_MAX = 60,
 };
@@ -94,6 +94,13 @@ static uint32_t plan_moves(struct pool_map *map)
     return pool_plan_rebalance(map, MOVES_PER_STEP);
 }
 
+static uint32_t plan_end_of_moves(struct pool_map *map)
+{
+    bool was = map->is_rebalancing;
+    map->is_rebalancing = false;
+    return was;
+}
+
 static bool has_moves(const struct pool_view *view)
 {
     const struct pool_map *map = view->map;
@@ -111,16 +118,17 @@ static bool has_moves(const struct pool_view *view)
 static void rebalance(struct pool_reconcile *reconcile)
 {
     struct pool_view *view = pool_view_get(reconcile->pool);
+    bool is_wanted = view->map->is_rebalancing;
     bool is_waiting = view->is_read_only || has_moves(view);
     struct pool_map *trial = pool_map_copy(view->map);
-    uint32_t wanted = is_waiting ? 0 : plan_moves(trial);
+    uint32_t wanted = is_waiting || !is_wanted ? 0 : plan_moves(trial);
     pool_map_free(trial);
     pool_view_put(view);
-    if (is_waiting) {
+    if (is_waiting || !is_wanted) {
         return;
     }
     if (wanted == 0) {
-        atomic_store(&reconcile->pool->rebalance_wanted, false);
+        (void)apply_plan(reconcile, plan_end_of_moves, "rebalance-end");
         gfs_log(GFS_LOG_INFO, "op=rebalance msg=balanced moves=%lu",
                 atomic_load(&reconcile->moves));
         return;
@@ -152,6 +160,14 @@ static void schedule(struct pool_reconcile *reconcile, enum pool_pass_outcome ou
     }
 }
 
+static bool is_rebalancing(struct pool *pool)
+{
+    struct pool_view *view = pool_view_get(pool);
+    bool is_so = view->map->is_rebalancing;
+    pool_view_put(view);
+    return is_so;
+}
+
 static void make_pass(struct pool_reconcile *reconcile)
 {
     struct pool_pass_options options = {
@@ -167,7 +183,7 @@ static void make_pass(struct pool_reconcile *reconcile)
     if (outcome == POOL_PASS_STOPPED) {
         return;
     }
-    if (atomic_load(&reconcile->pool->rebalance_wanted)) {
+    if (is_rebalancing(reconcile->pool)) {
         (void)pthread_mutex_lock(&reconcile->progress.lock);
         uint64_t done_bytes = reconcile->progress.state.done_bytes;
         (void)pthread_mutex_unlock(&reconcile->progress.lock);
@@ -219,8 +235,7 @@ static void work(struct pool_reconcile *reconcile)
         (void)apply_plan(reconcile, pool_plan_retire, "retire");
     }
     retire(reconcile);
-    if (atomic_load(&reconcile->pool->rebalance_wanted) &&
-        !pool_pace_is_stopped(&reconcile->pace)) {
+    if (!pool_pace_is_stopped(&reconcile->pace)) {
         rebalance(reconcile);
     }
 }

@@ -63,28 +63,26 @@ static enum gfs_err repair(struct pool_reconcile *reconcile, struct pool_view *v
     return err;
 }
 
-static void handle(struct pool_reconcile *reconcile, struct pool_view *view,
+/* Whether nothing is left to be done about it. */
+static bool handle(struct pool_reconcile *reconcile, struct pool_view *view,
                    const struct pool_suspect *suspect)
 {
     uint32_t slot;
     if (suspect->disk >= view->map->disk_count || !find_slot(view, suspect, &slot)) {
-        return;
+        return true;
     }
     enum gfs_err err = repair(reconcile, view, suspect, slot);
-    if (err == GFS_OK) {
-        return;
-    }
     if (err == GFS_CORRUPT) {
         const struct pool_group *group = pool_view_group(view, suspect->id);
         struct pool_lost lost = {.id = suspect->id, .need = group->profile.k};
         pool_progress_lost(&reconcile->progress, &lost);
     }
-    if (err != GFS_CANCELLED && err != GFS_STOPPED) {
+    if (err != GFS_OK && err != GFS_CANCELLED && err != GFS_STOPPED) {
         gfs_log(GFS_LOG_WARN, "op=repair chunk=%016llx%016llx slot=%u disk=%u err=%s",
                 (unsigned long long)suspect->id.hi, (unsigned long long)suspect->id.lo, slot,
                 (unsigned)suspect->disk, gfs_err_name(err));
     }
-    pool_suspect_park(reconcile->pool, suspect, gfs_monotonic_ns() + RETRY_NS);
+    return err == GFS_OK;
 }
 
 void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view *view,
@@ -98,14 +96,17 @@ void pool_reconcile_suspects(struct pool_reconcile *reconcile, struct pool_view 
     if (!is_noting) {
         pool_pass_note_deletions(&copier, view);
     }
-    /* No more than there are now: trying to repair one fragment may report others of its chunk, and
-     * when too few are left of that, they would report each other without end. */
+    /* No more than there are now: a pass goes on in between. */
     size_t count = pool_suspect_count(reconcile->pool);
     struct pool_suspect suspect;
     for (; count > 0 && !pool_pace_is_stopped(&reconcile->pace) &&
            pool_suspect_take(reconcile->pool, &suspect);
          count--) {
-        handle(reconcile, view, &suspect);
+        if (handle(reconcile, view, &suspect)) {
+            pool_suspect_done(reconcile->pool, &suspect);
+        } else {
+            pool_suspect_park(reconcile->pool, &suspect, gfs_monotonic_ns() + RETRY_NS);
+        }
     }
     if (!is_noting) {
         pool_tombs_end(reconcile->pool);

@@ -138,7 +138,9 @@ static uint64_t surplus_bytes(struct pool *pool)
 void pool_rebalance_json(struct pool *pool, struct gfs_json_out *out, const char *name)
 {
     GFS_FREE struct pool_progress_state *state = get_state(pool);
-    bool is_running = atomic_load(&pool->rebalance_wanted);
+    struct pool_view *view = pool_view_get(pool);
+    bool is_running = view->map->is_rebalancing;
+    pool_view_put(view);
     bool is_passing = state->phase != POOL_PHASE_IDLE;
     uint64_t done_bytes = is_running && is_passing ? state->done_bytes : 0;
     uint64_t moves = 0;

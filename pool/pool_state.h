@@ -121,7 +121,6 @@ struct pool {
     atomic_uint bulk_count;
     pthread_mutex_t bulk_lock;
     struct pool_bulk *bulks;      /* guarded by bulk_lock; those pool_bulk_tick looks at */
-    atomic_bool rebalance_wanted; /* pool_rebalance_start sets it and wakes the reconcile thread */
     uint64_t lsn_floor;
 };
 
@@ -284,13 +283,17 @@ void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
 struct pool_suspects *pool_suspects_new(void);
 void pool_suspects_free(struct pool_suspects *suspects);                      /* NULL allowed */
 void pool_suspect_add(struct pool *pool, const struct pool_suspect *suspect); /* never blocks */
+/* The first one queued. Until it is done or parked, reports of it are ignored. */
 bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret);
-/* It could not be repaired: until then (monotonic) reports of it are ignored, and afterwards it is
- * queued again. Times must not descend. */
+void pool_suspect_done(struct pool *pool, const struct pool_suspect *suspect);
+/* It could not be repaired: until then (monotonic) reports of it are ignored, and then it is queued
+ * again. Times must not descend. */
 void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, int64_t until_ns);
 void pool_suspects_unpark(struct pool *pool, int64_t now_ns);
 size_t pool_suspect_count(struct pool *pool);  /* queued */
-/* Parked and bad. Missing ones do not count: they may be of a write that was cut off. */
+/* Reported as bad: all, and those parked. Missing ones do not count: they may be of a write that
+ * was cut off, and what else misses them the next pass finds. */
+size_t pool_suspect_bad(struct pool *pool);
 size_t pool_suspect_unrepaired(struct pool *pool);
 /* Of id, disk and slot: reported as bad, and not repaired yet. */
 bool pool_suspect_is_bad(struct pool *pool, const struct pool_suspect *suspect);

@@ -1,10 +1,13 @@
 /* Fragments that were found bad or missing, each once. What does not fit is found again by the next
  * scrub.
  *
- *   reported --> QUEUED --taken--> repaired, or --> PARKED --its time has come--> QUEUED
+ *   reported --> QUEUED --> TAKEN --> done (repaired, or nothing to repair)
+ *                  ^          `-----> PARKED --.
+ *                  `-------- its time has come-'
  *
- * What is parked could not be repaired a while ago: that it is reported again changes nothing, or
- * the fragments of a chunk that is lost would report each other without end. */
+ * What is parked could not be repaired a while ago. That a fragment is reported again while it is
+ * taken or parked changes nothing: or those of a chunk of which too little is left, whose repair
+ * reports what it misses, would report each other without end. */
 #include <stdlib.h>
 
 #include "libgoodfs/mem.h"
@@ -12,11 +15,13 @@
 
 enum { BUCKETS = 4096 };
 
+enum state { QUEUED, TAKEN, PARKED };
+
 struct entry {
     struct entry *next;         /* younger, of its list */
     struct entry *next_of_hash; /* in its bucket */
     struct pool_suspect suspect;
-    bool is_parked;
+    enum state state;
     int64_t until_ns; /* parked: monotonic */
 };
 
@@ -30,7 +35,8 @@ struct list {
 struct pool_suspects {
     pthread_mutex_t lock;
     struct list queued, parked;
-    size_t parked_bad; /* of those parked */
+    size_t taken;
+    size_t bad, parked_bad; /* of all, of those parked */
     struct entry *buckets[BUCKETS];
 };
 
@@ -54,13 +60,6 @@ static struct entry *list_take(struct list *list)
     return entry;
 }
 
-static void list_fini(struct list *list)
-{
-    struct entry *entry;
-    while ((entry = list_take(list)) != NULL) {
-        free(entry);
-    }
-}
 
 struct pool_suspects *pool_suspects_new(void)
 {
@@ -76,8 +75,14 @@ void pool_suspects_free(struct pool_suspects *suspects)
     if (suspects == NULL) {
         return;
     }
-    list_fini(&suspects->queued);
-    list_fini(&suspects->parked);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct entry *entry = suspects->buckets[i];
+        while (entry != NULL) {
+            struct entry *next = entry->next_of_hash;
+            free(entry);
+            entry = next;
+        }
+    }
     (void)pthread_mutex_destroy(&suspects->lock);
     free(suspects);
 }
@@ -104,15 +109,18 @@ static struct entry *enter_locked(struct pool_suspects *suspects,
     struct entry **link = find_locked(suspects, suspect);
     struct entry *known = *link;
     if (known != NULL) {
-        suspects->parked_bad += known->is_parked && suspect->is_bad && !known->suspect.is_bad;
-        known->suspect.is_bad |= suspect->is_bad;
+        bool is_news = suspect->is_bad && !known->suspect.is_bad;
+        known->suspect.is_bad |= is_news;
+        suspects->bad += is_news;
+        suspects->parked_bad += is_news && known->state == PARKED;
         return NULL;
     }
-    if (suspects->queued.count + suspects->parked.count == POOL_SUSPECTS_MAX) {
+    if (suspects->queued.count + suspects->taken + suspects->parked.count == POOL_SUSPECTS_MAX) {
         return NULL;
     }
     struct entry *entry = gfs_alloc(sizeof *entry);
     entry->suspect = *suspect;
+    suspects->bad += suspect->is_bad;
     *link = entry;
     return entry;
 }
@@ -137,28 +145,47 @@ bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret)
     (void)pthread_mutex_lock(&suspects->lock);
     struct entry *entry = list_take(&suspects->queued);
     if (entry != NULL) {
-        struct entry **link = find_locked(suspects, &entry->suspect);
-        GFS_ASSERT(*link == entry);
-        *link = entry->next_of_hash;
+        entry->state = TAKEN;
+        suspects->taken++;
         *ret = entry->suspect;
     }
     (void)pthread_mutex_unlock(&suspects->lock);
-    free(entry);
     return entry != NULL;
+}
+
+static void remove_locked(struct pool_suspects *suspects, const struct pool_suspect *suspect)
+{
+    struct entry **link = find_locked(suspects, suspect);
+    struct entry *entry = *link;
+    *link = entry->next_of_hash;
+    suspects->bad -= entry->suspect.is_bad;
+    free(entry);
+}
+
+void pool_suspect_done(struct pool *pool, const struct pool_suspect *suspect)
+{
+    struct pool_suspects *suspects = pool->suspects;
+    (void)pthread_mutex_lock(&suspects->lock);
+    GFS_ASSERT((*find_locked(suspects, suspect))->state == TAKEN);
+    suspects->taken--;
+    remove_locked(suspects, suspect);
+    (void)pthread_mutex_unlock(&suspects->lock);
 }
 
 void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, int64_t until_ns)
 {
     struct pool_suspects *suspects = pool->suspects;
     (void)pthread_mutex_lock(&suspects->lock);
-    /* Half of the room is for what may still be repaired. */
-    bool has_room = suspects->parked.count < POOL_SUSPECTS_MAX / 2;
-    struct entry *entry = has_room ? enter_locked(suspects, suspect) : NULL;
-    if (entry != NULL) {
-        entry->is_parked = true;
+    struct entry *entry = *find_locked(suspects, suspect);
+    GFS_ASSERT(entry->state == TAKEN);
+    suspects->taken--;
+    if (suspects->parked.count < POOL_SUSPECTS_MAX / 2) { /* the rest is for what can be repaired */
+        entry->state = PARKED;
         entry->until_ns = until_ns;
-        suspects->parked_bad += suspect->is_bad;
+        suspects->parked_bad += entry->suspect.is_bad;
         list_add(&suspects->parked, entry);
+    } else {
+        remove_locked(suspects, suspect);
     }
     (void)pthread_mutex_unlock(&suspects->lock);
 }
@@ -169,7 +196,7 @@ void pool_suspects_unpark(struct pool *pool, int64_t now_ns)
     (void)pthread_mutex_lock(&suspects->lock);
     while (suspects->parked.first != NULL && suspects->parked.first->until_ns <= now_ns) {
         struct entry *entry = list_take(&suspects->parked);
-        entry->is_parked = false;
+        entry->state = QUEUED;
         suspects->parked_bad -= entry->suspect.is_bad;
         list_add(&suspects->queued, entry);
     }
@@ -181,6 +208,15 @@ size_t pool_suspect_count(struct pool *pool)
     struct pool_suspects *suspects = pool->suspects;
     (void)pthread_mutex_lock(&suspects->lock);
     size_t count = suspects->queued.count;
+    (void)pthread_mutex_unlock(&suspects->lock);
+    return count;
+}
+
+size_t pool_suspect_bad(struct pool *pool)
+{
+    struct pool_suspects *suspects = pool->suspects;
+    (void)pthread_mutex_lock(&suspects->lock);
+    size_t count = suspects->bad;
     (void)pthread_mutex_unlock(&suspects->lock);
     return count;
 }
@@ -198,8 +234,7 @@ bool pool_suspect_is_bad(struct pool *pool, const struct pool_suspect *suspect)
 {
     struct pool_suspects *suspects = pool->suspects;
     (void)pthread_mutex_lock(&suspects->lock);
-    bool is_any = suspects->queued.count + suspects->parked.count > 0;
-    const struct entry *entry = is_any ? *find_locked(suspects, suspect) : NULL;
+    const struct entry *entry = suspects->bad > 0 ? *find_locked(suspects, suspect) : NULL;
     bool is_bad = entry != NULL && entry->suspect.is_bad;
     (void)pthread_mutex_unlock(&suspects->lock);
     return is_bad;

@@ -52,6 +52,17 @@ class RepairKills(unittest.TestCase):
         self.pool.server.disks.append(disk.path)
         self.ctl("rebalance", "start")
 
+    def check_balance(self):
+        """It was asked for once, before the kills: it goes on until the disks are even."""
+        until = time.monotonic() + HEAL_LIMIT_S
+        while ctl.ask(self.pool.server, "rebalance", "status")["rebalance"]["is_running"]:
+            self.assertLess(time.monotonic(), until, "the rebalance does not end")
+            time.sleep(0.2)
+        slots = [disk["slots"] for disk in ctl.ask(self.pool.server, "disk", "ls")["disks"]
+                 if disk["state"] == "active"]
+        mean = sum(slots) / len(slots)
+        self.assertTrue(all(abs(count - mean) <= 0.1 * mean for count in slots), slots)
+
     def retire(self, disk):
         """The drained disk is empty of everything that counts: it is taken out."""
         self.pool.server.disks.remove(disk.path)
@@ -72,6 +83,8 @@ class RepairKills(unittest.TestCase):
             pool.load()
         healed = ctl.await_health(pool.server, HEAL_LIMIT_S)
         pool.end_load()
+        if act == self.add_and_rebalance:
+            self.check_balance()
         keys = pool.audit()
         status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
         self.assertEqual(status, 0, out + err + self.details(out))

@@ -1,6 +1,7 @@
 #include "ctl/show.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "libgoodfs/mem.h"
 

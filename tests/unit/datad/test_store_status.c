@@ -129,7 +129,8 @@ static void flip(const struct rig *rig, const char *name, off_t offset)
     cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
 }
 
-/* Also of parts, through pins that have read before, and of what lies unaligned in the log. */
+/* Also of parts, through pins that have read before, into memory that is aligned and that is not,
+ * and of what lies unaligned in the log. */
 Test(store_status, a_read_from_the_medium_answers_the_same_bytes)
 {
     struct rig rig;
@@ -153,6 +154,11 @@ Test(store_status, a_read_from_the_medium_answers_the_same_bytes)
                                         CHUNK_READ_MEDIUM);
             cr_expect_eq(err, GFS_OK);
             cr_expect_eq(memcmp(bytes, expected + BLOCK, 2 * (size_t)BLOCK), 0);
+            GFS_FREE char *aligned = gfs_alloc_aligned(4096, 2 * (size_t)BLOCK);
+            err = rig.chunks->ops->read(rig.chunks, &pin, BLOCK, 2 * BLOCK, aligned,
+                                        CHUNK_READ_MEDIUM);
+            cr_expect_eq(err, GFS_OK);
+            cr_expect_eq(memcmp(aligned, expected + BLOCK, 2 * (size_t)BLOCK), 0);
         }
         rig.chunks->ops->unpin(rig.chunks, &pin);
     }
@@ -172,6 +178,8 @@ Test(store_status, a_trailer_that_went_bad_is_seen_by_a_read_from_the_medium)
     flip(&rig, "bulk/000000000001.seg", (off_t)segment_align_page(BIG) + 50);
     cr_expect_eq(rig.chunks->ops->read(rig.chunks, &pin, 0, BLOCK, bytes, 0), GFS_OK,
                  "the table is known");
+    cr_expect_eq(rig.chunks->ops->read(rig.chunks, &pin, BLOCK, BLOCK, bytes, CHUNK_READ_MEDIUM),
+                 GFS_OK, "it is read again with the first bytes");
     cr_expect_eq(rig.chunks->ops->read(rig.chunks, &pin, 0, BLOCK, bytes, CHUNK_READ_MEDIUM),
                  GFS_CORRUPT);
     size_t len;

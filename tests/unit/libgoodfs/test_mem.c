@@ -44,3 +44,17 @@ Test(mem, a_false_assertion_ends_the_process, .signal = SIGABRT)
 {
     GFS_ASSERT(1 + 1 == 3);
 }
+
+static int next_number(int *number)
+{
+    return ++*number;
+}
+
+Test(mem, the_smaller_and_the_larger_evaluate_each_argument_once)
+{
+    int number = 0;
+    cr_expect_eq(GFS_MIN(next_number(&number), 5), 1);
+    cr_expect_eq(GFS_MAX(next_number(&number), 1), 2);
+    cr_expect_eq(GFS_MIN(GFS_MAX(next_number(&number), 2), 7), 3);
+    cr_expect_eq(number, 3);
+}

@@ -246,15 +246,27 @@ Test(pool_admin, a_disk_that_was_called_failed_and_is_whole_may_come_back)
     open_rig_fini(&rig);
 }
 
+static bool is_rebalancing(struct open_rig *rig)
+{
+    struct pool_view *view = open_rig_view(rig);
+    bool is_so = view->map->is_rebalancing;
+    pool_view_put(view);
+    return is_so;
+}
+
 Test(pool_admin, a_rebalance_is_wanted_until_it_is_stopped)
 {
     struct open_rig rig;
     init(&rig, 2);
-    cr_assert(!atomic_load(&rig.pool->rebalance_wanted));
+    cr_assert(!is_rebalancing(&rig));
     cr_assert_eq(pool_rebalance_start(rig.pool, NULL), GFS_OK);
-    cr_assert(atomic_load(&rig.pool->rebalance_wanted));
-    pool_rebalance_stop(rig.pool);
-    cr_assert(!atomic_load(&rig.pool->rebalance_wanted));
+    cr_assert(is_rebalancing(&rig));
+    open_rig_reopen(&rig);
+    cr_assert(is_rebalancing(&rig), "it goes on after a restart");
+    cr_assert_eq(pool_rebalance_stop(rig.pool, NULL), GFS_OK);
+    cr_assert(!is_rebalancing(&rig));
+    open_rig_reopen(&rig);
+    cr_assert(!is_rebalancing(&rig));
     open_rig_fini(&rig);
 }
 
@@ -302,6 +314,7 @@ Test(pool_admin, a_drained_disk_is_emptied_and_taken_out_with_everything_readabl
 
 static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
 {
+    (void)rig;
     for (uint32_t g = 0; g < view->map->group_count; g++) {
         for (unsigned i = 0; i < pool_profile_width(view->map->groups[g].profile); i++) {
             if (view->map->groups[g].slots[i].is_filling) {
@@ -309,7 +322,7 @@ static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
             }
         }
     }
-    return !atomic_load(&rig->pool->rebalance_wanted);
+    return !view->map->is_rebalancing;
 }
 
 Test(pool_admin, an_added_disk_has_its_share_after_a_rebalance)

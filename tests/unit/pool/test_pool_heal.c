@@ -155,7 +155,7 @@ Test(pool_heal, a_drained_disk_is_taken_out_when_it_is_empty)
 
 static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
 {
-    return !atomic_load(&rig->pool->rebalance_wanted) && is_settled(rig, view);
+    return !view->map->is_rebalancing && is_settled(rig, view);
 }
 
 Test(pool_heal, rebalancing_after_a_disk_was_added_leaves_everything_whole)

@@ -13,7 +13,10 @@ static bool is_removed(struct repair_rig *rig)
 
 static bool is_balanced(struct repair_rig *rig)
 {
-    return !atomic_load(&rig->pool.rebalance_wanted);
+    struct pool_view *view = pool_view_get(&rig->pool);
+    bool is_so = !view->map->is_rebalancing;
+    pool_view_put(view);
+    return is_so;
 }
 
 static bool is_healed(struct repair_rig *rig)
@@ -23,6 +26,12 @@ static bool is_healed(struct repair_rig *rig)
         healed += atomic_load(&rig->disks[i]->healed);
     }
     return healed == rig->stop_at;
+}
+
+static void want_balance(struct pool_map *map, void *arg)
+{
+    (void)arg;
+    map->is_rebalancing = true;
 }
 
 static void start(struct repair_rig *rig)
@@ -55,7 +64,7 @@ Test(pool_reconcile, rebalancing_gives_new_disks_their_share)
     struct repair_load load = repair_load_put(rig, "replica:2");
     (void)repair_rig_add_disk(rig);
     (void)repair_rig_add_disk(rig);
-    atomic_store(&rig->pool.rebalance_wanted, true);
+    repair_rig_change(rig, want_balance, NULL);
     start(rig);
     repair_rig_await(rig, is_balanced);
     stop(rig);
