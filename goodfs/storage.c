@@ -224,12 +224,14 @@ void storage_close(struct storage *storage)
         pool_stop(storage->pool);
     }
     shard_close(storage->shard);
-    pool_close(storage->pool);
+    bool is_closed = pool_close(storage->pool);
     if (storage->plain != NULL) {
         struct pool_driver driver = disks_driver(storage->disks);
         driver.close(driver.arg, storage->plain);
     }
-    disks_free(storage->disks);
+    if (is_closed) {
+        disks_free(storage->disks);
+    }
     for (size_t i = 0; storage->dirs != NULL && storage->dirs[i] != NULL; i++) {
         free(storage->dirs[i]);
     }

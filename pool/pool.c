@@ -7,6 +7,7 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_log.h"
 #include "pool/pool_map_write.h"
 #include "pool/pool_open.h"
@@ -15,7 +16,7 @@
 
 enum {
     CURSOR_DISK_SHIFT = 48, /* of verify_log: disk above, the disk's own cursor below */
-    CLOSE_WAIT_MS = 10000,  /* for reads that hang in a disk */
+    CLOSE_WAIT_MS = 10000,  /* for what hangs in a disk */
 };
 
 /* ---- listing ---- */
@@ -215,6 +216,7 @@ struct pool *pool_new(const struct pool_options *options)
     pool->suspects = pool_suspects_new();
     pool->tombs = pool_tombs_new();
     pool->place = pool_place_new();
+    pool->errands = pool_errands_new();
     return pool;
 }
 
@@ -225,10 +227,15 @@ void pool_run(struct pool *pool)
     pool->watch = pool_watch_start(pool);
 }
 
-void pool_free(struct pool *pool)
+bool pool_free(struct pool *pool)
 {
-    pool_map_write_join(pool);
     pool_disk_reap(pool);
+    if (!pool_errands_end(pool->errands, CLOSE_WAIT_MS) ||
+        !pool_map_write_end(pool, CLOSE_WAIT_MS)) {
+        gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
+        return false;
+    }
+    pool_errands_free(pool->errands);
     for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (size_t m = 0; m <= POOL_WIDTH_MAX; m++) {
             ec_free(pool->coders[k][m]);
@@ -243,6 +250,7 @@ void pool_free(struct pool *pool)
     (void)pthread_cond_destroy(&pool->views_gone);
     (void)pthread_mutex_destroy(&pool->view_lock);
     free(pool);
+    return true;
 }
 
 void pool_start(struct pool *pool, const struct pool_meta_hooks *hooks)
@@ -266,24 +274,27 @@ void pool_stop(struct pool *pool)
     pool_mirrors_stop(pool->mirrors);
 }
 
-void pool_close(struct pool *pool)
+bool pool_close(struct pool *pool)
 {
     if (pool == NULL) {
-        return;
+        return true;
     }
     pool_stop(pool);
-    pool_submit_drain(pool->submit);
+    bool is_idle = pool_submit_drain(pool->submit, CLOSE_WAIT_MS);
     pool_watch_stop(pool->watch);
-    pool_submit_free(GFS_TAKE(pool->submit));
-    pool_mirrors_free(pool->mirrors);
-    pool_view_set(pool, NULL);
-    if (pool_view_await_none(pool, CLOSE_WAIT_MS)) {
-        pool_free(pool);
-        return;
+    is_idle = is_idle && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
+    if (is_idle) {
+        pool_submit_free(GFS_TAKE(pool->submit));
+        pool_mirrors_free(pool->mirrors);
+        pool_view_set(pool, NULL);
+        is_idle = pool_view_await_none(pool, CLOSE_WAIT_MS);
     }
-    /* A read that nobody waits for hangs in a disk and may come back at any time: what it uses
-     * stays until the process ends. */
+    if (is_idle) {
+        return pool_free(pool);
+    }
+    /* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
     gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
+    return false;
 }
 
 struct chunk_store *pool_chunks(struct pool *pool)

@@ -391,7 +391,9 @@ static enum gfs_err proceed(struct pool_cells *cells)
 /* Jobs that take too long; answers when the next one will. */
 static int64_t mark_late(struct pool_cells *cells, int64_t now_ns)
 {
-    int64_t race_ns = (int64_t)cells->pin->pool->options.race_ms * NS_PER_MS;
+    uint32_t race_ms = cells->want->race_ms != 0 ? cells->want->race_ms
+                                                 : cells->pin->pool->options.race_ms;
+    int64_t race_ns = (int64_t)race_ms * NS_PER_MS;
     int64_t next_ns = cells->begun_ns + GIVE_UP_MS * NS_PER_MS;
     for (unsigned i = 0; i < cells->pin->width; i++) {
         const struct pool_read_job *job = cells->jobs[i];

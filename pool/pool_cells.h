@@ -14,6 +14,7 @@ enum { POOL_CELLS_ROWS_MAX = 64 };
 struct pool_cells_want {
     struct pool_pin *pin;
     unsigned flags;     /* enum chunk_read_flags */
+    uint32_t race_ms;   /* after which a disk is raced and counts as slow; 0 = the pool's */
     uint32_t first_row; /* number in the chunk */
     uint32_t row_count; /* 1..POOL_CELLS_ROWS_MAX */
     uint32_t wanted[POOL_CELLS_ROWS_MAX]; /* masks of slots; copies: any one slot */

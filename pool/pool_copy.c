@@ -162,22 +162,16 @@ enum gfs_err pool_copy_begin(struct pool_copier *copier, const struct pool_copy_
 /* Reads what was written, from the medium. */
 static enum gfs_err read_back(struct pool_copy *copy)
 {
-    struct chunk_store *store = copy->disk->store;
-    struct chunk_pin pin;
-    if (store->ops->pin(store, copy->there, &pin) != GFS_OK) {
+    uint32_t len;
+    uint32_t crc;
+    enum gfs_err err = pool_copy_op_read(copy->op, copy->there, false, &len, &crc);
+    if (err == GFS_NOT_FOUND) {
         return GFS_CANCELLED; /* it was live: deleted since */
     }
-    enum gfs_err err = pin.len == copy->len ? GFS_OK : GFS_DIGEST;
-    uint32_t crc = 0;
-    for (uint32_t at = 0; err == GFS_OK && at < copy->len; at += POOL_COPY_STEP) {
-        uint32_t len = GFS_MIN((uint32_t)POOL_COPY_STEP, copy->len - at);
-        err = store->ops->read(store, &pin, at, len, copy->copier.bytes, CHUNK_READ_MEDIUM);
-        if (err == GFS_OK) {
-            crc = gfs_crc32c(crc, copy->copier.bytes, len);
-        }
+    if (err == GFS_TIMEOUT || err == GFS_STOPPED) {
+        return err;
     }
-    store->ops->unpin(store, &pin);
-    return err == GFS_OK && crc == copy->crc ? GFS_OK : GFS_DIGEST;
+    return err == GFS_OK && len == copy->len && crc == copy->crc ? GFS_OK : GFS_DIGEST;
 }
 
 enum gfs_err pool_copy_end(struct pool_copy *copy, uint32_t *ret_bytes)
@@ -209,23 +203,11 @@ enum gfs_err pool_copy_verify(struct pool_copier *copier, struct pool_disk *disk
     if (!pool_disk_is_usable(disk)) {
         return GFS_IO;
     }
-    struct chunk_store *store = disk->store;
-    struct chunk_pin pin;
-    enum gfs_err err = store->ops->pin(store, fragment, &pin);
-    if (err != GFS_OK) {
-        return err;
-    }
-    size_t owner_len;
-    err = store->ops->owner(store, &pin, copier->bytes, &owner_len);
-    for (uint32_t at = 0; err == GFS_OK && at < pin.len; at += POOL_COPY_STEP) {
-        uint32_t len = GFS_MIN((uint32_t)POOL_COPY_STEP, pin.len - at);
-        err = store->ops->read(store, &pin, at, len, copier->bytes, CHUNK_READ_MEDIUM);
-        if (err == GFS_OK && !pool_pace_spend(copier->pace, len)) {
-            err = GFS_STOPPED;
-        }
-    }
-    store->ops->unpin(store, &pin);
-    return err;
+    OP_CLEANUP struct pool_copy_op *op = pool_copy_op_new(copier->pool, copier->pace, disk);
+    uint32_t len = 0;
+    uint32_t crc;
+    enum gfs_err err = pool_copy_op_read(op, fragment, true, &len, &crc);
+    return err == GFS_OK && !pool_pace_spend(copier->pace, len) ? GFS_STOPPED : err;
 }
 
 /* At most DELETE_IDS_MAX. */

@@ -5,7 +5,9 @@
 #include "pool/pool_pace.h"
 #include "pool/pool_state.h"
 
-enum { POOL_COPY_STEP = 512 * 1024 }; /* bytes read and written at a time */
+/* Bytes read and written at a time. The disks' readers allocate as much: of twice the size glibc
+ * would map and unmap it each time, whose page faults took most of the time of a copy. */
+enum { POOL_COPY_STEP = 512 * 1024 };
 
 /* Plain data. What a copier works with: of one thread at a time. */
 struct pool_copier {

@@ -4,9 +4,12 @@
 #include <time.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 
 enum {
+    READ_STEP = 1 << 20,
     LOOK_MS = 100,          /* how often a waiting thread looks whether waiting makes sense */
     ANSWER_MS_MAX = 30000,  /* a disk that owes an answer for longer is dropped */
     STOP_MS_MAX = 5000,     /* it may still answer while the pool stops */
@@ -27,6 +30,10 @@ struct pool_copy_op {
     struct chunk_record record;
     struct chunk_bulk *bulk;
     char *bytes;
+    /* Of a read; the errand's until it is answered. */
+    struct chunk_id fragment;
+    bool with_owner;
+    uint32_t len, crc;
 };
 
 struct pool_copy_op *pool_copy_op_new(struct pool *pool, struct pool_pace *pace,
@@ -221,6 +228,57 @@ enum gfs_err pool_copy_op_finish(struct pool_copy_op *op)
     expect(op);
     op->disk->store->ops->bulk_finish(op->bulk, bulk_finished);
     return pool_copy_op_wait(op);
+}
+
+/* ---- reading ---- */
+
+static enum gfs_err read_pinned(struct pool_copy_op *op, struct chunk_pin *pin)
+{
+    struct chunk_store *store = op->disk->store;
+    size_t size = GFS_MIN((size_t)pin->len, (size_t)READ_STEP);
+    size = GFS_MAX(size, (size_t)CHUNK_OWNER_LEN_MAX);
+    GFS_FREE char *bytes = gfs_alloc_aligned(4096, (size + 4095) / 4096 * 4096);
+    size_t owner_len;
+    enum gfs_err err =
+        op->with_owner ? store->ops->owner(store, pin, bytes, &owner_len) : GFS_OK;
+    op->len = pin->len;
+    op->crc = 0;
+    for (uint32_t at = 0; err == GFS_OK && at < pin->len; at += READ_STEP) {
+        uint32_t len = GFS_MIN((uint32_t)READ_STEP, pin->len - at);
+        err = store->ops->read(store, pin, at, len, bytes, CHUNK_READ_MEDIUM);
+        if (err == GFS_OK) {
+            op->crc = gfs_crc32c(op->crc, bytes, len);
+        }
+    }
+    return err;
+}
+
+static void run_read(void *arg)
+{
+    struct pool_copy_op *op = arg;
+    struct chunk_store *store = op->disk->store;
+    struct chunk_pin pin;
+    enum gfs_err err = store->ops->pin(store, op->fragment, &pin);
+    if (err == GFS_OK) {
+        err = read_pinned(op, &pin);
+        store->ops->unpin(store, &pin);
+    }
+    answer(op, err);
+}
+
+enum gfs_err pool_copy_op_read(struct pool_copy_op *op, struct chunk_id fragment, bool with_owner,
+                               uint32_t *ret_len, uint32_t *ret_crc)
+{
+    op->fragment = fragment;
+    op->with_owner = with_owner;
+    expect(op);
+    pool_errand_let_go(pool_errand_start(op->pool->errands, "copy-read", run_read, NULL, op));
+    enum gfs_err err = pool_copy_op_wait(op);
+    if (err == GFS_OK) {
+        *ret_len = op->len;
+        *ret_crc = op->crc;
+    }
+    return err;
 }
 
 struct chunk_bulk *pool_copy_op_bulk(struct pool_copy_op *op)

@@ -25,6 +25,11 @@ void pool_copy_op_forget(struct pool_copy_op *op);
  * dropped, or is now because it did not answer for a long time. */
 enum gfs_err pool_copy_op_wait(struct pool_copy_op *op) GFS_MUST_CHECK;
 
+/* Reads a fragment that is live, all of it, from the medium; its owner as well if asked to. Errors
+ * of chunk_store.pin, .owner and .read; STOPPED and TIMEOUT as of pool_copy_op_wait. */
+enum gfs_err pool_copy_op_read(struct pool_copy_op *op, struct chunk_id fragment, bool with_owner,
+                               uint32_t *ret_len, uint32_t *ret_crc) GFS_MUST_CHECK;
+
 /* A large chunk: begin, append all of it, finish (waits until it is durable, but not live), then a
  * group with the PLACE record of pool_copy_op_bulk. */
 enum gfs_err pool_copy_op_begin(struct pool_copy_op *op, struct chunk_id id, struct gfs_slice owner,

@@ -6,6 +6,10 @@
 #include "libgoodfs/mem.h"
 #include "pool/pool_cells.h"
 
+/* Repair is in no hurry. Its reads wait for each other, several to a disk: that makes no disk a
+ * slow one, which clients would avoid, and which reads of even more disks would race. */
+enum { RACE_MS = 1000 };
+
 struct pool_fragment {
     struct pool_pin *pin;
     unsigned slot;
@@ -94,6 +98,7 @@ enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes,
         return GFS_OK;
     }
     struct pool_cells_want want = {.pin = fragment->pin,
+                                   .race_ms = RACE_MS,
                                    .first_row = fragment->at / POOL_CELL,
                                    .place = place,
                                    .arg = ret_bytes};

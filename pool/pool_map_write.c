@@ -130,11 +130,11 @@ static void start(struct pool_writes *writes)
 }
 
 /* Answers whether all are done. */
-static bool wait_for(struct pool_writes *writes)
+static bool wait_for(struct pool_writes *writes, uint32_t wait_ms)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += POOL_MAP_WRITE_LIMIT_MS / 1000;
+    until.tv_sec += wait_ms / 1000;
     int status = 0;
     (void)pthread_mutex_lock(&writes->lock);
     while (writes->pending != 0 && status == 0) {
@@ -168,7 +168,7 @@ void pool_map_write(struct pool *pool, struct gfs_slice text,
 {
     struct pool_writes *writes = new_writes(text, disks);
     start(writes);
-    bool is_done = wait_for(writes);
+    bool is_done = wait_for(writes, POOL_MAP_WRITE_LIMIT_MS);
     (void)pthread_mutex_lock(&writes->lock);
     for (uint32_t i = 0; i < writes->count; i++) {
         const struct job *job = &writes->jobs[i];
@@ -200,11 +200,12 @@ bool pool_map_write_is_late(struct pool *pool, const char *path)
     return false;
 }
 
-void pool_map_write_join(struct pool *pool)
+bool pool_map_write_end(struct pool *pool, uint32_t wait_ms)
 {
-    while (pool->late_writes != NULL) {
+    while (pool->late_writes != NULL && wait_for(pool->late_writes, wait_ms)) {
         struct pool_writes *writes = pool->late_writes;
         pool->late_writes = writes->next;
         free_writes(writes);
     }
+    return pool->late_writes == NULL;
 }

@@ -12,5 +12,5 @@ void pool_map_write(struct pool *pool, struct gfs_slice text,
                     enum gfs_err ret[POOL_DISKS_MAX]);
 /* Whether a write that was given up may still land in this directory. Under change_lock. */
 bool pool_map_write_is_late(struct pool *pool, const char *path);
-/* Waits for what was given up. At the close. */
-void pool_map_write_join(struct pool *pool);
+/* Waits at most wait_ms for what was given up. At the close. false: a disk hangs. */
+bool pool_map_write_end(struct pool *pool, uint32_t wait_ms);

@@ -8,18 +8,21 @@
  * become that of the others: the disk waits until all it holds is trimmed, and nothing of it will
  * be read again.
  *
- * The hooks take as long as they take: they have this thread to themselves. */
+ * The hooks take as long as they take: they have this thread to themselves. Logs are read and
+ * written by errands, which are left alone when a disk hangs in them; no pass of repair waits for
+ * any of this, as nothing here is work on chunks. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_log.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 
-enum { LOOK_MS = 1000, EXTENDS_MAX = 8, RETRY_S = 5 };
+enum { LOOK_MS = 1000, EXTENDS_MAX = 8, RETRY_S = 5, WAIT_STEP_MS = 100 };
 
 /* Plain data. A copy that the keeper of the metadata knows. */
 struct copy {
@@ -38,7 +41,16 @@ struct pool_mirrors {
     struct copy live;
     struct copy copies[POOL_LOG_DISKS];
     int64_t retry_ns[POOL_DISKS_MAX];
+    struct pool_errand *log_work[POOL_DISKS_MAX]; /* by disk; given up, but not over */
 };
+
+static struct pool_view *pin_view(struct pool_mirrors *mirrors)
+{
+    struct pool_view *view = pool_view_get(mirrors->pool);
+    pool_view_pin(view);
+    pool_view_put(view);
+    return view;
+}
 
 static void set_copy(struct copy *copy, const struct pool_map *map, uint16_t disk)
 {
@@ -141,7 +153,7 @@ static void keep_live(struct pool_mirrors *mirrors)
 {
     bool is_done = false;
     for (uint32_t turn = 0; turn < POOL_LOG_DISKS && !is_done; turn++) {
-        struct pool_view *view = pool_view_get(mirrors->pool);
+        struct pool_view *view = pin_view(mirrors);
         is_done = is_good(view, mirrors->live.disk);
         for (uint32_t i = 0; i < view->map->log_disk_count && !is_done; i++) {
             uint16_t disk = view->map->log_disks[i].disk;
@@ -150,7 +162,7 @@ static void keep_live(struct pool_mirrors *mirrors)
                 break; /* it may be another map now */
             }
         }
-        pool_view_put(view);
+        pool_view_unpin(view);
     }
 }
 
@@ -159,7 +171,7 @@ static void keep_live(struct pool_mirrors *mirrors)
 static void let_go(struct pool_mirrors *mirrors)
 {
     const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
-    struct pool_view *view = pool_view_get(mirrors->pool);
+    struct pool_view *view = pin_view(mirrors);
     for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
         struct copy *copy = &mirrors->copies[i];
         if (copy->disk == POOL_NO_DISK || is_good(view, copy->disk)) {
@@ -170,7 +182,7 @@ static void let_go(struct pool_mirrors *mirrors)
         }
         copy->disk = POOL_NO_DISK;
     }
-    pool_view_put(view);
+    pool_view_unpin(view);
 }
 
 /* ---- copies that come ---- */
@@ -193,24 +205,101 @@ static bool is_even(struct chunk_store *from, struct chunk_store *to)
     return of_to.lsn_last >= of_from.lsn_last;
 }
 
-/* The log of `to` becomes that of the others, and takes edits. */
-static enum gfs_err join_log(struct pool *pool, struct pool_disk *from, struct pool_disk *to,
-                             struct gfs_error *error)
+/* Comparing a log with another, or extending it, by an errand. */
+struct log_work {
+    struct pool_disk *from, *to; /* counted */
+    bool is_compare;
+    uint64_t trimmed;
+    enum gfs_err err;
+    struct gfs_error error;
+};
+
+static void run_log_work(void *arg)
 {
+    struct log_work *work = arg;
+    work->err = work->is_compare
+                    ? pool_log_compare(work->from->store, work->to->store, work->trimmed,
+                                       &work->error)
+                    : pool_log_extend(work->from->store, work->to->store, &work->error);
+}
+
+static void end_log_work(void *arg)
+{
+    struct log_work *work = arg;
+    pool_disk_unref(work->from);
+    pool_disk_unref(work->to);
+    free(work);
+}
+
+static bool is_stopping(struct pool_mirrors *mirrors)
+{
+    (void)pthread_mutex_lock(&mirrors->lock);
+    bool is_stopping = mirrors->is_stopping;
+    (void)pthread_mutex_unlock(&mirrors->lock);
+    return is_stopping;
+}
+
+/* limit_ms 0: as long as both disks are in use. One that is given up may still write to the log of
+ * `to`, which nothing else does before it is over. */
+static enum gfs_err work_on_log(struct pool_mirrors *mirrors, const struct log_work *wanted,
+                                uint32_t limit_ms, struct gfs_error *error)
+{
+    struct log_work *work = gfs_alloc(sizeof *work);
+    *work = *wanted;
+    (void)pool_disk_ref(work->from);
+    (void)pool_disk_ref(work->to);
+    struct pool_errand *errand = pool_errand_start(mirrors->pool->errands, "mirror-log",
+                                                   run_log_work, end_log_work, work);
+    uint32_t waited_ms = 0;
+    bool is_over = false;
+    for (bool goes_on = true; goes_on && !is_over; waited_ms += WAIT_STEP_MS) {
+        is_over = pool_errand_await(errand, WAIT_STEP_MS);
+        goes_on = pool_disk_is_usable(wanted->from) && pool_disk_is_usable(wanted->to) &&
+                  !is_stopping(mirrors) && (limit_ms == 0 || waited_ms < limit_ms);
+    }
+    if (!is_over) {
+        mirrors->log_work[wanted->to->number] = errand;
+        return gfs_fail(error, GFS_TIMEOUT, "a disk does not answer");
+    }
+    enum gfs_err err = work->err == GFS_OK ? GFS_OK : gfs_fail(error, work->err, "%s",
+                                                              work->error.text);
+    pool_errand_let_go(errand);
+    return err;
+}
+
+static bool is_log_busy(struct pool_mirrors *mirrors, uint16_t disk)
+{
+    struct pool_errand **errand = &mirrors->log_work[disk];
+    if (*errand != NULL && pool_errand_await(*errand, 0)) {
+        pool_errand_let_go(GFS_TAKE(*errand));
+    }
+    return *errand != NULL;
+}
+
+/* The log of `to` becomes that of the others, and takes edits. */
+static enum gfs_err join_log(struct pool_mirrors *mirrors, struct pool_disk *from,
+                             struct pool_disk *to, struct gfs_error *error)
+{
+    struct pool *pool = mirrors->pool;
     if (atomic_load(&to->takes_edits)) {
         return GFS_OK;
     }
-    uint64_t trimmed = atomic_load(&pool->lsn_trimmed);
-    enum gfs_err err = pool_log_compare(from->store, to->store, trimmed, error);
+    if (is_log_busy(mirrors, to->number)) {
+        return gfs_fail(error, GFS_BUSY, "an earlier attempt hangs in a disk");
+    }
+    const struct log_work extend = {.from = from, .to = to};
+    struct log_work compare = {.from = from, .to = to, .is_compare = true};
+    compare.trimmed = atomic_load(&pool->lsn_trimmed);
+    enum gfs_err err = work_on_log(mirrors, &compare, 0, error);
     for (int i = 0; i < EXTENDS_MAX && err == GFS_OK && !is_even(from->store, to->store); i++) {
-        err = pool_log_extend(from->store, to->store, error);
+        err = work_on_log(mirrors, &extend, 0, error);
     }
     if (err != GFS_OK) {
         return err;
     }
     err = pool_submit_pause(pool);
-    if (err == GFS_OK) {
-        err = pool_log_extend(from->store, to->store, error);
+    if (err == GFS_OK) { /* nobody writes meanwhile */
+        err = work_on_log(mirrors, &extend, pool->options.slow_ms, error);
     } else {
         (void)gfs_fail(error, err, "edits are under way for too long");
     }
@@ -240,7 +329,7 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
     struct gfs_error error = {0};
     enum gfs_err err =
         source == NULL ? gfs_fail(&error, GFS_UNREACHABLE, "no other mirror is there")
-                       : join_log(pool, source, disk, &error);
+                       : join_log(mirrors, source, disk, &error);
     if (err == GFS_OK && hooks->join != NULL) {
         err = hooks->join(hooks->arg, disk->path);
         err = err == GFS_EXISTS ? GFS_OK : err;
@@ -262,7 +351,7 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
 
 static void take_in(struct pool_mirrors *mirrors)
 {
-    struct pool_view *view = pool_view_get(mirrors->pool);
+    struct pool_view *view = pin_view(mirrors);
     for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
         const struct pool_log_disk *log_disk = &view->map->log_disks[i];
         if (!log_disk->is_in_sync && pool_disk_is_usable(view->disks[log_disk->disk]) &&
@@ -271,7 +360,7 @@ static void take_in(struct pool_mirrors *mirrors)
             break; /* one at a time: it is another map now */
         }
     }
-    pool_view_put(view);
+    pool_view_unpin(view);
 }
 
 /* ---- the thread ---- */
@@ -352,6 +441,9 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
     (void)pthread_cond_signal(&mirrors->cond);
     (void)pthread_mutex_unlock(&mirrors->lock);
     (void)pthread_join(mirrors->thread, NULL);
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        pool_errand_let_go(GFS_TAKE(mirrors->log_work[i]));
+    }
     mirrors->is_running = false;
 }
 

@@ -514,7 +514,7 @@ enum gfs_err pool_open(const struct pool_options *options, struct pool **ret,
     enum gfs_err err = run(&opening, error);
     fini(&opening);
     if (err != GFS_OK) {
-        pool_free(opening.pool);
+        (void)pool_free(opening.pool);
         return err;
     }
     pool_run(opening.pool);

@@ -6,7 +6,8 @@
 /* ---- pool.c: a pool without disks; running; its end ---- */
 struct pool *pool_new(const struct pool_options *options);
 void pool_run(struct pool *pool); /* a view is in force */
-void pool_free(struct pool *pool); /* nothing runs, no view is held */
+/* Nothing runs, no view is held. false: a disk hangs in being closed, and it is left as it is. */
+bool pool_free(struct pool *pool);
 
 /* ---- pool_even.c ---- */
 /* Brings the log mirrors in sync that are there to the same end, calls those out of sync that are

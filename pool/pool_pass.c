@@ -103,6 +103,7 @@ static bool sweep(struct pool_pass *pass, enum pool_phase phase, enum pool_pass_
                   enum pool_pass_outcome *ret)
 {
     pool_progress_phase(pass->options->progress, phase);
+    uint32_t listed = 0; /* parts that are not done: of the batch, and between its parts */
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
         look_at_suspects(pass);
         pool_pass_part(pass, part, aim);
@@ -117,7 +118,11 @@ static bool sweep(struct pool_pass *pass, enum pool_phase phase, enum pool_pass_
             *ret = POOL_PASS_OUTDATED;
             return false;
         }
-        pool_progress_part(pass->options->progress);
+        listed++;
+        if (pass->part_count == 0) {
+            pool_progress_parts(pass->options->progress, listed);
+            listed = 0;
+        }
     }
     return true;
 }

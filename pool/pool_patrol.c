@@ -1,9 +1,13 @@
 /* Looking at the disks, every second: is each still there and the one it was, has it room, does it
  * fail; and do those that are away or lost come back, or an empty one in their place.
  *
+ * Looking may hang in the disk, and so may opening and closing it: errands do that, and this thread
+ * goes on with the other disks, and with what is to become of this one.
+ *
  *   in use -> another one or emptied      -> dropped: failed at once
  *          -> not there, not mounted      -> dropped: away, failed after missing_grace_s
  *          -> has_failed, reads fail      -> dropped: failed
+ *          -> a look at it hangs          -> dropped: away, failed after missing_grace_s
  *   away or failed -> itself again        -> opened, behind
  *                  -> an empty directory  -> a new disk in its stead
  *
@@ -15,6 +19,7 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
@@ -25,12 +30,41 @@ enum {
     STRIKES_MAX = 2,        /* looks at which a disk must fail before it is dropped */
     RETRY_S_MAX = 600,
     FULL_PERCENT = 2,       /* of free space between full and not full again */
+    LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
+    HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
 };
 
 static const int64_t SECOND_NS = 1000000000;
 
+/* A look at a directory, by an errand. Owned by it until it is over. */
+struct look {
+    char path[POOL_PATH_LEN_MAX];
+    bool is_absent; /* the disk was not in use when it began */
+    bool has_known; /* asked: whether the identity file is still `known` */
+    struct stat known;
+    bool is_there, is_same; /* that file; what follows is not looked for when it is the same */
+    struct stat identity;
+    struct pool_found found;
+};
+
+/* A disk that is taken in, by an errand. Owned by it until it is over. */
+struct arrival {
+    struct pool *pool;
+    char path[POOL_PATH_LEN_MAX];
+    uint16_t number; /* of the one it is, or in whose stead it comes */
+    bool is_new;
+    struct pool_disk *disk;
+    struct pool_map_disk described; /* of a new one */
+    enum gfs_err err;
+    struct gfs_error error;
+};
+
 /* What is remembered of a disk by its number. */
 struct post {
+    struct pool_errand *looking, *arriving; /* under way, with: */
+    struct look *look;
+    struct arrival *arrival;
+    int64_t look_ns; /* when it began */
     struct stat identity;
     uint8_t id[16]; /* whose identity that is */
     bool has_identity;
@@ -62,30 +96,63 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+static void run_look(void *arg)
+{
+    struct look *look = arg;
+    char path[POOL_PATH_LEN_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/identity", look->path);
+    look->is_there = stat(path, &look->identity) == 0;
+    look->is_same =
+        look->has_known && look->is_there && is_same_file(&look->identity, &look->known);
+    if (!look->is_same) {
+        pool_found_probe(look->path, &look->found);
+    }
+}
+
+static void end_look(void *arg)
+{
+    struct look *look = arg;
+    pool_found_fini(&look->found);
+    free(look);
+}
+
+static void start_look(struct pool *pool, struct post *post, const char *path, bool is_absent)
+{
+    struct look *look = gfs_alloc(sizeof *look);
+    (void)snprintf(look->path, sizeof look->path, "%s", path);
+    look->is_absent = is_absent;
+    look->has_known = !is_absent && post->has_identity;
+    look->known = post->identity;
+    post->look = look;
+    post->look_ns = gfs_monotonic_ns();
+    post->looking = pool_errand_start(pool->errands, "disk-look", run_look, end_look, look);
+}
+
+static void end_looking(struct post *post)
+{
+    pool_errand_let_go(GFS_TAKE(post->looking));
+    post->look = NULL;
+}
+
 /* GFS_OK: the disk is the one it was. TIMEOUT: not there now. NOT_FOUND: emptied. CONFLICT: another
  * one. IO. */
 static enum gfs_err identify(struct post *post, const struct pool_disk *disk, bool was_mount)
 {
-    char path[POOL_PATH_LEN_MAX + 16];
-    struct stat now;
-    (void)snprintf(path, sizeof path, "%s/identity", disk->path);
-    bool is_there = stat(path, &now) == 0;
-    if (is_there && post->has_identity && is_same_file(&now, &post->identity)) {
+    const struct look *look = post->look;
+    const struct pool_found *found = &look->found;
+    enum gfs_err err = GFS_NOT_FOUND;
+    if (look->is_same) {
         return GFS_OK;
     }
-    struct pool_found found;
-    pool_found_probe(disk->path, &found);
-    enum gfs_err err = GFS_NOT_FOUND;
-    if (found.has_identity) {
-        err = memcmp(found.id, disk->id, sizeof disk->id) == 0 ? GFS_OK : GFS_CONFLICT;
-    } else if (found.error.code == GFS_IO) {
+    if (found->has_identity) {
+        err = memcmp(found->id, disk->id, sizeof disk->id) == 0 ? GFS_OK : GFS_CONFLICT;
+    } else if (found->error.code == GFS_IO) {
         err = GFS_IO;
-    } else if (found.is_missing || (was_mount && !found.is_mount)) {
+    } else if (found->is_missing || (was_mount && !found->is_mount)) {
         err = GFS_TIMEOUT;
     }
-    pool_found_fini(&found);
-    post->has_identity = err == GFS_OK && is_there;
-    post->identity = now;
+    post->has_identity = err == GFS_OK && look->is_there;
+    post->identity = look->identity;
     memcpy(post->id, disk->id, sizeof post->id);
     return err;
 }
@@ -102,7 +169,7 @@ static bool is_full(const struct pool_disk *disk, const struct pool_map_disk *in
     return status->is_full || status->space_free < limit;
 }
 
-static enum gfs_err inspect(struct post *post, struct pool_disk *disk,
+static enum gfs_err inspect(struct pool *pool, struct post *post, struct pool_disk *disk,
                             const struct pool_map_disk *in_map, const char **ret_what)
 {
     struct chunk_store_status status = {0};
@@ -112,10 +179,20 @@ static enum gfs_err inspect(struct post *post, struct pool_disk *disk,
         return GFS_IO;
     }
     atomic_store(&disk->is_full, is_full(disk, in_map, &status));
+    *ret_what = "look";
+    if (!pool_errand_await(post->looking, 0)) {
+        int64_t limit_ns = (int64_t)pool->options.slow_ms * HANG_FACTOR * (SECOND_NS / 1000);
+        return gfs_monotonic_ns() - post->look_ns > limit_ns ? GFS_TIMEOUT : GFS_OK;
+    }
+    if (post->look->is_absent) {
+        end_looking(post); /* of before it came back */
+        return GFS_OK;
+    }
     unsigned long failures = atomic_load(&disk->read_failures);
     unsigned long more = failures - GFS_MIN(failures, post->read_failures);
     post->read_failures = failures;
     enum gfs_err err = identify(post, disk, in_map->is_mount);
+    end_looking(post);
     *ret_what = "identity";
     if (err == GFS_OK && more > READ_FAILURES_MAX) {
         *ret_what = "read";
@@ -162,12 +239,6 @@ static void tell_full(struct pool *pool, struct pool_view *view)
 
 /* ---- disks that are away or lost ---- */
 
-struct arrival {
-    struct pool_disk *disk;
-    struct pool_map_disk described; /* of a new one */
-    uint16_t number;                /* of the one it is, or in whose stead it comes */
-};
-
 static enum gfs_err change_return(void *arg, struct pool_map *map, struct gfs_error *error)
 {
     const struct arrival *arrival = arg;
@@ -211,37 +282,67 @@ static void put_off(struct post *post, const char *why, uint16_t number)
     }
 }
 
-/* Another disk, or a new life of this one; but one that comes and goes is taken back ever later. */
+/* Another disk, or a new life of this one; but one that comes and goes is taken back ever later.
+ * What is under way remains so. */
 static void forget(struct post *post)
 {
-    *post = (struct post){.retry_s = post->retry_s, .returned_ns = post->returned_ns};
+    *post = (struct post){.retry_s = post->retry_s,
+                          .returned_ns = post->returned_ns,
+                          .looking = post->looking,
+                          .look = post->look,
+                          .look_ns = post->look_ns,
+                          .arriving = post->arriving,
+                          .arrival = post->arrival};
+}
+
+static void run_arrival(void *arg)
+{
+    struct arrival *arrival = arg;
+    struct pool *pool = arrival->pool;
+    arrival->err = pool_disk_open(pool, arrival->path, &arrival->disk, &arrival->error);
+    if (arrival->err != GFS_OK) {
+        return;
+    }
+    pool_disk_describe(arrival->disk, &arrival->described);
+    arrival->err =
+        pool_change_map_with(pool, arrival->disk, arrival->is_new ? change_stead : change_return,
+                             arrival, &arrival->error);
+    uint16_t own = arrival->disk->number;
+    pool_disk_unref(arrival->disk);
+    if (arrival->err == GFS_OK) {
+        gfs_log(GFS_LOG_INFO, "op=disk-return disk=%u stead=%u msg=\"%s\"", own, arrival->number,
+                arrival->is_new ? "a new disk in the place of a lost one: it is being filled"
+                                : "is back: it is compared with the others");
+        pool_mirrors_wake(pool);
+    }
 }
 
 static void take_in(struct pool *pool, struct post *post, uint16_t number, const char *path,
                     bool is_new)
 {
-    struct arrival arrival = {.number = number};
-    struct gfs_error error = {0};
-    enum gfs_err err = pool_disk_open(pool, path, &arrival.disk, &error);
-    if (err == GFS_OK) {
-        pool_disk_describe(arrival.disk, &arrival.described);
-        err = pool_change_map_with(pool, arrival.disk, is_new ? change_stead : change_return,
-                                   &arrival, &error);
-        uint16_t own = arrival.disk->number;
-        pool_disk_unref(arrival.disk);
-        if (err == GFS_OK) {
-            gfs_log(GFS_LOG_INFO, "op=disk-return disk=%u stead=%u msg=\"%s\"", own, number,
-                    is_new ? "a new disk in the place of a lost one: it is being filled"
-                           : "is back: it is compared with the others");
-            forget(post);
-            post->returned_ns = gfs_monotonic_ns();
-            post->retry_s = GFS_MIN(post->retry_s * 2 + 1, (int64_t)RETRY_S_MAX);
-            pool_mirrors_wake(pool);
-        }
+    struct arrival *arrival = gfs_alloc(sizeof *arrival);
+    *arrival = (struct arrival){.pool = pool, .number = number, .is_new = is_new};
+    (void)snprintf(arrival->path, sizeof arrival->path, "%s", path);
+    post->arrival = arrival;
+    post->arriving = pool_errand_start(pool->errands, "disk-open", run_arrival, free, arrival);
+    (void)pool_errand_await(post->arriving, LOOK_WAIT_MS);
+}
+
+static void look_at_arrival(struct post *post)
+{
+    if (post->arriving == NULL || !pool_errand_await(post->arriving, 0)) {
+        return;
     }
-    if (err != GFS_OK) {
-        put_off(post, error.text, number);
+    const struct arrival *arrival = GFS_TAKE(post->arrival);
+    struct pool_errand *arriving = GFS_TAKE(post->arriving);
+    if (arrival->err == GFS_OK) {
+        forget(post);
+        post->returned_ns = gfs_monotonic_ns();
+        post->retry_s = GFS_MIN(post->retry_s * 2 + 1, (int64_t)RETRY_S_MAX);
+    } else {
+        put_off(post, arrival->error.text, arrival->number);
     }
+    pool_errand_let_go(arriving);
 }
 
 /* Whether the directory may take the place of the disk as an empty one. */
@@ -271,49 +372,57 @@ static void fail_absent(struct pool *pool, struct post *post, uint16_t number, c
 static void look_for(struct pool *pool, struct post *post, uint16_t number,
                      const struct pool_map_disk *in_map)
 {
-    struct pool_found found;
+    const struct pool_found *found = &post->look->found;
     int drop_err = atomic_load(&pool->drop_errs[number]);
     bool has_own_errors = drop_err == GFS_IO && in_map->state == POOL_DISK_FAILED;
-    if (pool_disk_is_open(pool, in_map->path)) {
-        return; /* somebody still uses what it was */
-    }
-    pool_found_probe(in_map->path, &found);
-    if (is_fresh_place(&found, in_map)) {
+    if (is_fresh_place(found, in_map)) {
         take_in(pool, post, number, in_map->path, true);
-    } else if (found.has_identity && memcmp(found.id, in_map->id, sizeof found.id) == 0 &&
+    } else if (found->has_identity && memcmp(found->id, in_map->id, sizeof found->id) == 0 &&
                !has_own_errors) {
         take_in(pool, post, number, in_map->path, false);
-    } else if (found.has_identity && in_map->state != POOL_DISK_FAILED) {
+    } else if (found->has_identity && in_map->state != POOL_DISK_FAILED) {
         fail_absent(pool, post, number, "another disk is in its place");
-    } else if (!found.is_missing && !has_own_errors) {
-        put_off(post, found.error.code == GFS_OK ? "something else is in its place"
-                                                 : found.error.text, number);
+    } else if (!found->is_missing && !has_own_errors) {
+        put_off(post, found->error.code == GFS_OK ? "something else is in its place"
+                                                  : found->error.text, number);
     }
-    pool_found_fini(&found);
 }
 
 /* ---- all of them ---- */
 
-static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, struct post *post)
+/* Somebody may still use what was there; one that hangs, for ever. */
+static bool may_look_for(struct pool *pool, const struct post *post,
+                         const struct pool_map_disk *in_map)
+{
+    bool is_wanted = !pool->is_minority && in_map->state != POOL_DISK_REMOVED &&
+                     in_map->path[0] != '\0' && post->arriving == NULL;
+    return is_wanted && gfs_monotonic_ns() >= post->retry_ns &&
+           !pool_disk_is_open(pool, in_map->path);
+}
+
+static void begin_look(struct pool *pool, const struct pool_view *view, uint16_t number,
+                       struct post *post)
 {
     const struct pool_map_disk *in_map = &view->map->disks[number];
-    struct pool_disk *disk = view->disks[number];
+    const struct pool_disk *disk = view->disks[number];
+    look_at_arrival(post);
+    if (post->looking != NULL) {
+        return;
+    }
     if (pool_disk_is_usable(disk)) {
-        const char *what = "";
         if (memcmp(post->id, disk->id, sizeof post->id) != 0) {
             forget(post);
         }
-        post->away_since_ns = 0;
-        if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
-            post->retry_s = 0;
-        }
-        enum gfs_err err = inspect(post, disk, in_map, &what);
-        if (err != GFS_OK) {
-            forget(post);
-            pool_disk_drop(pool, disk, err, what);
-        }
-        return;
+        start_look(pool, post, disk->path, false);
+    } else if (may_look_for(pool, post, in_map)) {
+        start_look(pool, post, in_map->path, true);
     }
+}
+
+static void look_at_absent(struct pool *pool, const struct pool_view *view, uint16_t number,
+                           struct post *post)
+{
+    const struct pool_map_disk *in_map = &view->map->disks[number];
     if (pool->is_minority || in_map->state == POOL_DISK_REMOVED || in_map->path[0] == '\0') {
         return;
     }
@@ -324,19 +433,65 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         }
     }
-    if (now_ns >= post->retry_ns) {
-        look_for(pool, post, number, in_map);
+    if (post->looking != NULL && pool_errand_await(post->looking, 0)) {
+        if (post->look->is_absent && may_look_for(pool, post, in_map)) {
+            look_for(pool, post, number, in_map);
+        }
+        end_looking(post);
     }
     int64_t grace_ns = (int64_t)pool->options.missing_grace_s * SECOND_NS;
-    if (in_map->state != POOL_DISK_FAILED && post->away_since_ns != 0 && !view->is_read_only &&
+    look_at_arrival(post);
+    if (post->arriving == NULL && in_map->state != POOL_DISK_FAILED &&
+        post->away_since_ns != 0 && !view->is_read_only &&
         now_ns - post->away_since_ns > grace_ns) {
         fail_absent(pool, post, number, "away for too long");
+    }
+}
+
+static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, struct post *post)
+{
+    const struct pool_map_disk *in_map = &view->map->disks[number];
+    struct pool_disk *disk = view->disks[number];
+    if (!pool_disk_is_usable(disk)) {
+        look_at_absent(pool, view, number, post);
+        return;
+    }
+    const char *what = "";
+    post->away_since_ns = 0;
+    if (post->looking == NULL) {
+        return; /* it came back since this round began */
+    }
+    if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
+        post->retry_s = 0;
+    }
+    enum gfs_err err = inspect(pool, post, disk, in_map, &what);
+    if (err != GFS_OK) {
+        forget(post);
+        pool_disk_drop(pool, disk, err, what);
+    }
+}
+
+/* Those begun now; what hung in the last round is not waited for again. */
+static void await_looks(struct pool_patrol *patrol, uint32_t count, int64_t since_ns)
+{
+    int64_t until_ns = since_ns + LOOK_WAIT_MS * (SECOND_NS / 1000);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct post *post = &patrol->posts[i];
+        int64_t left_ns = until_ns - gfs_monotonic_ns();
+        if (post->looking != NULL && post->look_ns >= since_ns && left_ns > 0) {
+            (void)pool_errand_await(post->looking, (uint32_t)(left_ns / 1000000) + 1);
+        }
     }
 }
 
 static void go_round(struct pool_patrol *patrol)
 {
     struct pool_view *view = pool_view_get(patrol->pool);
+    int64_t begun_ns = gfs_monotonic_ns();
+    for (uint16_t i = 0; i < view->map->disk_count; i++) {
+        begin_look(patrol->pool, view, i, &patrol->posts[i]);
+    }
+    await_looks(patrol, view->map->disk_count, begun_ns);
     for (uint16_t i = 0; i < view->map->disk_count; i++) {
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
@@ -397,6 +552,10 @@ void pool_patrol_stop(struct pool_patrol *patrol)
     (void)pthread_cond_signal(&patrol->cond);
     (void)pthread_mutex_unlock(&patrol->lock);
     (void)pthread_join(patrol->thread, NULL);
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        pool_errand_let_go(patrol->posts[i].looking);
+        pool_errand_let_go(patrol->posts[i].arriving);
+    }
     (void)pthread_cond_destroy(&patrol->cond);
     (void)pthread_mutex_destroy(&patrol->lock);
     free(patrol);

@@ -48,9 +48,9 @@ void pool_progress_phase(struct pool_progress *progress, enum pool_phase phase)
     unlock(progress);
 }
 
-void pool_progress_part(struct pool_progress *progress)
+void pool_progress_parts(struct pool_progress *progress, uint32_t count)
 {
-    lock(progress)->parts_done++;
+    lock(progress)->parts_done += count;
     unlock(progress);
 }
 

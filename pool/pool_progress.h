@@ -61,7 +61,7 @@ void pool_progress_init(struct pool_progress *progress);
 void pool_progress_fini(struct pool_progress *progress);
 void pool_progress_begin(struct pool_progress *progress);
 void pool_progress_phase(struct pool_progress *progress, enum pool_phase phase);
-void pool_progress_part(struct pool_progress *progress);
+void pool_progress_parts(struct pool_progress *progress, uint32_t count); /* more are done */
 /* The survey is made: what was found replaces what the one before found. */
 void pool_progress_survey(struct pool_progress *progress, const struct pool_tally *tally,
                           const struct pool_lost *lost, uint64_t lost_count);

@@ -118,7 +118,8 @@ static enum gfs_err read_range(struct range *range, unsigned flags)
 static enum gfs_err read_copy(struct pool_pin *pin, uint32_t offset, uint32_t len, void *ret_bytes,
                               unsigned flags)
 {
-    bool is_only = pin->width == 1; /* nobody else to ask: wait for it here */
+    /* Nobody else to ask, and nothing else to do: wait for it here. */
+    bool is_only = pin->width == 1 && pin->view->map->disk_count == 1;
     bool may_wait = is_only && (flags & CHUNK_READ_NOWAIT) == 0;
     bool is_medium = (flags & CHUNK_READ_MEDIUM) != 0;
     if (pin->group->profile.kind != POOL_REPLICA || (is_medium && !may_wait) ||
@@ -206,7 +207,8 @@ void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *chunk, uint32_t
     for (unsigned i = 0; i < pin->k; i++) {
         unsigned slot = pin->k == 1 ? pin->preferred : i;
         struct pool_part *part = &pin->parts[slot];
-        if ((readable >> slot & 1) != 0) {
+        /* a disk that does not answer holds whoever fills its queue */
+        if ((readable >> slot & 1) != 0 && !pool_pin_is_slow(pin, slot)) {
             part->disk->store->ops->prefetch(part->disk->store, &part->pin, from, to - from);
         }
     }

@@ -1,16 +1,19 @@
 /* The scrub: reads every fragment and the whole log of every disk from the medium, again and again.
  *
- * One thread; each disk has its own cursor and pace. A pass of a disk reads its fragments part by
- * part of the listing, then verifies its log; the next one begins a day after the last one began,
- * or at once when an operator asks. What is bad becomes a suspect, which the reconcile thread
- * writes anew from the other disks. Damage in the log may have cost fragments that are not even
+ * Each disk has its own thread, cursor and pace: one that hangs holds its own scrub only. The
+ * thread reads by a map without working by it, so no pass of repair waits for it. A pass of a disk
+ * reads its fragments part by part of the listing, then verifies its log; the next one begins a day
+ * after the last one began, or at once when an operator asks. What is bad becomes a suspect, which
+ * the reconcile thread writes anew from the other disks. Damage in the log may have cost fragments that are not even
  * listed any more: the disk is called behind, so that a pass looks for them; and when the edits are
  * damaged, the log mirror joins anew. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_reconcile_part.h"
 #include "pool/pool_scrub_state.h"
 
@@ -23,6 +26,7 @@ enum {
     STEP = 1024 * 1024, /* bytes read at a time */
     LOOK_MS_MAX = 1000,
     DEFAULT_RATE = 8 << 20,
+    STOP_WAIT_MS = 5000, /* for disks that hang */
 };
 
 uint64_t pool_scrub_rate_locked(const struct pool_scrub *scrub, const struct pool_scrub_disk *disk)
@@ -32,12 +36,11 @@ uint64_t pool_scrub_rate_locked(const struct pool_scrub *scrub, const struct poo
     return disk->is_requested ? scrub->requested_rate : usual;
 }
 
-static void save(struct pool_scrub_disk *mine, struct pool_disk *disk)
+static void save(struct pool_scrub_disk *mine)
 {
     mine->saved_ns = gfs_monotonic_ns();
-    if (!pool_scrub_file_store(disk->path, &mine->cursor)) {
-        gfs_log(GFS_LOG_DEBUG, "op=scrub disk=%u msg=\"cursor not stored\"",
-                (unsigned)disk->number);
+    if (!pool_scrub_file_store(mine->path, &mine->cursor)) {
+        gfs_log(GFS_LOG_DEBUG, "op=scrub disk=%u msg=\"cursor not stored\"", mine->number);
     }
 }
 
@@ -50,16 +53,16 @@ static void meet(struct pool_scrub *scrub, struct pool_scrub_disk *mine, struct 
     struct pool_scrub_cursor cursor;
     pool_scrub_file_load(disk->path, &cursor);
     (void)pthread_mutex_lock(&scrub->lock);
-    free(mine->items);
-    bool is_requested = mine->is_requested;
-    *mine = (struct pool_scrub_disk){
-        .is_known = true,
-        .is_requested = is_requested,
-        .cursor = cursor,
-        .healed_before = cursor.healed,
-        .saved_ns = gfs_monotonic_ns(),
-    };
+    free(GFS_TAKE(mine->items));
+    mine->item_count = mine->item_index = 0;
+    mine->offset = 0;
+    mine->is_known = true;
+    mine->cursor = cursor;
+    mine->healed_before = cursor.healed;
+    mine->free_ns = 0;
+    mine->saved_ns = gfs_monotonic_ns();
     memcpy(mine->id, disk->id, sizeof mine->id);
+    memcpy(mine->path, disk->path, sizeof mine->path);
     (void)pthread_mutex_unlock(&scrub->lock);
 }
 
@@ -93,7 +96,7 @@ static void end_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine,
     gfs_log(GFS_LOG_INFO, "op=scrub disk=%u pass=%llu bytes=%llu found=%llu msg=\"pass ended\"",
             (unsigned)disk->number, (unsigned long long)mine->cursor.pass,
             (unsigned long long)mine->cursor.bytes, (unsigned long long)mine->cursor.found);
-    save(mine, disk);
+    save(mine);
 }
 
 static void count(struct pool_scrub *scrub, struct pool_scrub_disk *mine, uint64_t bytes,
@@ -139,11 +142,11 @@ static uint32_t verify_fragment(struct pool_scrub *scrub, struct pool_view *view
     enum gfs_err err = GFS_OK;
     if (mine->offset == 0) {
         size_t owner_len;
-        err = store->ops->owner(store, &pin, scrub->bytes, &owner_len);
+        err = store->ops->owner(store, &pin, mine->bytes, &owner_len);
     }
     uint32_t len = mine->offset < pin.len ? GFS_MIN((uint32_t)STEP, pin.len - mine->offset) : 0;
     if (err == GFS_OK && len > 0) {
-        err = store->ops->read(store, &pin, mine->offset, len, scrub->bytes, CHUNK_READ_MEDIUM);
+        err = store->ops->read(store, &pin, mine->offset, len, mine->bytes, CHUNK_READ_MEDIUM);
     }
     store->ops->unpin(store, &pin);
     if (err != GFS_OK && !atomic_load(&disk->is_dropped)) {
@@ -288,28 +291,86 @@ static int64_t step(struct pool_scrub *scrub, struct pool_view *view, struct poo
         mine->free_ns = GFS_MAX(mine->free_ns, now_ns - BURST_NS) + (int64_t)cost_ns;
     }
     if (now_ns - mine->saved_ns > SAVE_NS) {
-        save(mine, disk);
+        save(mine);
     }
     return mine->free_ns;
+}
+
+/* ---- threads ---- */
+
+void pool_scrub_wake_locked(struct pool_scrub *scrub)
+{
+    scrub->wakes++;
+    (void)pthread_cond_broadcast(&scrub->changed);
+}
+
+/* Until then, or woken; false: stopped. */
+static bool sleep_until(struct pool_scrub *scrub, int64_t until_ns)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t ns = at.tv_nsec + GFS_MAX(until_ns - gfs_monotonic_ns(), (int64_t)0);
+    at.tv_sec += ns / SECOND_NS;
+    at.tv_nsec = ns % SECOND_NS;
+    int rc = 0;
+    (void)pthread_mutex_lock(&scrub->lock);
+    uint64_t wakes = scrub->wakes;
+    while (!scrub->is_stopping && scrub->wakes == wakes && rc == 0) {
+        rc = pthread_cond_timedwait(&scrub->changed, &scrub->lock, &at);
+    }
+    bool goes_on = !scrub->is_stopping;
+    (void)pthread_mutex_unlock(&scrub->lock);
+    return goes_on;
+}
+
+/* One disk, while it is in use. */
+static void scrub_disk(void *arg)
+{
+    struct pool_scrub_disk *mine = arg;
+    struct pool_scrub *scrub = mine->scrub;
+    int64_t next_ns;
+    bool is_there;
+    mine->bytes = gfs_alloc_aligned(4096, STEP);
+    do {
+        struct pool_view *view = pool_view_get(scrub->pool);
+        pool_view_pin(view);
+        pool_view_put(view);
+        struct pool_disk *disk =
+            mine->number < view->map->disk_count ? view->disks[mine->number] : NULL;
+        next_ns = gfs_monotonic_ns() + LOOK_MS_MAX * 1000000LL;
+        is_there = pool_disk_is_usable(disk);
+        if (is_there) {
+            next_ns = GFS_MIN(next_ns, step(scrub, view, disk));
+        }
+        pool_view_unpin(view);
+    } while (is_there && sleep_until(scrub, next_ns));
+    if (is_there) { /* stopped */
+        save(mine);
+    }
+    free(GFS_TAKE(mine->bytes));
+}
+
+static void start_disk(struct pool_scrub *scrub, struct pool_scrub_disk *mine)
+{
+    if (mine->errand != NULL && !pool_errand_await(mine->errand, 0)) {
+        return;
+    }
+    pool_errand_let_go(mine->errand);
+    mine->errand = pool_errand_start(scrub->errands, "scrub-disk", scrub_disk, NULL, mine);
 }
 
 static void *scrub_main(void *arg)
 {
     struct pool_scrub *scrub = arg;
-    while (!pool_pace_is_stopped(&scrub->pace)) {
+    do {
         struct pool_view *view = pool_view_get(scrub->pool);
-        int64_t next_ns = gfs_monotonic_ns() + LOOK_MS_MAX * 1000000LL;
         for (uint32_t d = 0; d < view->map->disk_count; d++) {
             if (pool_disk_is_usable(view->disks[d])) {
-                next_ns = GFS_MIN(next_ns, step(scrub, view, view->disks[d]));
+                start_disk(scrub, &scrub->disks[d]);
             }
         }
         pool_view_put(view);
-        int64_t wait_ns = next_ns - gfs_monotonic_ns();
-        if (wait_ns > 0) {
-            (void)pool_pace_sleep(&scrub->pace, (uint64_t)wait_ns / 1000000 + 1);
-        }
-    }
+    } while (sleep_until(scrub, gfs_monotonic_ns() + LOOK_MS_MAX * 1000000LL));
     return NULL;
 }
 
@@ -317,10 +378,19 @@ struct pool_scrub *pool_scrub_start_thread(struct pool *pool)
 {
     struct pool_scrub *scrub = gfs_alloc(sizeof *scrub);
     scrub->pool = pool;
-    scrub->bytes = gfs_alloc_aligned(4096, STEP);
+    scrub->errands = pool_errands_new();
+    for (uint16_t d = 0; d < POOL_DISKS_MAX; d++) {
+        scrub->disks[d].scrub = scrub;
+        scrub->disks[d].number = d;
+    }
     int rc = pthread_mutex_init(&scrub->lock, NULL);
     GFS_ASSERT(rc == 0);
-    pool_pace_init(&scrub->pace, 0);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    rc = pthread_cond_init(&scrub->changed, &attr);
+    GFS_ASSERT(rc == 0);
+    (void)pthread_condattr_destroy(&attr);
     rc = pthread_create(&scrub->thread, NULL, scrub_main, scrub);
     GFS_ASSERT(rc == 0);
     (void)pthread_setname_np(scrub->thread, "scrub");
@@ -332,21 +402,22 @@ void pool_scrub_stop(struct pool_scrub *scrub)
     if (scrub == NULL) {
         return;
     }
-    pool_pace_stop(&scrub->pace);
+    (void)pthread_mutex_lock(&scrub->lock);
+    scrub->is_stopping = true;
+    (void)pthread_cond_broadcast(&scrub->changed);
+    (void)pthread_mutex_unlock(&scrub->lock);
     (void)pthread_join(scrub->thread, NULL);
-    struct pool_view *view = pool_view_get(scrub->pool);
     for (uint32_t d = 0; d < POOL_DISKS_MAX; d++) {
-        struct pool_scrub_disk *mine = &scrub->disks[d];
-        struct pool_disk *disk = d < view->map->disk_count ? view->disks[d] : NULL;
-        if (mine->is_known && pool_disk_is_usable(disk) &&
-            memcmp(mine->id, disk->id, sizeof mine->id) == 0) {
-            save(mine, disk);
-        }
-        free(mine->items);
+        pool_errand_let_go(scrub->disks[d].errand);
     }
-    pool_view_put(view);
-    pool_pace_fini(&scrub->pace);
+    if (!pool_errands_end(scrub->errands, STOP_WAIT_MS)) {
+        return; /* a disk hangs: what is read from it may still come, and needs all this */
+    }
+    for (uint32_t d = 0; d < POOL_DISKS_MAX; d++) {
+        free(scrub->disks[d].items);
+    }
+    pool_errands_free(scrub->errands);
+    (void)pthread_cond_destroy(&scrub->changed);
     (void)pthread_mutex_destroy(&scrub->lock);
-    free(scrub->bytes);
     free(scrub);
 }

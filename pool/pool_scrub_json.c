@@ -25,12 +25,9 @@ enum gfs_err pool_scrub_start(struct pool *pool, uint64_t rate, struct gfs_error
         scrub->disks[d].cursor.is_running = false; /* from the start */
         scrub->requested_rate = rate;
     }
+    pool_scrub_wake_locked(scrub);
     (void)pthread_mutex_unlock(&scrub->lock);
-    if (is_busy) {
-        return gfs_fail(error, GFS_BUSY, "a scrub that was asked for is under way");
-    }
-    pool_pace_wake(&scrub->pace);
-    return GFS_OK;
+    return is_busy ? gfs_fail(error, GFS_BUSY, "a scrub that was asked for is under way") : GFS_OK;
 }
 
 /* Plain data. Of a disk, or all. */

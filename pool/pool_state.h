@@ -79,6 +79,7 @@ struct pool_suspect {
     bool is_bad; /* there, but damaged: rewrite even though it is listed */
 };
 
+struct pool_errands;   /* pool_errand.c: calls that may hang in a disk */
 struct pool_submit;    /* pool_submit.c: groups under way */
 struct pool_watch;     /* pool_watch.c: drops, notes, ticks */
 struct pool_mirrors;   /* pool_mirrors.c: who holds the metadata, and the hooks */
@@ -103,6 +104,7 @@ struct pool {
         *coders[POOL_WIDTH_MAX + 1][POOL_WIDTH_MAX + 1]; /* [k][m], made once, under coder_lock */
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
+    struct pool_errands *errands;
     struct pool_submit *submit;
     struct pool_watch *watch;
     struct pool_mirrors *mirrors;
@@ -151,8 +153,9 @@ struct pool_disk *pool_disk_ref(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
  * thread. */
 void pool_disk_unref(struct pool_disk *disk);
-/* Closes the stores of the disks that nobody uses any more. By the watch, every second, and at the
- * end of pool_close, when no view is left. Blocking; never on a disk's thread. */
+/* Closes the stores of the disks that nobody uses any more, by errands if the pool has any: those
+ * that do not hang are closed at return. By the patrol, every second, and at the end of pool_close,
+ * when no view is left. Never on a disk's thread. */
 void pool_disk_reap(struct pool *pool);
 /* Whether the store in this directory is still open, if only until its last user is gone. */
 bool pool_disk_is_open(struct pool *pool, const char *path);
@@ -199,10 +202,11 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk,
  * their phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of
  * these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
-/* Waits until everything is answered and no disk owes an answer any more, which needs the watch: it
- * drops who does not answer. Nothing is submitted any more. */
-void pool_submit_drain(struct pool_submit *submit);
-/* NULL allowed. */
+/* Waits until everything is answered, which needs the watch: it drops who does not answer; and, for
+ * wait_ms at the most, until no disk owes an answer any more. false: one still does, and may come
+ * back with it. Nothing is submitted any more. */
+bool pool_submit_drain(struct pool_submit *submit, uint32_t wait_ms);
+/* It is drained, or is to be waited for. NULL allowed. */
 void pool_submit_free(struct pool_submit *submit);
 /* No phase 2 begins any more until resumed. At return those that had begun are decided on every
  * disk they went to: the logs stand still, and one can be copied to a disk that is to be a mirror.

@@ -320,12 +320,14 @@ struct pool_submit *pool_submit_new(struct pool *pool)
     return submit;
 }
 
-void pool_submit_drain(struct pool_submit *submit)
+bool pool_submit_drain(struct pool_submit *submit, uint32_t wait_ms)
 {
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)wait_ms * NS_PER_MS;
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_paused = false;
-    while (submit->first != NULL || submit->owed != 0 || submit->noting != 0 ||
-           submit->is_delivering || has_outside_locked(submit)) {
+    while (submit->first != NULL || submit->noting != 0 || submit->is_delivering ||
+           has_outside_locked(submit) ||
+           (submit->owed != 0 && gfs_monotonic_ns() < until_ns)) {
         look_at_all_locked(submit);
         run_outside_locked(submit);
         if (has_answer_locked(submit)) {
@@ -333,8 +335,10 @@ void pool_submit_drain(struct pool_submit *submit)
         }
         wait_locked(submit, WAIT_STEP_MS);
     }
-    GFS_ASSERT(submit->batches == NULL);
+    bool is_empty = submit->owed == 0;
+    GFS_ASSERT(!is_empty || submit->batches == NULL);
     (void)pthread_mutex_unlock(&submit->lock);
+    return is_empty;
 }
 
 void pool_submit_free(struct pool_submit *submit)
@@ -342,7 +346,8 @@ void pool_submit_free(struct pool_submit *submit)
     if (submit == NULL) {
         return;
     }
-    pool_submit_drain(submit);
+    bool is_empty = pool_submit_drain(submit, UINT32_MAX);
+    GFS_ASSERT(is_empty);
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_stopping = true;
     (void)pthread_cond_broadcast(&submit->changed);

@@ -7,7 +7,10 @@
 #include <time.h>
 
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_state.h"
+
+enum { CLOSE_WAIT_MS = 500 }; /* for a store to be closed */
 
 /* ---- disks ---- */
 
@@ -76,17 +79,37 @@ void pool_disk_unref(struct pool_disk *disk)
     }
 }
 
+static void close_store(void *arg)
+{
+    struct pool_disk *disk = arg;
+    struct pool *pool = disk->pool;
+    pool_reader_free(disk->reader);
+    pool->options.driver.close(pool->options.driver.arg, disk->store);
+    forget_open(pool, disk);
+}
+
+/* One that hangs would hold whoever closes it. */
+static void start_closing(struct pool *pool, struct pool_disk *disk)
+{
+    struct pool_errand *errand =
+        pool_errand_start(pool->errands, "disk-close", close_store, free, disk);
+    (void)pool_errand_await(errand, CLOSE_WAIT_MS);
+    pool_errand_let_go(errand);
+}
+
 void pool_disk_reap(struct pool *pool)
 {
     struct pool_disk *disk = atomic_exchange(&pool->unused_disks, NULL);
     while (disk != NULL) {
         struct pool_disk *next = disk->next_unused;
-        if (disk->store != NULL) {
-            pool_reader_free(disk->reader);
-            pool->options.driver.close(pool->options.driver.arg, disk->store);
-            forget_open(pool, disk);
+        if (disk->store != NULL && pool->errands != NULL) {
+            start_closing(pool, disk);
+        } else {
+            if (disk->store != NULL) {
+                close_store(disk);
+            }
+            free(disk);
         }
-        free(disk);
         disk = next;
     }
 }

@@ -85,6 +85,9 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk,
 void pool_mirror_failed(struct pool *pool, const char *dir)
 {
     struct pool_watch *watch = pool->watch;
+    if (watch == NULL) { /* a disk that hung, after the pool was closed but for it */
+        return;
+    }
     struct failed_mirror *failed = gfs_alloc(sizeof *failed);
     (void)snprintf(failed->path, sizeof failed->path, "%s", dir);
     (void)pthread_mutex_lock(&watch->lock);

@@ -11,13 +11,14 @@ import unittest
 
 from harness import ctl, disks
 from harness.lean import Lean
-from harness.server import Server
+from harness.server import STOP_LIMIT_S, Server
 from history import ABSENT, History, Values
 from load import BUCKET, Uploads, Worker, path_of
 
 WORKERS = 4
 LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
 HEAL_LIMIT_S = 60
+HANG_PUT_LIMIT_S = 8  # of a PUT while a disk hangs: 2 to give it up, the rest for the machine
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
 
@@ -147,6 +148,57 @@ class DiskDies(unittest.TestCase):
             time.sleep(4)
             pool.disks[index].set()
         self.check(7, lambda disk: disk.set(disks.HANG), "data", release)
+
+    def test_a_disk_that_hangs_for_ever(self):
+        """Nobody waits for it but those inside it: neither clients, nor repair, nor a stop."""
+        pool = PoolUnderLoad(7)
+        self.addCleanup(pool.close)
+        lean = Lean(pool.server)
+        self.assertEqual(lean.request("PUT", f"/{BUCKET}-large").status, 200)
+        pool.load()
+        time.sleep(LOAD_S / 2)
+        index = (pool.metadata_disk() + 6) % 7
+        status, out, err = ctl.run(pool.server, "scrub", "start")  # it is inside, too
+        self.assertEqual(status, 0, out + err)
+        timer = threading.Timer(LOAD_S / 4, pool.disks[index].hang)
+        timer.start()
+        slowest = self.put_large(lean, 8 << 20, LOAD_S + 2)
+        timer.join()
+        self.assertLess(slowest, HANG_PUT_LIMIT_S)
+        healed = ctl.await_health(pool.server, HEAL_LIMIT_S)
+        time.sleep(LOAD_S / 2)
+        pool.end_load()
+        self.assertEqual(pool.failed_reads(), {})
+        keys = pool.audit()
+        status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
+        self.assertEqual(status, 0, out + err)
+        print(f"hangs_for_ever: {pool.history.acked} changes acknowledged, {pool.history.refused} "
+              f"refused, {keys} keys audited, slowest PUT {slowest:.1f} s, healed {healed:.1f} s "
+              f"after the last of them", flush=True)
+        pool.server.stop(lambda: self.await_left_open(pool, index))
+        pool.server.start()
+        pool.audit()
+
+    def put_large(self, lean, size, seconds):
+        """Large objects, one after the other, all acknowledged; seconds that the slowest took."""
+        slowest, until = 0, time.monotonic() + seconds
+        number, body = 0, os.urandom(size)
+        while time.monotonic() < until:
+            begun = time.monotonic()
+            reply = lean.request("PUT", f"/{BUCKET}-large/{number}", body=body)
+            self.assertEqual(reply.status, 200, reply)
+            slowest = max(slowest, time.monotonic() - begun)
+            number += 1
+        lean.close()
+        return slowest
+
+    def await_left_open(self, pool, index):
+        """The server is done with all but the disk; then the disk is ended under it."""
+        until = time.monotonic() + STOP_LIMIT_S
+        while "left open" not in pool.server.log():
+            self.assertLess(time.monotonic(), until, "the server waits for the disk")
+            time.sleep(0.1)
+        pool.disks[index].abandon()
 
     def test_a_disk_that_is_emptied_is_filled_again(self):
         self.check(4, disks.FaultDisk.empty, "data")

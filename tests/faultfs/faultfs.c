@@ -4,7 +4,8 @@
  * usage: faultfs BACKING MOUNTPOINT CONTROL
  * CONTROL is a file of at least 8 bytes that the test writes and this program maps:
  *   byte 0: reads fail (EIO)         byte 1: writes fail (EIO)     byte 2: fsync fails (EIO)
- *   byte 3: the disk is full         byte 4: everything but look-ups waits while it is not 0
+ *   byte 3: the disk is full         byte 4: everything but look-ups waits while it is not 0,
+ *                                            and look-ups as well while it is over 1
  *   byte 5: opening and look-ups fail as well
  *   bytes 6-7: every read and write takes that many milliseconds longer (little-endian)
  * Runs in the foreground until it is unmounted. */
@@ -48,7 +49,7 @@ static void pause_ms(unsigned ms)
 static int fault(int kind)
 {
     const volatile unsigned char *control = self()->control;
-    while (control[HANG] != 0 && kind != FAIL_OPEN) {
+    while (control[HANG] > (kind == FAIL_OPEN ? 1 : 0)) {
         pause_ms(HANG_POLL_MS);
     }
     unsigned delay = control[DELAY] | (unsigned)control[DELAY + 1] << 8;
@@ -98,7 +99,8 @@ static int do_mkdir(const char *path, mode_t mode)
 static int do_unlink(const char *path)
 {
     char real[PATH_SIZE];
-    int err = under(path, real);
+    int err = fault(FAIL_OPEN);
+    err = err != 0 ? err : under(path, real);
     return err != 0 ? err : result(unlink(real));
 }
 
@@ -236,7 +238,8 @@ static int do_fallocate(const char *path, int mode, off_t offset, off_t len,
 static int do_statfs(const char *path, struct statvfs *ret)
 {
     (void)path;
-    int err = result(statvfs(self()->backing, ret));
+    int err = fault(FAIL_OPEN);
+    err = err != 0 ? err : result(statvfs(self()->backing, ret));
     if (err == 0 && self()->control[FULL] != 0) {
         ret->f_bavail = 0;
         ret->f_bfree = 0;

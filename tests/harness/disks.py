@@ -76,6 +76,16 @@ class FaultDisk(PlainDisk):
         """Everything answers EIO."""
         self.set(READ_ERROR, WRITE_ERROR, FSYNC_ERROR, OPEN_ERROR)
 
+    def hang(self):
+        """Every call waits, look-ups too, until something else is set or the disk is abandoned."""
+        self._write(bytes(2 if kind == HANG else 0 for kind in range(DELAY)), 0)
+
+    def abandon(self):
+        """Ends the file system under whatever waits in it: the calls fail, a process that was
+        killed can end."""
+        self.process.kill()
+        self.process.wait()
+
     def delay(self, milliseconds):
         self._write(milliseconds.to_bytes(2, "little"), DELAY)
 

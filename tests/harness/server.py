@@ -86,11 +86,13 @@ class Server:
         self.kill()
         raise ServerDied(f"goodfs not ready in {START_LIMIT_S} s:\n{self._read(log)[-3000:]}")
 
-    def stop(self):
-        """SIGTERM; anything but a clean exit is an error."""
+    def stop(self, before_end=None):
+        """SIGTERM; anything but a clean exit is an error. before_end: what to do meanwhile."""
         if self.process is None:
             return
         self.process.send_signal(signal.SIGTERM)
+        if before_end is not None:
+            before_end()
         try:
             status = self.process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:

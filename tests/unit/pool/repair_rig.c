@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libgoodfs/codec.h"
+#include "pool/pool_errand.h"
 #include "pool/pool_copy_op.h"
 
 static void close_nothing(void *arg, struct chunk_store *store)
@@ -25,6 +26,7 @@ static void init_pool(struct repair_rig *rig)
     (void)pthread_mutex_init(&pool->change_lock, NULL);
     pool->tombs = pool_tombs_new();
     pool->suspects = pool_suspects_new();
+    pool->errands = pool_errands_new();
     pool_progress_init(&rig->progress);
 }
 
@@ -49,6 +51,8 @@ static void fini_pool(struct repair_rig *rig)
             ec_free(pool->coders[k][m]);
         }
     }
+    cr_assert(pool_errands_end(pool->errands, 10000));
+    pool_errands_free(pool->errands);
     pool_tombs_free(pool->tombs);
     pool_suspects_free(pool->suspects);
     pool_progress_fini(&rig->progress);

@@ -83,6 +83,38 @@ Test(pool_fragment, damage_elsewhere_and_a_lost_disk_do_not_matter)
     data_rig_fini(&rig);
 }
 
+Test(pool_fragment, disks_that_take_their_time_are_not_called_slow_by_repair)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:4+2", 0);
+    struct chunk_id id = write_chunk(&rig);
+    for (unsigned i = 0; i < rig.width; i++) {
+        disk_double_set_delay(rig.disks[i], 3 * (int64_t)rig.pool.options.race_ms * 1000000);
+    }
+    check(&rig, id, 1, 1, 16 * POOL_CELL);
+    for (unsigned i = 0; i < rig.width; i++) {
+        cr_expect_eq(atomic_load(&rig.pool_disks[i]->slow_reads), 0, "disk %u", i);
+    }
+    data_rig_fini(&rig);
+}
+
+Test(pool_fragment, a_disk_that_hangs_does_not_hold_repair)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:4+2", 0);
+    struct chunk_id id = write_chunk(&rig);
+    struct pool_fragment *fragment = NULL;
+    cr_assert_eq(open_fragment(&rig, id, 1, 1, &fragment), GFS_OK);
+    disk_double_hang(rig.disks[0], true);
+    static char bytes[16 * POOL_CELL];
+    size_t len;
+    cr_assert_eq(pool_fragment_read(fragment, bytes, sizeof bytes, &len), GFS_OK);
+    cr_expect_eq(atomic_load(&rig.pool_disks[0]->slow_reads), 1);
+    disk_double_hang(rig.disks[0], false);
+    pool_fragment_close(fragment);
+    data_rig_fini(&rig);
+}
+
 Test(pool_fragment, a_copy_comes_from_another_disk)
 {
     struct data_rig rig;
