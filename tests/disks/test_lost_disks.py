@@ -93,7 +93,7 @@ class LostDisks(unittest.TestCase):
         for lost in range(1, lost_max + 1):
             for number, subset in enumerate(pool.subsets(lost)):
                 self.start_without(pool, subset)
-                for problem in pool.read_all(number == 0):
+                for problem in pool.read_all(number == 0 or SUBSETS == "all"):
                     self.fail(f"{storage_class} without {subset}: {problem}")
                 pool.server.stop()
                 for index in subset:
