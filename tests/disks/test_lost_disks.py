@@ -84,7 +84,7 @@ class Pool:
 
 
 class LostDisks(unittest.TestCase):
-    limit_s = 600
+    limit_s = 7200 if SUBSETS == "all" else 600 + 20 * int(SUBSETS)
 
     def check(self, count, storage_class, k, lost_max):
         pool = Pool(count, storage_class, k)
