@@ -207,7 +207,6 @@ struct pool *pool_new(const struct pool_options *options)
     own->race_ms = own->race_ms == 0 ? 50 : own->race_ms;
     own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
-    own->scrub_rate = own->scrub_rate == 0 ? 8 << 20 : own->scrub_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
     (void)pthread_cond_init(&pool->views_gone, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
