@@ -4,9 +4,9 @@
  * thread reads by a map without working by it, so no pass of repair waits for it. A pass of a disk
  * reads its fragments part by part of the listing, then verifies its log; the next one begins a day
  * after the last one began, or at once when an operator asks. What is bad becomes a suspect, which
- * the reconcile thread writes anew from the other disks. Damage in the log may have cost fragments that are not even
- * listed any more: the disk is called behind, so that a pass looks for them; and when the edits are
- * damaged, the log mirror joins anew. */
+ * the reconcile thread writes anew from the other disks. Damage in the log may have cost fragments
+ * that are not even listed any more: the disk is called behind, so that a pass looks for them; and
+ * when the edits are damaged, the log mirror joins anew. */
 #include <stdlib.h>
 #include <time.h>
 
