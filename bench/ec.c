@@ -1,8 +1,9 @@
 /* What striping costs on one core: the coder alone, with the checksums that every cell gets, and
  * the pool's own way of cutting a stream into rows.
  *
- * usage: ec [milliseconds per figure]. One line per profile and way: MB of chunk data a second, and
- * the ratio to the coder with checksums. Everything is in cache, as bytes from a socket are. */
+ * usage: ec [--json] [milliseconds per figure]. MB of chunk data a second by profile and way; as
+ * text with the ratio to the coder with checksums. Everything is in cache, as bytes from a socket
+ * are. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,19 +114,21 @@ static double megabytes_per_s(struct bench *bench, void (*way)(struct bench *ben
     return (double)rows * (double)row_size(bench) * 1e3 / (double)(now - begun);
 }
 
-static void run(struct pool_profile profile, int64_t for_ns)
+static const struct {
+    const char *name, *key;
+    void (*way)(struct bench *bench);
+    size_t piece;
+} ways[] = {
+    {"coder", "raw", coder_alone, 0},
+    {"coder+checksums", "raw_crc", coder_and_checksums, 0},
+    {"rows+checksums, 64 KiB pieces", "path", rows_and_checksums, 64 << 10},
+    {"rows+checksums, 1 MiB pieces", "path_large_pieces", rows_and_checksums, 1 << 20},
+    {"rows+copy+checksums, 64 KiB pieces", "path_with_copy", rows_and_children, 64 << 10},
+};
+enum { WAYS = GFS_COUNT(ways), RAW_CRC = 1 };
+
+static void run(struct pool_profile profile, int64_t for_ns, double ret_rates[WAYS])
 {
-    static const struct {
-        const char *name;
-        void (*way)(struct bench *bench);
-        size_t piece;
-    } ways[] = {
-        {"coder", coder_alone, 0},
-        {"coder+checksums", coder_and_checksums, 0},
-        {"rows+checksums, 64 KiB pieces", rows_and_checksums, 64 << 10},
-        {"rows+checksums, 1 MiB pieces", rows_and_checksums, 1 << 20},
-        {"rows+copy+checksums, 64 KiB pieces", rows_and_children, 64 << 10},
-    };
     struct bench bench = {.profile = profile};
     enum gfs_err err = ec_new(profile.k, profile.m, &bench.coder);
     GFS_ASSERT(err == GFS_OK);
@@ -134,16 +137,10 @@ static void run(struct pool_profile profile, int64_t for_ns)
     bench.row = gfs_alloc_aligned(POOL_CELL_ALIGN, (size_t)POOL_WIDTH_MAX * POOL_CELL);
     memset(bench.row, 0xa5, (size_t)POOL_WIDTH_MAX * POOL_CELL);
     bench.child = gfs_alloc_aligned(POOL_CELL_ALIGN, CHILD_SIZE);
-    char text[POOL_PROFILE_TEXT_SIZE];
-    pool_profile_format(profile, text);
-    double base = 0;
-    for (size_t i = 0; i < GFS_COUNT(ways); i++) {
+    for (size_t i = 0; i < WAYS; i++) {
         pool_rows_init(&bench.rows, profile, bench.coder);
         bench.piece = ways[i].piece;
-        double rate = megabytes_per_s(&bench, ways[i].way, for_ns);
-        base = i == 1 ? rate : base;
-        (void)printf("%-8s %-36s %8.0f MB/s %5.2f\n", text, ways[i].name, rate,
-                     base == 0 ? 0 : rate / base);
+        ret_rates[i] = megabytes_per_s(&bench, ways[i].way, for_ns);
         pool_rows_fini(&bench.rows);
     }
     ec_free(bench.coder);
@@ -152,13 +149,43 @@ static void run(struct pool_profile profile, int64_t for_ns)
     free(bench.child);
 }
 
+static void print_text(const char *profile, const double rates[WAYS])
+{
+    for (size_t i = 0; i < WAYS; i++) {
+        (void)printf("%-8s %-36s %8.0f MB/s %5.2f\n", profile, ways[i].name, rates[i],
+                     rates[i] / rates[RAW_CRC]);
+    }
+}
+
+/* {"4+2":{"raw":...},...} */
+static void print_json(const char *profile, const double rates[WAYS], bool is_first)
+{
+    (void)printf("%s\"%s\":{", is_first ? "{" : ",", profile + strlen("ec:"));
+    for (size_t i = 0; i < WAYS; i++) {
+        (void)printf("%s\"%s\":%.0f", i == 0 ? "" : ",", ways[i].key, rates[i]);
+    }
+    (void)printf("}");
+}
+
 int main(int argc, char **argv)
 {
-    long ms = argc > 1 ? strtol(argv[1], NULL, 10) : 300;
+    bool is_json = argc > 1 && strcmp(argv[1], "--json") == 0;
+    long ms = argc > 1 + is_json ? strtol(argv[1 + is_json], NULL, 10) : 300;
     static const struct pool_profile profiles[] = {
         {POOL_EC, 4, 2}, {POOL_EC, 8, 3}, {POOL_EC, 10, 4}};
     for (size_t i = 0; i < GFS_COUNT(profiles); i++) {
-        run(profiles[i], GFS_MAX(ms, 1L) * 1000000);
+        double rates[WAYS];
+        char text[POOL_PROFILE_TEXT_SIZE];
+        run(profiles[i], GFS_MAX(ms, 1L) * 1000000, rates);
+        pool_profile_format(profiles[i], text);
+        if (is_json) {
+            print_json(text, rates, i == 0);
+        } else {
+            print_text(text, rates);
+        }
+    }
+    if (is_json) {
+        (void)printf("}\n");
     }
     return 0;
 }

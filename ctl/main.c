@@ -6,6 +6,7 @@
 #include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "goodfs/credentials.h"
+#include "goodfs/recover.h"
 #include "libgoodfs/mem.h"
 
 enum { REPLY_LEN_MAX = 72 * 1024 * 1024 };
@@ -44,8 +45,8 @@ static int usage(FILE *out)
         (void)fprintf(out, "%-26s %.*s\n", line, (int)strcspn(verb->help, "\n"), verb->help);
     }
     (void)fprintf(out,
-                  "help VERB                  explains one\n\n"
-                  "metadata that is lost is rebuilt without a server: goodfs recover --help\n");
+                  "recover DIR [DIR ...]      rebuilds lost metadata, with the server stopped\n"
+                  "help VERB                  explains one\n");
     return out == stdout ? CTL_FINE : CTL_USAGE;
 }
 
@@ -164,6 +165,9 @@ int main(int argc, char **argv)
     struct args args;
     struct gfs_error error = {0};
     unsigned words = 0;
+    if (argc >= 2 && strcmp(argv[1], "recover") == 0) {
+        return recover_main(argc - 2, argv + 2); /* on the disks: there is no server to ask */
+    }
     if (args_parse(argc - 1, argv + 1, &args, &error) != GFS_OK) {
         (void)fprintf(stderr, "goodfsctl: %s (see goodfsctl help)\n", error.text);
         return CTL_USAGE;

@@ -30,7 +30,8 @@
  * Damage: a segment in which a record cannot be read is kept. When its owner says that everything
  * is repaired, what still can be read is saved like any other segment's records, then what the
  * index has there: PLACE records are written from the index, DATA is looked for where it says, and
- * ids whose bytes are lost are deleted, in the log too. A record that is damaged and superseded
+ * ids whose bytes are lost are deleted, in the log too, and count as damage anew: whoever has other
+ * copies makes them good. A record that is damaged and superseded
  * costs nothing and keeps nothing.
  *
  * A drained segment is recycled when no pin holds it, no older one is stale, and the index
@@ -48,6 +49,7 @@ struct copier {
     size_t job_size;
     size_t place_size;
     uint64_t read_bytes;
+    unsigned lost; /* live records that are deleted because they cannot be read */
 };
 
 /* --- choosing --- */
@@ -408,13 +410,15 @@ static enum gfs_err save_entries(struct copier *copier)
                 .id_hi = entry->hi, .id_lo = entry->lo, .segment_seq = copier->from->seq};
             struct record_header head = {.kind = CHUNK_RECORD_DELETE};
             add_whole(copier, &head, gfs_slice_of(&tombstone, sizeof tombstone), 0);
+            copier->lost++;
         }
     }
     free(list.entries);
     return err == GFS_OK ? run_job(copier) : err;
 }
 
-static enum gfs_err drain(struct store *store, struct log_segment *segment)
+/* *ret_lost: what it had to delete. */
+static enum gfs_err drain(struct store *store, struct log_segment *segment, unsigned *ret_lost)
 {
     struct copier copier = {.store = store, .from = segment, .job = {.from = segment}};
     struct segment_scan scan = {.segment = segment,
@@ -438,6 +442,7 @@ static enum gfs_err drain(struct store *store, struct log_segment *segment)
     }
     free(copier.job.bytes);
     free(copier.job.places);
+    *ret_lost = copier.lost;
     return err;
 }
 
@@ -449,8 +454,10 @@ bool compact_step(struct store *store)
     if (segment == NULL) {
         return false;
     }
-    enum gfs_err err = drain(store, segment);
+    unsigned lost = 0;
+    enum gfs_err err = drain(store, segment, &lost);
     (void)pthread_mutex_lock(&store->lock);
+    store->stats.damaged_places += lost; /* the owner has more to repair than it thought */
     if (err == GFS_OK) {
         segment->is_drained = true;
         store->stats.compactions++;

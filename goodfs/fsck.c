@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "goodfs/fsck_orphans_file.h"
 #include "goodfs/fsck_search.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
@@ -15,7 +16,8 @@
 
 enum {
     REFERENCES_MAX = 4000000,
-    FIRST_SEARCH_MS = 600 * 1000, /* after the start; sooner when the age is less */
+    FIRST_SEARCH_MS = 600 * 1000,   /* after the start; sooner when the age is less */
+    PERIOD_MS = 24 * 3600 * 1000, /* of searches, likewise */
     SEARCH_GAP_MS = 60 * 1000, /* between searches for what storage says is lost */
     LOOK_MS = 2000,            /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
@@ -102,11 +104,35 @@ static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *res
     pthread_mutex_unlock(&fsck->lock);
 }
 
+static void load_orphans(struct fsck *fsck)
+{
+    enum gfs_err err = fsck->options.dir == NULL
+                           ? GFS_NOT_FOUND
+                           : fsck_orphans_load(&fsck->orphans, fsck->options.dir);
+    if (err != GFS_OK && err != GFS_NOT_FOUND) {
+        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans begin anew\"",
+                gfs_err_name(err));
+    }
+    fsck->orphans.uptime_ms = gfs_monotonic_ns() / NS_PER_MS;
+}
+
+static void store_orphans(struct fsck *fsck)
+{
+    enum gfs_err err = fsck->options.dir == NULL
+                           ? GFS_OK
+                           : fsck_orphans_store(&fsck->orphans, fsck->options.dir);
+    if (err != GFS_OK) {
+        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans are not stored\"",
+                gfs_err_name(err));
+    }
+}
+
 static void search(struct fsck *fsck)
 {
     struct fsck_result result;
     struct fsck_search_options options = {.source = &fsck->options.source,
                                           .orphan_age_ms = fsck->options.orphan_age_ms,
+                                          .uptime_ms = gfs_monotonic_ns() / NS_PER_MS,
                                           .references_max = fsck->options.references_max,
                                           .step = step,
                                           .arg = fsck};
@@ -118,6 +144,9 @@ static void search(struct fsck *fsck)
     fsck->worked_since_ns = gfs_monotonic_ns();
     enum gfs_err err = fsck_search(&options, &fsck->orphans, &result);
     log_result(fsck, err, &result);
+    if (err == GFS_OK) {
+        store_orphans(fsck);
+    }
     publish(fsck, err, &result);
 }
 
@@ -149,7 +178,7 @@ static void *fsck_main(void *arg)
         pthread_mutex_unlock(&fsck->lock);
         fsck->known_losses = fsck->options.source.losses(fsck->options.source.arg);
         search(fsck);
-        next_ns = gfs_monotonic_ns() + age_ms * NS_PER_MS;
+        next_ns = gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)PERIOD_MS) * NS_PER_MS;
         gap_ns = gfs_monotonic_ns() + SEARCH_GAP_MS * (int64_t)NS_PER_MS;
         pthread_mutex_lock(&fsck->lock);
     }
@@ -172,6 +201,7 @@ struct fsck *fsck_open(const struct fsck_options *options)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&fsck->wake, &attr);
     pthread_condattr_destroy(&attr);
+    load_orphans(fsck);
     if (!options->is_manual) {
         int rc = pthread_create(&fsck->thread, NULL, fsck_main, fsck);
         GFS_ASSERT(rc == 0);

@@ -6,10 +6,10 @@
  * listed and both are compared. What looks wrong is judged again before it is reported: a row that
  * is gone meanwhile is no loss, and a chunk that metadata knows now is no orphan.
  *
- * Orphans are given back, never losses: a chunk that two searches at least orphan_age_ms apart
- * found in nobody's name, that metadata says for certain it does not know, and only while such
- * chunks are few (fsck_orphans.h). Searches start by themselves every orphan_age_ms. When each was
- * first seen is not kept across a restart: the wait begins anew.
+ * Orphans are given back, never losses: a chunk that searches at least orphan_age_ms apart found
+ * in nobody's name, that metadata says for certain it does not know, and only while such chunks are
+ * few (fsck_orphans.h). How old they are is kept across restarts. Searches start by themselves once
+ * a day, and every orphan_age_ms when that is less.
  *
  * A search also starts when storage says that more is lost than before, so that the objects are
  * named soon; at most every SEARCH_GAP (fsck.c).
@@ -26,6 +26,7 @@ struct fsck;
 struct fsck_options {
     struct fsck_source source; /* outlives the fsck */
     int64_t orphan_age_ms;
+    const char *dir;       /* of a disk that keeps the ages of orphans; outlives it. NULL = none */
     size_t references_max; /* ids in memory at once; 0 = 4,000,000 (64 MiB) */
     unsigned idle_percent; /* of its time it waits, for the disks' sake */
     bool is_manual;        /* no thread: fsck_run does a search. Tests */

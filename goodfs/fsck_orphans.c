@@ -32,11 +32,14 @@ void fsck_orphans_sort(struct fsck_orphans *orphans)
     }
 }
 
-void fsck_orphans_begin(struct fsck_orphans *orphans)
+void fsck_orphans_begin(struct fsck_orphans *orphans, int64_t uptime_ms)
 {
+    int64_t passed_ms = GFS_MAX(uptime_ms - orphans->uptime_ms, (int64_t)0);
+    orphans->uptime_ms = uptime_ms;
     orphans->is_full = false;
     for (size_t i = 0; i < orphans->count; i++) {
         orphans->items[i].is_seen = false;
+        orphans->items[i].age_ms += passed_ms;
     }
     fsck_orphans_sort(orphans);
     orphans->sorted_count = orphans->count;

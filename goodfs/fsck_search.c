@@ -350,8 +350,7 @@ static enum gfs_err filter_orphans(struct search *search)
 
 static bool is_old_enough(const struct search *search, const struct fsck_orphan *orphan)
 {
-    int64_t age_ms = gfs_wall_ms() - orphan->first_seen_ms;
-    return age_ms >= search->options->orphan_age_ms;
+    return orphan->age_ms >= search->options->orphan_age_ms;
 }
 
 /* Deletes those that are old enough; keep[i] becomes false for what is gone. */
@@ -436,7 +435,7 @@ enum gfs_err fsck_search(const struct fsck_search_options *options, struct fsck_
     search.references = gfs_alloc_array(options->references_max, sizeof *search.references);
     search.is_listed = gfs_alloc_array(options->references_max, sizeof *search.is_listed);
     search.findings = gfs_alloc_array(FSCK_FINDINGS_MAX, sizeof *search.findings);
-    fsck_orphans_begin(orphans);
+    fsck_orphans_begin(orphans, options->uptime_ms);
     enum gfs_err err = search_parts(&search);
     if (err == GFS_OK) {
         err = name_findings(&search);

@@ -49,6 +49,7 @@ void fsck_search_release(struct fsck_result *result);
 struct fsck_search_options {
     const struct fsck_source *source;
     int64_t orphan_age_ms;
+    int64_t uptime_ms; /* now; see fsck_orphans_begin */
     size_t references_max;
     /* Called often; done: 0 to 1. Answers false to end the search. */
     bool (*step)(void *arg, double done);

@@ -196,6 +196,7 @@ static void start_fsck(struct server *server)
     struct fsck_options options = {
         .source = fsck_storage_source(&server->fsck_storage),
         .orphan_age_ms = (int64_t)gfs_config_u64(server->config, "orphan-age-seconds") * 1000,
+        .dir = server->dirs[0],
         .idle_percent = FSCK_IDLE_PERCENT,
     };
     server->fsck = fsck_open(&options);

@@ -276,7 +276,8 @@ static enum gfs_err get_object_parts(struct gfs_codec_reader *in, struct gfs_are
                                      struct meta_object *ret)
 {
     uint32_t count =
-        gfs_codec_get_count(in, (uint32_t)GFS_MIN(in->len / PART_LEN_MIN, (size_t)GFS_PART_NUMBER_MAX));
+        gfs_codec_get_count(
+            in, (uint32_t)GFS_MIN(in->len / PART_LEN_MIN, (size_t)GFS_PART_NUMBER_MAX));
     if (in->is_bad) {
         return GFS_CORRUPT;
     }

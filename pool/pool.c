@@ -207,7 +207,6 @@ struct pool *pool_new(const struct pool_options *options)
     own->race_ms = own->race_ms == 0 ? 50 : own->race_ms;
     own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
-    own->scrub_rate = own->scrub_rate == 0 ? 8 << 20 : own->scrub_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
     (void)pthread_cond_init(&pool->views_gone, NULL);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
@@ -350,7 +349,13 @@ static const char *judge_disk(const struct pool_view *view, uint32_t number)
     if (disk->state == POOL_DISK_DRAINING && is_named(view->map, number)) {
         return "is being emptied";
     }
-    return disk->is_behind ? "is behind" : NULL;
+    if (disk->is_behind) {
+        return "is behind";
+    }
+    struct chunk_store *store = view->disks[number]->store;
+    struct chunk_store_status status;
+    store->ops->status(store, &status);
+    return status.damaged_places > 0 ? "has damage in its log" : NULL;
 }
 
 static bool is_filling(const struct pool_map *map)

@@ -1,5 +1,5 @@
-/* Calls that wait for a disk, each on a thread of its own. A few threads whose call is over are kept
- * for the next one.
+/* Calls that wait for a disk, each on a thread of its own. A few threads whose call is over are
+ * kept for the next one.
  *
  * A disk can hang in any call, for ever. Whoever looks after more than that disk has such calls
  * made by an errand and waits as long as it likes; an errand that hangs hangs on, with what it

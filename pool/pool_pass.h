@@ -6,7 +6,8 @@
  *  1. Survey: every part is compared, and chunks that bear no further loss are repaired first.
  *  2. Fill: every missing fragment is copied or rebuilt, and counts when it was read back.
  *  3. Tidy: fragments where no slot wants them are deleted, when their chunk is whole where the map
- *     wants it, seen again in a new listing, and its copies that took over are read once more.
+ *     wants it (or is lost, and they at least are there), seen again in a new listing, and its
+ *     copies that took over are read once more.
  *  4. Settle: a map that says `filled` and `not behind` for what this pass asked for and completed.
  * Former disks are emptied before the map forgets them, so that a pass that was killed begins again
  * with the same reason to do so. A step that fails makes its group `dirty`: its flags stay, its

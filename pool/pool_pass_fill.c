@@ -19,8 +19,9 @@ static void judge_failure(struct pool_pass *pass, const struct pool_pass_job *jo
     if (err == GFS_CORRUPT) {
         struct pool_lost lost = {.id = job->id, .have = job->have, .need = job->need};
         pool_progress_lost(pass->options->progress, &lost);
-        /* Nothing more can be done, but what a move would leave behind is not given up. */
-        pass->is_dirty[group] |= pass->is_moving[group];
+        /* Nothing more can be done, but what a move would leave behind is not given up. What is
+         * nowhere is not left behind. */
+        pass->is_dirty[group] |= pass->is_moving[group] && !job->is_gone;
         return;
     }
     pass->is_dirty[group] = true;

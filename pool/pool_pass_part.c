@@ -22,6 +22,17 @@ void pool_findings_fini(struct pool_findings *findings)
     *findings = (struct pool_findings){0};
 }
 
+/* Copies of replicated chunks have the same id, whatever their slot. */
+static bool is_listed_elsewhere(const struct pool_part_chunk *chunk, uint32_t slot)
+{
+    for (unsigned i = 0; i < chunk->extra_count; i++) {
+        if (chunk->need == 1 || chunk_id_slot(chunk->extras[i]->id) == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void add_job(struct pool_findings *findings, const struct pool_part_chunk *chunk,
                     uint32_t slot)
 {
@@ -31,11 +42,13 @@ static void add_job(struct pool_findings *findings, const struct pool_part_chunk
         findings->jobs =
             gfs_realloc(findings->jobs, findings->job_size * sizeof *findings->jobs);
     }
-    findings->jobs[findings->job_count++] = (struct pool_pass_job){.id = chunk->id,
-                                                                   .slot = slot,
-                                                                   .len = chunk->fragment_len,
-                                                                   .have = chunk->have,
-                                                                   .need = chunk->need};
+    findings->jobs[findings->job_count++] = (struct pool_pass_job){
+        .id = chunk->id,
+        .slot = slot,
+        .len = chunk->fragment_len,
+        .have = chunk->have,
+        .need = chunk->need,
+        .is_gone = pool_part_is_lost(chunk) && !is_listed_elsewhere(chunk, slot)};
 }
 
 static void add_extra(struct pool_findings *findings, const struct pool_part_chunk *chunk,
@@ -93,13 +106,22 @@ static void count_chunk(struct pool_pass *pass, const struct pool_part_chunk *ch
     }
 }
 
+/* Of a chunk that will never be whole: the fragment is where it is wanted, too. Without this what a
+ * killed writer left would hold up a move until it is swept. */
+static bool has_moved(const struct pool_part_chunk *chunk, const struct pool_part_entry *extra)
+{
+    bool is_wanted = (chunk->missing >> chunk_id_slot(extra->id) & 1) == 0;
+    return chunk->need > 1 && pool_part_is_lost(chunk) && chunk->lost == 0 && is_wanted;
+}
+
 static void visit_extras(struct comparison *comparison, const struct pool_part_chunk *chunk)
 {
     struct pool_pass *pass = comparison->pass;
-    bool may_delete = pool_part_is_whole(chunk) && !pass->is_dirty[chunk->group];
+    bool is_whole = pool_part_is_whole(chunk);
     for (unsigned i = 0; i < chunk->extra_count; i++) {
         const struct pool_part_entry *extra = chunk->extras[i];
-        if (!may_delete) {
+        bool may_delete = is_whole || has_moved(chunk, extra);
+        if (!may_delete || pass->is_dirty[chunk->group]) {
             pass->keeps_extras[extra->disk] = true;
         } else if (is_explained(pass, chunk->group, extra->disk) || !pass->is_halted) {
             add_extra(comparison->findings, chunk, extra);

@@ -11,6 +11,7 @@ struct pool_pass_job {
     uint32_t slot;
     uint32_t len;
     unsigned have, need;
+    bool is_gone; /* no disk lists it, and too few others to make it */
 };
 
 /* Plain data. A fragment to be deleted. */

@@ -48,6 +48,13 @@ void pool_part_diff(const struct pool_map *map, const bool *usable,
                     const struct pool_part_entry *entries, size_t count, pool_part_visit_fn visit,
                     void *arg);
 
+/* It cannot be read, nor anything of it be made: as a writer that was killed leaves it, before it
+ * was acknowledged or when it was half deleted. */
+static inline bool pool_part_is_lost(const struct pool_part_chunk *chunk)
+{
+    return chunk->have < chunk->need && chunk->away == 0 && !chunk->has_conflict;
+}
+
 /* Every fragment is where the map wants it. */
 static inline bool pool_part_is_whole(const struct pool_part_chunk *chunk)
 {

@@ -25,15 +25,27 @@
 enum {
     STEP = 1024 * 1024, /* bytes read at a time */
     LOOK_MS_MAX = 1000,
-    DEFAULT_RATE = 8 << 20,
+    LEAST_RATE = 8 << 20,
+    WHOLE_S = 5 * 24 * 3600, /* for a pass at most: every byte is read once a week */
     STOP_WAIT_MS = 5000, /* for disks that hang */
 };
 
+uint64_t pool_scrub_usual_rate(uint64_t live_bytes)
+{
+    return GFS_MAX((uint64_t)LEAST_RATE, live_bytes / WHOLE_S);
+}
+
 uint64_t pool_scrub_rate_locked(const struct pool_scrub *scrub, const struct pool_scrub_disk *disk)
 {
-    uint64_t usual = scrub->pool->options.scrub_rate;
-    usual = usual == 0 ? DEFAULT_RATE : usual;
-    return disk->is_requested ? scrub->requested_rate : usual;
+    return disk->is_requested ? scrub->requested_rate : disk->usual_rate;
+}
+
+static uint64_t choose_rate(const struct pool_scrub *scrub, struct pool_disk *disk)
+{
+    struct chunk_store_status status;
+    disk->store->ops->status(disk->store, &status);
+    uint64_t rate = scrub->pool->options.scrub_rate;
+    return rate == 0 ? pool_scrub_usual_rate(status.live_bytes) : rate;
 }
 
 static void save(struct pool_scrub_disk *mine)
@@ -52,12 +64,14 @@ static void meet(struct pool_scrub *scrub, struct pool_scrub_disk *mine, struct 
     }
     struct pool_scrub_cursor cursor;
     pool_scrub_file_load(disk->path, &cursor);
+    uint64_t rate = choose_rate(scrub, disk);
     (void)pthread_mutex_lock(&scrub->lock);
     free(GFS_TAKE(mine->items));
     mine->item_count = mine->item_index = 0;
     mine->offset = 0;
     mine->is_known = true;
     mine->cursor = cursor;
+    mine->usual_rate = rate;
     mine->healed_before = cursor.healed;
     mine->free_ns = 0;
     mine->saved_ns = gfs_monotonic_ns();
@@ -66,8 +80,10 @@ static void meet(struct pool_scrub *scrub, struct pool_scrub_disk *mine, struct 
     (void)pthread_mutex_unlock(&scrub->lock);
 }
 
-static void begin_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine)
+static void begin_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine,
+                       struct pool_disk *disk)
 {
+    uint64_t rate = choose_rate(scrub, disk);
     (void)pthread_mutex_lock(&scrub->lock);
     struct pool_scrub_cursor *cursor = &mine->cursor;
     cursor->is_running = true;
@@ -76,6 +92,7 @@ static void begin_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine)
     cursor->log = 0;
     cursor->bytes = 0;
     cursor->pass++;
+    mine->usual_rate = rate;
     cursor->started_ms = gfs_wall_ms();
     free(GFS_TAKE(mine->items));
     mine->item_count = mine->item_index = 0;
@@ -140,8 +157,7 @@ static uint32_t verify_fragment(struct pool_scrub *scrub, struct pool_view *view
         return 0; /* deleted since it was listed */
     }
     enum gfs_err err = GFS_OK;
-    /* Small ones lie in the log, which is verified with their owners. */
-    if (mine->offset == 0 && pin.len > GFS_SMALL_CHUNK_MAX) {
+    if (mine->offset == 0) {
         size_t owner_len;
         err = store->ops->owner(store, &pin, mine->bytes, &owner_len);
     }
@@ -277,10 +293,11 @@ static int64_t step(struct pool_scrub *scrub, struct pool_view *view, struct poo
     (void)pthread_mutex_unlock(&scrub->lock);
     if (!is_running) {
         int64_t wait_ms = mine->cursor.started_ms + PERIOD_MS - gfs_wall_ms();
-        if (!is_requested && wait_ms > 0) {
+        bool is_due = wait_ms <= 0 || wait_ms > PERIOD_MS; /* the clock was set back */
+        if (!is_requested && !is_due) {
             return now_ns + wait_ms * 1000000;
         }
-        begin_pass(scrub, mine);
+        begin_pass(scrub, mine, disk);
     }
     if (now_ns < mine->free_ns) {
         return mine->free_ns;

@@ -14,6 +14,7 @@ struct pool_scrub_disk {
     uint8_t id[16];
     char path[POOL_PATH_LEN_MAX];
     struct pool_scrub_cursor cursor;
+    uint64_t usual_rate;    /* bytes a second, of passes that nobody asked for */
     uint64_t healed_before; /* cursor.healed without this run's */
     bool is_requested;      /* the pass under way, or the next one, is an operator's */
     struct chunk_listed *items; /* of the part under way */
@@ -38,5 +39,7 @@ struct pool_scrub {
 
 void pool_scrub_wake_locked(struct pool_scrub *scrub);
 
+/* Bytes a second that are enough for a disk with so many. */
+uint64_t pool_scrub_usual_rate(uint64_t live_bytes);
 /* Bytes a second, 0 = no limit. Under lock. */
 uint64_t pool_scrub_rate_locked(const struct pool_scrub *scrub, const struct pool_scrub_disk *disk);

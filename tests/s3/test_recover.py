@@ -9,7 +9,7 @@ import unittest
 
 import botocore.exceptions
 
-from harness import disks
+from harness import ctl, disks
 from harness.case import boto_client
 from harness.server import Server, binary
 
@@ -20,9 +20,10 @@ FIELDS = ("ContentType", "CacheControl", "Metadata", "ETag", "ContentLength", "L
           "ChecksumCRC64NVME", "ChecksumSHA256", "ChecksumType", "StorageClass")
 
 
-def recover(*words):
+def recover(*words, program=None):
+    """By `goodfs recover`, unless `goodfsctl` is the program."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GOODFS_")}
-    done = subprocess.run([binary(), "recover", *words], capture_output=True, text=True,
+    done = subprocess.run([program or binary(), "recover", *words], capture_output=True, text=True,
                           check=False, timeout=120, env=clean)
     return done.returncode, done.stdout, done.stderr
 
@@ -50,9 +51,9 @@ class Recover(unittest.TestCase):
         for path in lost:
             shutil.rmtree(path)
 
-    def recover(self, *words):
+    def recover(self, *words, **more):
         report = os.path.join(self.home, "report")
-        status, out, err = recover(*self.server.disks, "--report", report, *words)
+        status, out, err = recover(*self.server.disks, "--report", report, *words, **more)
         self.assertEqual((status, err), (0, ""), out)
         with open(report, encoding="utf-8") as file:
             return out, [json.loads(line) for line in file]
@@ -154,7 +155,7 @@ class Recover(unittest.TestCase):
             before = self.seen()
             self.server.stop()
             self.lose_metadata()
-            self.assertEqual(self.recover()[1], [])
+            self.assertEqual(self.recover(program=ctl.program())[1], [])
             self.start_again()
             self.assertEqual(before, self.seen())
 
@@ -197,7 +198,7 @@ class Recover(unittest.TestCase):
             self.s3.put_object(Bucket="bucket", Key=key, Body=os.urandom(MIB))
         self.server.stop()
         self.lose_metadata()
-        status, _, err = recover(os.path.join(self.home, "nothing"))
+        status, _, err = recover(os.path.join(self.home, "nothing"), program=ctl.program())
         self.assertEqual(status, 1)
         self.assertIn("no disk of a store", err)
         self.damage()

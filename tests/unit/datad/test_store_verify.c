@@ -236,6 +236,9 @@ Test(store_verify, after_repair_what_can_be_read_is_saved_and_the_rest_is_given_
     put_many(&rig, 50, 20); /* the log goes on, and checkpoints with it */
     store_settle(rig.store);
     cr_expect_not(is_there(&rig, first_segment));
+    cr_expect_eq(damaged_places(&rig), 1, "what was lost is told");
+    rig.chunks->ops->repaired(rig.chunks);
+    store_settle(rig.store);
     for (int i = 0; i < 3; i++) {
         cr_expect_eq(damaged_places(&rig), 0);
         cr_expect_eq(rig_check(&rig, id_of(1), MIDDLE), GFS_NOT_FOUND);

@@ -5,7 +5,7 @@
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
-#include "pool/pool_scrub_file.h"
+#include "pool/pool_scrub_state.h"
 #include "tests/unit/pool/repair_load.h"
 
 static void start(struct repair_rig *rig)
@@ -213,4 +213,14 @@ Test(pool_scrub, a_cursor_that_cannot_be_read_is_none)
     struct pool_scrub_cursor cursor = {.part = 9};
     cr_assert_not(pool_scrub_file_store(dir, &cursor), "there is no disk in it");
     cr_assert_eq(rmdir(dir), 0, "an emptied directory stays empty");
+}
+
+Test(pool_scrub, a_pass_takes_five_days_at_most_and_is_not_slower_than_need_be)
+{
+    const uint64_t day_s = 86400;
+    cr_assert_eq(pool_scrub_usual_rate(0), 8U << 20);
+    cr_assert_eq(pool_scrub_usual_rate(1ULL << 40), 8U << 20);
+    uint64_t rate = pool_scrub_usual_rate(20ULL << 40);
+    cr_assert_leq((20ULL << 40) / rate, 5 * day_s + 1);
+    cr_assert_lt(rate, 64U << 20);
 }
