@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -41,8 +42,11 @@ void http_loop_wake(struct http_loop *loop)
     GFS_ASSERT(n == (ssize_t)sizeof one || errno == EAGAIN);
 }
 
+/* With the task in the list the loop may run it, come to its end and be freed, which waits for
+ * those who are still in here. */
 void http_post(struct http_loop *loop, struct http_task *task)
 {
+    atomic_fetch_add(&loop->posting, 1);
     struct http_task *head = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
     do {
         task->next = head;
@@ -51,6 +55,7 @@ void http_post(struct http_loop *loop, struct http_task *task)
     if (atomic_exchange(&loop->is_sleeping, false)) {
         http_loop_wake(loop);
     }
+    atomic_fetch_sub(&loop->posting, 1);
 }
 
 static void run_tasks(struct http_loop *loop)
@@ -308,6 +313,9 @@ void http_loop_join(struct http_loop *loop)
 void http_loop_close(struct http_loop *loop)
 {
     GFS_ASSERT(!loop->is_thread_up);
+    while (atomic_load(&loop->posting) != 0) {
+        (void)sched_yield(); /* a few instructions */
+    }
     run_tasks(loop); /* posted after the thread's last look */
     MHD_stop_daemon(loop->daemon);
     free(loop->scratch);

@@ -13,6 +13,7 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
+#include "pool/pool_errand.h"
 
 enum {
     REFERENCES_MAX = 4000000,
@@ -22,6 +23,7 @@ enum {
     LOOK_MS = 2000,            /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
     SHOWN_MAX = 1000, /* of each list in an answer */
+    STORE_WAIT_MS = 5000, /* for the disk that the ages of orphans are stored on */
     NS_PER_MS = 1000000,
 };
 
@@ -41,6 +43,8 @@ struct fsck {
     size_t shown_count;
     /* the thread's own */
     struct fsck_orphans orphans;
+    struct pool_errands *errands;
+    struct pool_errand *storing; /* hangs; NULL = none does */
     int64_t worked_since_ns;
     uint64_t known_losses; /* that the last search was told of */
 };
@@ -116,11 +120,56 @@ static void load_orphans(struct fsck *fsck)
     fsck->orphans.uptime_ms = gfs_monotonic_ns() / NS_PER_MS;
 }
 
+/* What is to be stored, by an errand, which may hang in the disk. */
+struct storing {
+    struct fsck_orphans orphans; /* a copy */
+    char *dir;
+    enum gfs_err err;
+};
+
+static void run_storing(void *arg)
+{
+    struct storing *storing = arg;
+    storing->err = fsck_orphans_store(&storing->orphans, storing->dir);
+}
+
+static void end_storing(void *arg)
+{
+    struct storing *storing = arg;
+    fsck_orphans_fini(&storing->orphans);
+    free(storing->dir);
+    free(storing);
+}
+
+static enum gfs_err try_store(struct fsck *fsck)
+{
+    if (fsck->storing != NULL && !pool_errand_await(fsck->storing, 0)) {
+        return GFS_BUSY; /* the last one still hangs */
+    }
+    pool_errand_let_go(GFS_TAKE(fsck->storing));
+    struct storing *storing = gfs_alloc(sizeof *storing);
+    storing->dir = gfs_strdup(fsck->options.dir);
+    storing->orphans = fsck->orphans;
+    storing->orphans.items =
+        gfs_alloc_array(GFS_MAX(fsck->orphans.count, (size_t)1), sizeof *fsck->orphans.items);
+    if (fsck->orphans.count != 0) {
+        memcpy(storing->orphans.items, fsck->orphans.items,
+               fsck->orphans.count * sizeof *fsck->orphans.items);
+    }
+    struct pool_errand *errand =
+        pool_errand_start(fsck->errands, "fsck-store", run_storing, end_storing, storing);
+    if (!pool_errand_await(errand, STORE_WAIT_MS)) {
+        fsck->storing = errand;
+        return GFS_TIMEOUT;
+    }
+    enum gfs_err err = storing->err;
+    pool_errand_let_go(errand);
+    return err;
+}
+
 static void store_orphans(struct fsck *fsck)
 {
-    enum gfs_err err = fsck->options.dir == NULL
-                           ? GFS_OK
-                           : fsck_orphans_store(&fsck->orphans, fsck->options.dir);
+    enum gfs_err err = fsck->options.dir == NULL ? GFS_OK : try_store(fsck);
     if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans are not stored\"",
                 gfs_err_name(err));
@@ -202,6 +251,7 @@ struct fsck *fsck_open(const struct fsck_options *options)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&fsck->wake, &attr);
     pthread_condattr_destroy(&attr);
+    fsck->errands = pool_errands_new();
     load_orphans(fsck);
     if (!options->is_manual) {
         int rc = pthread_create(&fsck->thread, NULL, fsck_main, fsck);
@@ -222,6 +272,10 @@ void fsck_close(struct fsck *fsck)
     pthread_mutex_unlock(&fsck->lock);
     if (!fsck->options.is_manual) {
         pthread_join(fsck->thread, NULL);
+    }
+    pool_errand_let_go(fsck->storing);
+    if (pool_errands_end(fsck->errands, STORE_WAIT_MS)) { /* else it hangs, and needs them */
+        pool_errands_free(fsck->errands);
     }
     fsck_orphans_fini(&fsck->orphans);
     fsck_search_release(&fsck->result);

@@ -151,13 +151,19 @@ class DiskDies(unittest.TestCase):
 
     def test_a_disk_that_hangs_for_ever(self):
         """Nobody waits for it but those inside it: neither clients, nor repair, nor a stop."""
+        self.check_hang("data")
+
+    def test_the_disk_with_the_metadata_hangs_for_ever(self):
+        self.check_hang("metadata")
+
+    def check_hang(self, which):
         pool = PoolUnderLoad(7)
         self.addCleanup(pool.close)
         lean = Lean(pool.server)
         self.assertEqual(lean.request("PUT", f"/{BUCKET}-large").status, 200)
         pool.load()
         time.sleep(LOAD_S / 2)
-        index = (pool.metadata_disk() + 6) % 7
+        index = (pool.metadata_disk() + (6 if which == "data" else 0)) % 7
         status, out, err = ctl.run(pool.server, "scrub", "start")  # it is inside, too
         self.assertEqual(status, 0, out + err)
         timer = threading.Timer(LOAD_S / 4, pool.disks[index].hang)
@@ -172,7 +178,7 @@ class DiskDies(unittest.TestCase):
         keys = pool.audit()
         status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
         self.assertEqual(status, 0, out + err)
-        print(f"hangs_for_ever: {pool.history.acked} changes acknowledged, {pool.history.refused} "
+        print(f"{self.id().split('.')[-1]}: {pool.history.acked} changes acknowledged, {pool.history.refused} "
               f"refused, {keys} keys audited, slowest PUT {slowest:.1f} s, healed {healed:.1f} s "
               f"after the last of them", flush=True)
         pool.server.stop(lambda: self.await_left_open(pool, index))
