@@ -112,7 +112,8 @@ typedef void (*chunk_finished_fn)(void *arg, enum gfs_err err);
 struct chunk_bulk_options {
     struct chunk_id id;
     struct gfs_slice owner; /* copied */
-    uint32_t len_max;       /* bytes that will be appended at the most; space is allocated now */
+    uint32_t len_max;       /* bytes that will be appended at the most; space for them is allocated
+                               before the first of them is written */
     chunk_writable_fn writable; /* may be NULL when the user only uses blocking appends */
     void *arg;                  /* of writable and of finished */
 };
@@ -155,12 +156,13 @@ struct chunk_store_ops {
     /* Takes the group; never blocks, never fails: the answer comes by done. Any thread. */
     void (*submit)(struct chunk_store *store, struct chunk_group *group);
 
-    /* Begins a large chunk. GFS_NO_SPACE, GFS_IO, GFS_BUSY (too many at once). Any thread; may do
-     * a short blocking allocation call. */
+    /* Begins a large chunk. GFS_NO_SPACE, GFS_IO, as far as it is known without waiting for the
+     * disk: else they show at finish; GFS_BUSY (too many at once). Never waits for a disk. Any
+     * thread. */
     enum gfs_err (*bulk_begin)(struct chunk_store *store, const struct chunk_bulk_options *options,
                                struct chunk_bulk **ret);
     /* Copies up to len bytes, checksums and writes them; answers how many were taken, possibly 0.
-     * Fewer than len: writable is called once when there is room. An I/O error shows at finish.
+     * Fewer than len: writable is called once when there is room. An error shows at finish.
      * One thread at a time per bulk. */
     size_t (*bulk_append)(struct chunk_bulk *bulk, const void *ptr, size_t len);
     /* Replaces the owner given at begin (copied), before finish: for who learns only at the end

@@ -178,9 +178,9 @@ class DiskDies(unittest.TestCase):
         keys = pool.audit()
         status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
         self.assertEqual(status, 0, out + err)
-        print(f"{self.id().split('.')[-1]}: {pool.history.acked} changes acknowledged, {pool.history.refused} "
-              f"refused, {keys} keys audited, slowest PUT {slowest:.1f} s, healed {healed:.1f} s "
-              f"after the last of them", flush=True)
+        print(f"{self.id().split('.')[-1]}: {pool.history.acked} changes acknowledged, "
+              f"{pool.history.refused} refused, {keys} keys audited, slowest PUT {slowest:.1f} s, "
+              f"healed {healed:.1f} s after the last of them", flush=True)
         pool.server.stop(lambda: self.await_left_open(pool, index))
         pool.server.start()
         pool.audit()
