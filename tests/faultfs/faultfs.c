@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,10 +57,15 @@ static int fault(int kind)
     if (delay != 0 && (kind == FAIL_READ || kind == FAIL_WRITE)) {
         pause_ms(delay);
     }
-    if (control[kind] != 0) {
-        return -EIO;
-    }
-    return kind == FAIL_WRITE && control[FULL] != 0 ? -ENOSPC : 0;
+    return control[kind] != 0 ? -EIO : 0;
+}
+
+/* For what takes room that was not taken before. What is in place already can be written, deleted
+ * and renamed on a full disk, too. */
+static int fault_of_growth(void)
+{
+    int err = fault(FAIL_WRITE);
+    return err == 0 && self()->control[FULL] != 0 ? -ENOSPC : err;
 }
 
 static int result(int value)
@@ -91,7 +97,7 @@ static int do_getattr(const char *path, struct stat *ret, struct fuse_file_info 
 static int do_mkdir(const char *path, mode_t mode)
 {
     char real[PATH_SIZE];
-    int err = fault(FAIL_WRITE);
+    int err = fault_of_growth();
     err = err != 0 ? err : under(path, real);
     return err != 0 ? err : result(mkdir(real, mode));
 }
@@ -172,7 +178,7 @@ static int do_open(const char *path, struct fuse_file_info *info)
 
 static int do_create(const char *path, mode_t mode, struct fuse_file_info *info)
 {
-    int err = fault(FAIL_WRITE);
+    int err = fault_of_growth();
     return err != 0 ? err : open_real(path, info->flags | O_CREAT, mode, info);
 }
 
@@ -188,7 +194,10 @@ static int do_write(const char *path, const char *bytes, size_t size, off_t offs
                     struct fuse_file_info *info)
 {
     (void)path;
-    int err = fault(FAIL_WRITE);
+    struct stat info_now;
+    bool is_in_place = fstat((int)info->fh, &info_now) == 0 &&
+                       offset + (off_t)size <= info_now.st_size;
+    int err = is_in_place ? fault(FAIL_WRITE) : fault_of_growth();
     return err != 0 ? err : result((int)pwrite((int)info->fh, bytes, size, offset));
 }
 
@@ -231,7 +240,7 @@ static int do_fallocate(const char *path, int mode, off_t offset, off_t len,
                         struct fuse_file_info *info)
 {
     (void)path;
-    int err = fault(FAIL_WRITE);
+    int err = (mode & FALLOC_FL_PUNCH_HOLE) != 0 ? fault(FAIL_WRITE) : fault_of_growth();
     return err != 0 ? err : result(fallocate((int)info->fh, mode, offset, len));
 }
 
