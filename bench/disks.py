@@ -12,7 +12,7 @@ from knobs import MIB, BenchError
 from loader import load_command, must_load, settle
 from peers import Goodfs
 
-DISKS = 6
+DISKS, DATA_FRAGMENTS = 6, 4
 BIG = 64 * MIB
 CONNECTIONS = 8
 MANY_PUTS = 64
@@ -85,15 +85,20 @@ def degraded(knobs, pool):
     return rates[len(rates) // 2]
 
 
-def disk_limit(knobs, home):
-    """MB/s of large direct writes with a flush at the end: what repair could reach."""
-    path = os.path.join(home, "limit")
+def dd_rate(*words):
     began = time.monotonic()
-    subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=1M", "count=1024", "oflag=direct",
-                    "conv=fdatasync"], check=True, capture_output=True)
-    rate = 1024 * MIB / 1e6 / (time.monotonic() - began)
+    subprocess.run(["dd", "bs=1M", "count=1024", *words], check=True, capture_output=True)
+    return 1024 * MIB / 1e6 / (time.monotonic() - began)
+
+
+def disk_limits(home):
+    """MB/s: large direct writes with a flush at the end; large direct reads; and what repair can
+    reach on one device: each byte costs k that are read, one that is written, one read back."""
+    path = os.path.join(home, "limit")
+    write = dd_rate("if=/dev/zero", f"of={path}", "oflag=direct", "conv=fdatasync")
+    read = dd_rate(f"if={path}", "of=/dev/null", "iflag=direct")
     os.unlink(path)
-    return rate
+    return {"write": write, "read": read, "repair": 1 / ((DATA_FRAGMENTS + 1) / read + 1 / write)}
 
 
 def bytes_below(folder):
@@ -154,7 +159,7 @@ def encode(knobs):
 def measure(knobs, home, args, one):
     """one: a server of one disk, running. All of it."""
     pool = Pool(knobs, home, [*args, "--repair-rate", "64GiB"])
-    result = {"encode": encode(knobs), "disk_limit_mb_s": disk_limit(knobs, home)}
+    result = {"encode": encode(knobs), "disk_limits_mb_s": disk_limits(home)}
     pool.start()
     try:
         for server in (one, pool):

@@ -71,10 +71,11 @@ def disks_lines(disks):
     for op in ("put", "get"):
         lines.append(f"{op} 64MiB x8: one disk {disks[op][one]:,.0f} MB/s, 4+2 on six "
                      f"{disks[op][many]:,.0f} ({disks[op][many] / disks[op][one]:.2f})")
-    memory, repair = disks["memory"], disks["repair"]
+    memory, repair, limits = disks["memory"], disks["repair"], disks["disk_limits_mb_s"]
     lines.append(f"get with two of six disks gone: {disks['degraded_get_mb_s']:,.0f} MB/s")
     lines.append(f"repair of an emptied disk: {repair['mb']:,.0f} MB in {repair['seconds']:.1f} s, "
-                 f"{repair['mb_s']:,.0f} MB/s; the disk takes {disks['disk_limit_mb_s']:,.0f}")
+                 f"{repair['mb_s']:,.0f} MB/s; the device writes {limits['write']:,.0f}, reads "
+                 f"{limits['read']:,.0f}, so {limits['repair']:,.0f} could be repaired")
     lines.append(f"memory during 64 uploads of 64 MiB at once: {memory['most_kib'] / 1024:,.0f} "
                  f"MiB resident, {memory['before_kib'] / 1024:,.0f} before")
     return lines

@@ -10,9 +10,6 @@ enum gfs_err admin_run_fsck(struct admin_call *call)
 
 enum gfs_err admin_run_fsck_start(struct admin_call *call)
 {
-    enum gfs_err err = fsck_start(call->services->fsck);
-    if (err == GFS_EXISTS) {
-        return gfs_fail(&call->error, GFS_CONFLICT, "a search is under way already");
-    }
-    return err == GFS_OK ? admin_run_fsck(call) : err;
+    fsck_start(call->services->fsck);
+    return admin_run_fsck(call);
 }

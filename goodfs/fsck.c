@@ -224,6 +224,7 @@ static void *fsck_main(void *arg)
             continue;
         }
         fsck->is_wanted = false;
+        fsck->is_running = true; /* whoever waits for its end must not look between the two */
         pthread_mutex_unlock(&fsck->lock);
         fsck->known_losses = fsck->options.source.losses(fsck->options.source.arg);
         search(fsck);
@@ -283,17 +284,12 @@ void fsck_close(struct fsck *fsck)
     free(fsck);
 }
 
-enum gfs_err fsck_start(struct fsck *fsck)
+void fsck_start(struct fsck *fsck)
 {
     pthread_mutex_lock(&fsck->lock);
-    bool is_busy = fsck->is_running || fsck->is_wanted;
     fsck->is_wanted = true;
     pthread_cond_broadcast(&fsck->wake);
-    if (is_busy) {
-        fsck->is_wanted = !fsck->is_running; /* the one under way is enough */
-    }
     pthread_mutex_unlock(&fsck->lock);
-    return is_busy ? GFS_EXISTS : GFS_OK;
 }
 
 uint64_t fsck_losses(struct fsck *fsck)

@@ -36,8 +36,9 @@ struct fsck *fsck_open(const struct fsck_options *options);
 /* Stops a search under way. NULL allowed. */
 void fsck_close(struct fsck *fsck);
 
-/* Starts a search, unless one runs: EXISTS. Any thread. */
-enum gfs_err fsck_start(struct fsck *fsck) GFS_MUST_CHECK;
+/* A search begins from now on, after the one under way; once, however often it is asked for. Any
+ * thread. */
+void fsck_start(struct fsck *fsck);
 /* Chunks of objects and uploads that the last search found too little of, for good or for now. Any
  * thread. */
 uint64_t fsck_losses(struct fsck *fsck);

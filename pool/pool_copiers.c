@@ -1,6 +1,7 @@
 #include "pool/pool_copiers.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -129,6 +130,7 @@ void pool_copiers_free(struct pool_copiers *copiers)
     (void)pthread_cond_destroy(&copiers->has_work);
     (void)pthread_mutex_destroy(&copiers->lock);
     free(copiers);
+    (void)malloc_trim(0); /* repair is rare, and what it read into is much */
 }
 
 struct pool_copy_lot *pool_copiers_lot(struct pool_copiers *copiers)

@@ -203,10 +203,10 @@ class Audit(unittest.TestCase):
         for index in range(200):
             self.assertEqual(self.lean.request("GET", f"/kept/k{index}").body, b"k%d" % index)
 
-    def test_a_second_search_is_refused_while_one_runs(self):
+    def test_searches_can_be_asked_for_at_any_time(self):
         admin = Admin(self.server)
         replies = [admin.request("POST", "fsck") for _ in range(20)]
-        self.assertTrue({reply.status for reply in replies} <= {200, 409})
+        self.assertEqual({reply.status for reply in replies}, {200})
         self.assertEqual(replies[0].headers["content-type"], "application/json")
 
 

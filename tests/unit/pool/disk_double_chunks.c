@@ -293,7 +293,7 @@ enum gfs_err disk_double_op_replay(struct chunk_store *store, uint64_t after,
     size_t count = 0;
     (void)pthread_mutex_lock(&disk->lock);
     enum gfs_err err = copy_edits_locked(disk, after, &edits, &count);
-    bool is_damaged = disk->damage_hidden + disk->damage_known != 0;
+    bool is_damaged = disk->has_damaged_edits;
     (void)pthread_mutex_unlock(&disk->lock);
     for (size_t i = 0; i < count; i++) {
         if (err == GFS_OK) {
@@ -356,6 +356,7 @@ void disk_double_damage_log(struct disk_double *disk, bool is_known)
 {
     (void)pthread_mutex_lock(&disk->lock);
     *(is_known ? &disk->damage_known : &disk->damage_hidden) += 1;
+    disk->has_damaged_edits = true;
     (void)pthread_mutex_unlock(&disk->lock);
 }
 

@@ -59,6 +59,7 @@ struct disk_double {
     size_t edit_count, edit_size;
     uint64_t lsn_submitted, lsn_last, trimmed;
     uint64_t damage_hidden, damage_known, read_errors;
+    bool has_damaged_edits; /* repairing fragments does not bring edits back */
     struct disk_double_counts counts;
 };
 
