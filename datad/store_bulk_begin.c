@@ -118,6 +118,7 @@ static void end_placing(struct chunk_bulk *bulk, enum gfs_err err, struct bulk_f
     bulk->page = page;
     bulk->err = bulk->err == GFS_OK ? err : bulk->err;
     struct gfs_io_op *op = GFS_TAKE(bulk->held);
+    bool must_wake = op != NULL || pool->is_stopping;
     while (op != NULL) {
         struct gfs_io_op *next = op->next;
         bulk_pool_queue_locked(pool, bulk, op);
@@ -125,7 +126,9 @@ static void end_placing(struct chunk_bulk *bulk, enum gfs_err err, struct bulk_f
     }
     pool->busy_count--;
     (void)pthread_mutex_unlock(&pool->lock);
-    bulk->store->io->ops->wake(bulk->store->io);
+    if (must_wake) { /* usually the place was found before there was anything to write */
+        bulk->store->io->ops->wake(bulk->store->io);
+    }
 }
 
 static void place(struct chunk_bulk *bulk, bool is_wanted)
