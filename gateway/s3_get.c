@@ -438,7 +438,7 @@ static void respond(struct s3_request *r, struct get *get)
     }
     if (gfs != GFS_OK) {
         (void)broken(r, gfs);
-        s3_fail(r, S3_InternalError, NULL);
+        s3_fail(r, s3_err_from_gfs(gfs, META_MISSING_NONE), NULL);
         return;
     }
     send_body(r, get);

@@ -215,6 +215,29 @@ class DiskDies(unittest.TestCase):
     def test_flush_errors_on_the_disk_with_the_metadata(self):
         self.check(5, lambda disk: disk.set(disks.FSYNC_ERROR, disks.WRITE_ERROR), "metadata")
 
+    def test_when_every_disk_fails_nothing_wrong_is_said_and_a_restart_mends_it(self):
+        pool = PoolUnderLoad(6)
+        self.addCleanup(pool.close)
+        pool.load()
+        time.sleep(LOAD_S / 2)
+        for disk in pool.disks:
+            disk.set(disks.WRITE_ERROR, disks.FSYNC_ERROR)
+        time.sleep(LOAD_S)
+        status, out, _ = ctl.run(pool.server, "health")
+        reply = Lean(pool.server).request("PUT", f"/{BUCKET}/new", body=b"x" * 300000)
+        pool.end_load()
+        self.assertEqual(status, 1, out)
+        self.assertRegex(out, "read-only: .*disk")
+        self.assertEqual(reply.status, 503, reply)
+        self.assertEqual({answer[1] for answer in pool.failed_reads()} - {503}, set())
+        for disk in pool.disks:
+            disk.set()
+        pool.server.restart()
+        ctl.await_health(pool.server, HEAL_LIMIT_S)
+        pool.audit()
+        status, out, err = ctl.run(pool.server, "fsck", "--wait", "--json")
+        self.assertEqual(status, 0, out + err)
+
     def test_a_dead_disk_is_replaced_by_the_operator(self):
         def replace(pool, index):
             dead = pool.disks[index].path
