@@ -20,6 +20,12 @@ static inline bool reader_may_be_stale(enum gfs_err err)
 {
     return err == GFS_NOT_FOUND || err == GFS_CORRUPT || err == GFS_UNREACHABLE;
 }
+/* What it means for whoever does not look again: the key is there, so that no disk has what it
+ * names is damage, and never told as a key that is not there. */
+static inline enum gfs_err reader_verdict(enum gfs_err err)
+{
+    return err == GFS_NOT_FOUND ? GFS_CORRUPT : err;
+}
 
 /* Continues at the position: up to size bytes, at least one unless the range is done (*ret_len 0).
  * size is at least 1; GFS_BLOCK_SIZE or more is read without a copy. CHUNK_READ_NOWAIT: GFS_AGAIN

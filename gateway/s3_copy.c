@@ -116,7 +116,7 @@ static void hash_after(struct s3_request *r)
 {
     struct copy *copy = r->op_state;
     if (copy->hash_err != GFS_OK) {
-        s3_fail(r, s3_err_from_gfs(copy->hash_err, META_MISSING_KEY), NULL);
+        s3_fail(r, s3_err_from_gfs(reader_verdict(copy->hash_err), META_MISSING_NONE), NULL);
     } else if (r->is_closed) {
         return; /* nobody waits for it */
     } else if (reader_left(copy->reader) > 0) {
@@ -133,7 +133,7 @@ static void source_failed(struct s3_request *r, struct copy *copy, enum gfs_err 
         meta_row_unref(GFS_TAKE(copy->source_row));
         s3_lookup(r, copy->source_bucket_id, copy->source_key, source_found);
     } else {
-        s3_fail(r, s3_err_from_gfs(err, META_MISSING_KEY), NULL);
+        s3_fail(r, s3_err_from_gfs(reader_verdict(err), META_MISSING_NONE), NULL);
     }
 }
 
@@ -285,7 +285,7 @@ static void rewritten(struct s3_request *r, enum gfs_err err)
         return;
     }
     if (err != GFS_OK) {
-        s3_fail(r, s3_err_from_gfs(err, META_MISSING_NONE), NULL);
+        s3_fail(r, s3_err_from_gfs(reader_verdict(err), META_MISSING_NONE), NULL);
         return;
     }
     const struct ingest_result *result = s3_rewrite_result(copy->rewrite);

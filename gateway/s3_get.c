@@ -298,7 +298,7 @@ static void fill_after(struct s3_request *r)
     }
     gfs_buf_fini(&r->reply_bytes);
     (void)broken(r, get->prefetch_err);
-    s3_fail(r, s3_err_from_gfs(get->prefetch_err, META_MISSING_NONE), NULL);
+    s3_fail(r, s3_err_from_gfs(reader_verdict(get->prefetch_err), META_MISSING_NONE), NULL);
 }
 
 static void send_body(struct s3_request *r, struct get *get)
@@ -438,7 +438,7 @@ static void respond(struct s3_request *r, struct get *get)
     }
     if (gfs != GFS_OK) {
         (void)broken(r, gfs);
-        s3_fail(r, s3_err_from_gfs(gfs, META_MISSING_NONE), NULL);
+        s3_fail(r, s3_err_from_gfs(reader_verdict(gfs), META_MISSING_NONE), NULL);
         return;
     }
     send_body(r, get);

@@ -144,6 +144,8 @@ Test(reader, a_chunk_that_is_gone_is_not_found_and_leaves_no_pin)
     struct reader *reader = NULL;
     cr_assert_eq(reader_new(&store.base, refs, CHUNKS, 0, 320001, &reader), GFS_NOT_FOUND);
     cr_assert_eq(store.pins, 0);
+    cr_assert_eq(reader_verdict(GFS_NOT_FOUND), GFS_CORRUPT, "the key is there all the same");
+    cr_assert_eq(reader_verdict(GFS_UNREACHABLE), GFS_UNREACHABLE);
     cr_assert_eq(reader_new(&store.base, refs, CHUNKS, 0, 250000, &reader), GFS_OK);
     reader_free(reader);
 }
