@@ -13,6 +13,7 @@
 #include "gateway/auth.h"
 #include "gateway/worker.h"
 #include "goodfs/admin_call.h"
+#include "goodfs/credentials.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
@@ -157,21 +158,31 @@ static void destroy(struct admin_request *r)
     atomic_fetch_sub(&admin->live_count, 1); /* last: the admin may go now */
 }
 
-static bool find_root_key(void *arg, struct gfs_slice access_key, char *ret_secret)
+static bool is_key(struct gfs_slice access_key, const char *known)
 {
-    const struct admin *admin = arg;
-    struct gfs_slice root = gfs_slice_str(admin->options.access_key);
-    if (root.len != access_key.len || !gfs_const_time_eq(root.ptr, access_key.ptr, root.len)) {
-        return false;
-    }
-    memcpy(ret_secret, admin->options.secret_key, strlen(admin->options.secret_key) + 1);
-    return true;
+    size_t len = strlen(known);
+    return len == access_key.len && gfs_const_time_eq(known, access_key.ptr, len);
 }
 
-/* Signed by header, with the root keys, the body included. */
+/* The root's or an admin user's. */
+static bool find_key(void *arg, struct gfs_slice access_key, char *ret_secret)
+{
+    const struct admin_options *options = &((const struct admin *)arg)->options;
+    const char *secret = is_key(access_key, options->access_key) ? options->secret_key : NULL;
+    for (size_t i = 0; i < options->user_count && secret == NULL; i++) {
+        secret = is_key(access_key, options->users[i].access_key) ? options->users[i].secret_key
+                                                                  : NULL;
+    }
+    if (secret != NULL) {
+        memcpy(ret_secret, secret, strlen(secret) + 1);
+    }
+    return secret != NULL;
+}
+
+/* Signed by header, with the root's or an admin user's keys, the body included. */
 static bool is_allowed(struct admin_request *r, const struct http_request *request)
 {
-    struct auth_options options = {.keys = {find_root_key, r->admin},
+    struct auth_options options = {.keys = {find_key, r->admin},
                                    .now_s = gfs_wall_ms() / 1000,
                                    .service = GFS_SLICE_LITERAL("goodfs")};
     struct auth_detail detail;
@@ -180,7 +191,7 @@ static bool is_allowed(struct admin_request *r, const struct http_request *reque
         reply_error(r, (struct answer){s3_err_status(err), s3_err_code(err)},
                     detail.message == NULL ? s3_err_message(err) : detail.message);
     } else if (r->auth.is_anonymous) {
-        reply_fail(r, GFS_DENIED, "requests here are signed with the root keys");
+        reply_fail(r, GFS_DENIED, "requests here are signed, with root or admin keys");
     } else if (r->auth.is_presigned || r->auth.payload != AUTH_PAYLOAD_SHA256) {
         reply_fail(r, GFS_DENIED,
                    "requests here are signed by the Authorization header, body included");

@@ -11,6 +11,7 @@
 #include "libgoodfs/meta_service.h"
 #include "metad/shard.h"
 
+struct credentials;
 struct fsck;
 struct pool;
 
@@ -19,6 +20,8 @@ struct pool;
 struct admin_options {
     const char *const *listen;
     const char *access_key, *secret_key; /* root */
+    const struct credentials *users;     /* admin users: their keys are good here only */
+    size_t user_count;
     int64_t started_ns;                  /* of the process, monotonic */
     const char *dir;                     /* the one directory, without a pool */
     struct pool *pool;                   /* NULL: one directory */

@@ -293,7 +293,9 @@ static void count_findings(struct search *search)
     size_t kept = 0;
     for (size_t i = 0; i < result->named_count; i++) {
         struct fsck_named named = result->named[i];
-        named.finding = *find_finding(search, &named.finding.id);
+        const struct fsck_finding *finding = find_finding(search, &named.finding.id);
+        GFS_ASSERT(finding != NULL);
+        named.finding = *finding;
         if (named.finding.state != 0) {
             result->named[kept++] = named;
         } else {

@@ -33,6 +33,8 @@ struct server {
     struct storage *storage;
     struct fsck_storage fsck_storage;
     struct fsck *fsck;
+    struct credentials *admin_users;
+    size_t admin_user_count;
     struct gateway *gateway;
     struct admin *admin;
     int64_t started_ns;
@@ -202,6 +204,19 @@ static void start_fsck(struct server *server)
     server->fsck = fsck_open(&options);
 }
 
+static enum gfs_err load_admin_users(struct server *server, struct gfs_error *error)
+{
+    const char *const *files = gfs_config_list(server->config, "admin-keys");
+    enum gfs_err err = GFS_OK;
+    for (; *files != NULL && err == GFS_OK; files++) {
+        server->admin_users = gfs_realloc(
+            server->admin_users, (server->admin_user_count + 1) * sizeof *server->admin_users);
+        err = credentials_read(*files, &server->admin_users[server->admin_user_count], error);
+        server->admin_user_count += err == GFS_OK;
+    }
+    return err;
+}
+
 static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
 {
     const char *const *listen = gfs_config_list(server->config, "admin-listen");
@@ -211,6 +226,8 @@ static enum gfs_err start_admin(struct server *server, struct gfs_error *error)
     struct admin_options options = {.listen = listen,
                                     .access_key = server->credentials.access_key,
                                     .secret_key = server->credentials.secret_key,
+                                    .users = server->admin_users,
+                                    .user_count = server->admin_user_count,
                                     .started_ns = server->started_ns,
                                     .dir = server->dirs[0],
                                     .pool = storage_pool(server->storage),
@@ -268,6 +285,9 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
         err = load_credentials(server, error);
     }
     if (err == GFS_OK) {
+        err = load_admin_users(server, error);
+    }
+    if (err == GFS_OK) {
         storage_start(server->storage); /* first: a disk may fail under the first request */
         err = start_gateway(server, error);
     }
@@ -285,6 +305,10 @@ static void stop(struct server *server)
     gateway_stop(server->gateway, STOP_GRACE_MS);
     fsck_close(server->fsck);
     storage_close(server->storage);
+    for (size_t i = 0; i < server->admin_user_count; i++) {
+        explicit_bzero(&server->admin_users[i], sizeof server->admin_users[i]);
+    }
+    free(server->admin_users);
 }
 
 static void reload(struct server *server)

@@ -8,6 +8,9 @@ static const struct gfs_setting table[] = {
      "address:port of goodfsctl, metrics and health; none = no such. The default is given up when "
      "it is taken",
      0, 0},
+    {"admin-keys", GFS_CONFIG_LIST, NULL,
+     "files like DIR/root-credentials; their keys may use the admin address, and nothing else", 0,
+     0},
     {"root-access-key", GFS_CONFIG_TEXT, NULL, "made at the first start when not set", 0, 0},
     {"root-secret-key", GFS_CONFIG_TEXT, NULL, "better in the environment or a file", 0, 0},
     {"cluster", GFS_CONFIG_TEXT, NULL, "id the directories must belong to; default any", 0, 0},

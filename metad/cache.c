@@ -107,6 +107,7 @@ static void unlink_locked(struct part *part, struct entry *entry)
 static void remove_locked(struct part *part, struct entry **link)
 {
     struct entry *entry = *link;
+    GFS_ASSERT(entry != NULL);
     *link = entry->hash_next;
     unlink_locked(part, entry);
     part->count--;

@@ -153,11 +153,19 @@ bool pool_suspect_take(struct pool *pool, struct pool_suspect *ret)
     return entry != NULL;
 }
 
-static void remove_locked(struct pool_suspects *suspects, const struct pool_suspect *suspect)
+/* Whoever took it gives it back. */
+static struct entry *give_back_locked(struct pool_suspects *suspects,
+                                      const struct pool_suspect *suspect)
 {
-    struct entry **link = find_locked(suspects, suspect);
-    struct entry *entry = *link;
-    *link = entry->next_of_hash;
+    struct entry *entry = *find_locked(suspects, suspect);
+    GFS_ASSERT(entry != NULL && entry->state == TAKEN);
+    suspects->taken--;
+    return entry;
+}
+
+static void remove_locked(struct pool_suspects *suspects, struct entry *entry)
+{
+    *find_locked(suspects, &entry->suspect) = entry->next_of_hash;
     suspects->bad -= entry->suspect.is_bad;
     free(entry);
 }
@@ -166,9 +174,7 @@ void pool_suspect_done(struct pool *pool, const struct pool_suspect *suspect)
 {
     struct pool_suspects *suspects = pool->suspects;
     (void)pthread_mutex_lock(&suspects->lock);
-    GFS_ASSERT((*find_locked(suspects, suspect))->state == TAKEN);
-    suspects->taken--;
-    remove_locked(suspects, suspect);
+    remove_locked(suspects, give_back_locked(suspects, suspect));
     (void)pthread_mutex_unlock(&suspects->lock);
 }
 
@@ -176,16 +182,14 @@ void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, in
 {
     struct pool_suspects *suspects = pool->suspects;
     (void)pthread_mutex_lock(&suspects->lock);
-    struct entry *entry = *find_locked(suspects, suspect);
-    GFS_ASSERT(entry->state == TAKEN);
-    suspects->taken--;
+    struct entry *entry = give_back_locked(suspects, suspect);
     if (suspects->parked.count < POOL_SUSPECTS_MAX / 2) { /* the rest is for what can be repaired */
         entry->state = PARKED;
         entry->until_ns = until_ns;
         suspects->parked_bad += entry->suspect.is_bad;
         list_add(&suspects->parked, entry);
     } else {
-        remove_locked(suspects, suspect);
+        remove_locked(suspects, entry);
     }
     (void)pthread_mutex_unlock(&suspects->lock);
 }

@@ -11,7 +11,7 @@ import unittest
 from harness import ctl, disks
 from harness.case import S3Case
 from harness.lean import Lean
-from harness.server import Server, binary
+from harness.server import Server, ServerDied, binary
 
 FINE, NO, USAGE, UNREACHABLE = range(4)
 
@@ -387,3 +387,60 @@ class PoolStarts(PoolCase):
         self.assertEqual(done.returncode, FINE, done.stderr)
         with open(os.path.join(fresh, "root-credentials"), encoding="ascii") as file:
             self.assertIn(file.read(), texts)
+
+
+class AdminUsers(unittest.TestCase):
+    """Keys that are good at the admin address and nowhere else."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="goodfs-users.")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def keys(self, name, access_key, mode=0o600):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"GOODFS_ROOT_ACCESS_KEY={access_key}\n"
+                       f"GOODFS_ROOT_SECRET_KEY=secret-of-{access_key}\n")
+        os.chmod(path, mode)
+        return path
+
+    def start(self, *paths):
+        server = Server(args=[word for path in paths for word in ("--admin-keys", path)])
+        self.addCleanup(server.close)
+        server.start()
+        return server
+
+    def status(self, server, *words):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GOODFS_")}
+        done = subprocess.run([ctl.program(), "--admin", f"127.0.0.1:{server.admin_port}", *words,
+                               "status"], env=env, timeout=60, check=False, capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_each_may_use_the_admin_address_and_nothing_else(self):
+        one, two = self.keys("one", "operator-one"), self.keys("two", "operator-two")
+        server = self.start(one, two)
+        for path in (one, two):
+            status, text = self.status(server, "--credentials", path)
+            self.assertEqual(status, FINE, text)
+        server.access_key, server.secret_key = "operator-one", "secret-of-operator-one"
+        reply = Lean(server).request("GET", "/")
+        self.assertEqual((reply.status, reply.code), (403, "InvalidAccessKeyId"))
+
+    def test_other_keys_and_wrong_secrets_are_refused(self):
+        server = self.start(self.keys("one", "operator-one"))
+        stranger = self.keys("stranger", "operator-two")
+        self.assertEqual(self.status(server, "--credentials", stranger)[0], UNREACHABLE)
+        with open(os.path.join(self.folder, "one"), "a", encoding="ascii") as file:
+            file.truncate(0)
+            file.write("GOODFS_ROOT_ACCESS_KEY=operator-one\nGOODFS_ROOT_SECRET_KEY=guessed\n")
+        status, text = self.status(server, "--credentials", os.path.join(self.folder, "one"))
+        self.assertEqual(status, UNREACHABLE, text)
+
+    def test_a_file_that_others_may_read_or_that_is_none_stops_the_start(self):
+        for path, reason in ((self.keys("open", "operator", 0o644), "0600"),
+                             (os.path.join(self.folder, "none"), "No such file")):
+            server = Server(args=["--admin-keys", path])
+            self.addCleanup(server.close)
+            with self.assertRaisesRegex(ServerDied, reason):
+                server.start()
