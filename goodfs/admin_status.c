@@ -26,10 +26,19 @@ static enum pool_health plain_health(struct chunk_store *chunks, char *ret_reaso
                                        : POOL_HEALTHY;
 }
 
-/* Disks that are all well may have lost something all the same. */
-static enum pool_health judge_losses(struct fsck *fsck, char *ret_reason, size_t size)
+/* Disks that are all well now may have lost something all the same, or have failed in a way that
+ * left open what became of a change. */
+static enum pool_health judge_rest(const struct admin_options *services, char *ret_reason,
+                                   size_t size)
 {
-    uint64_t losses = fsck_losses(fsck);
+    struct shard_stats stats;
+    shard_stats(services->shard, &stats);
+    if (stats.has_failed) {
+        (void)snprintf(ret_reason, size, "%s", "the metadata takes no changes: a write of it "
+                       "failed; if that lasts, restart the server");
+        return POOL_READ_ONLY;
+    }
+    uint64_t losses = fsck_losses(services->fsck);
     if (losses == 0) {
         return POOL_HEALTHY;
     }
@@ -46,7 +55,7 @@ enum gfs_err admin_run_health(struct admin_call *call)
                                   ? plain_health(call->services->chunks, reason, sizeof reason)
                                   : pool_health(pool, reason, sizeof reason);
     if (health == POOL_HEALTHY) {
-        health = judge_losses(call->services->fsck, reason, sizeof reason);
+        health = judge_rest(call->services, reason, sizeof reason);
     }
     gfs_json_out_text(call->out, "health", health_texts[health]);
     gfs_json_out_text(call->out, "reason", health == POOL_HEALTHY ? "" : reason);

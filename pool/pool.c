@@ -283,6 +283,7 @@ bool pool_close(struct pool *pool)
     pool_watch_stop(pool->watch);
     is_idle = is_idle && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
     if (is_idle) {
+        pool_change_forget_waiting(pool);
         pool_submit_free(GFS_TAKE(pool->submit));
         pool_mirrors_free(pool->mirrors);
         pool_view_set(pool, NULL);

@@ -89,8 +89,10 @@ static enum gfs_err drop_failed(struct pool *pool, struct pool_next *next,
     return GFS_OK;
 }
 
-static enum gfs_err check_quorum(const struct pool_next *next,
-                                 const bool took[POOL_DISKS_MAX], struct gfs_error *error)
+/* results: of those that did not take it, why. */
+static enum gfs_err check_quorum(const struct pool_next *next, const bool took[POOL_DISKS_MAX],
+                                 const enum gfs_err results[POOL_DISKS_MAX],
+                                 struct gfs_error *error)
 {
     if (next->last == NULL) { /* a new pool: all of its disks */
         for (uint32_t i = 0; i < next->map->disk_count; i++) {
@@ -103,6 +105,13 @@ static enum gfs_err check_quorum(const struct pool_next *next,
     }
     if (pool_map_is_quorum(next->last, took)) {
         return GFS_OK;
+    }
+    bool is_there[POOL_DISKS_MAX];
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        is_there[i] = took[i] || results[i] == GFS_NO_SPACE;
+    }
+    if (pool_map_is_quorum(next->last, is_there)) {
+        return gfs_fail(error, GFS_NO_SPACE, "too many disks are full to write the map");
     }
     char missing[120] = "";
     uint32_t all = 0, there = 0;
@@ -190,7 +199,7 @@ static enum gfs_err write_version(struct pool *pool, struct pool_next *next, boo
         }
     }
     err = drop_failed(pool, next, targets, results, ret_again, error);
-    return err != GFS_OK || *ret_again ? err : check_quorum(next, took, error);
+    return err != GFS_OK || *ret_again ? err : check_quorum(next, took, results, error);
 }
 
 enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct gfs_error *error)
@@ -233,6 +242,55 @@ void pool_change_close(struct pool *pool, const char *reason)
     pool_view_put(before);
 }
 
+/* ---- disks that wait for others ---- */
+
+/* No version can be made with it alone. Its store stays open, so that it is there when the next one
+ * comes back; a disk that the map does not know waits for nothing. */
+static void keep_waiting(struct pool *pool, const struct pool_map *map, struct pool_disk *disk)
+{
+    uint16_t number = pool_map_find_disk(map, disk->id);
+    if (number != POOL_NO_DISK && pool->waiting[number] == NULL) {
+        pool->waiting[number] = pool_disk_ref(disk);
+    }
+}
+
+/* Those of no use any more: taken back, failed, or not wanted. */
+static void stop_waiting(struct pool *pool, const struct pool_view *view)
+{
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        const struct pool_disk *disk = pool->waiting[i];
+        bool is_wanted = disk != NULL && i < view->map->disk_count &&
+                         is_in_use(&view->map->disks[i]) && pool_disk_is_usable(disk) &&
+                         !pool_disk_is_usable(view->disks[i]);
+        if (disk != NULL && !is_wanted) {
+            pool_disk_unref(GFS_TAKE(pool->waiting[i]));
+        }
+    }
+}
+
+static void add_waiting(struct pool *pool, struct pool_next *next)
+{
+    for (uint16_t i = 0; i < next->map->disk_count; i++) {
+        struct pool_disk *disk = pool->waiting[i];
+        if (disk != NULL && is_in_use(&next->map->disks[i]) && pool_disk_is_usable(disk)) {
+            disk->number = i;
+            next->disks[i] = disk;
+            next->map->disks[i].is_behind = true;
+        }
+    }
+}
+
+void pool_change_forget_waiting(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->change_lock);
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        if (pool->waiting[i] != NULL) {
+            pool_disk_unref(GFS_TAKE(pool->waiting[i]));
+        }
+    }
+    (void)pthread_mutex_unlock(&pool->change_lock);
+}
+
 /* ---- by request ---- */
 
 static enum gfs_err change_locked(struct pool *pool, const struct pool_view *before,
@@ -244,11 +302,13 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
     }
     struct pool_next next = {.last = before->map, .map = pool_map_copy(before->map)};
     memcpy(next.disks, before->disks, sizeof next.disks);
+    stop_waiting(pool, before);
     enum gfs_err err = change(arg, next.map, error);
     if (err != GFS_OK) {
         pool_map_free(next.map);
         return err;
     }
+    add_waiting(pool, &next);
     if (arriving != NULL) {
         uint16_t number = pool_map_find_disk(next.map, arriving->id);
         if (number != POOL_NO_DISK) {
@@ -257,9 +317,15 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
         }
     }
     err = pool_change_force(pool, &next, error);
+    if (err == GFS_UNREACHABLE && arriving != NULL) {
+        keep_waiting(pool, before->map, arriving);
+    }
     if (err == GFS_UNREACHABLE) {
         pool_change_close(pool, error->text);
     }
+    struct pool_view *view = pool_view_get(pool);
+    stop_waiting(pool, view);
+    pool_view_put(view);
     return err;
 }
 
@@ -287,4 +353,28 @@ enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg
                              struct gfs_error *error)
 {
     return pool_change_map_with(pool, NULL, change, arg, error);
+}
+
+static enum gfs_err change_nothing(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    (void)arg;
+    (void)map;
+    (void)error;
+    return GFS_OK;
+}
+
+void pool_change_try_open(struct pool *pool)
+{
+    bool is_there[POOL_DISKS_MAX] = {0};
+    struct gfs_error error = {0};
+    struct pool_view *view = pool_view_get(pool);
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        is_there[i] = pool_disk_is_usable(view->disks[i]);
+    }
+    bool is_worth_it =
+        view->is_read_only && !pool->is_minority && pool_map_is_quorum(view->map, is_there);
+    pool_view_put(view);
+    if (is_worth_it && pool_change_map(pool, change_nothing, NULL, &error) == GFS_OK) {
+        gfs_log(GFS_LOG_INFO, "op=pool msg=\"takes writes again\"");
+    }
 }

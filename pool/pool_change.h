@@ -18,6 +18,12 @@ enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next,
                                struct gfs_error *error) GFS_MUST_CHECK;
 /* A view of the map in force that takes no writes, and why. Under change_lock. */
 void pool_change_close(struct pool *pool, const char *reason);
+/* Of a pool that was closed, when the disks that are there are enough by now though none came back
+ * (those that were full have room): a new version shows it. */
+void pool_change_try_open(struct pool *pool);
+/* Lets go of disks that came back while there were too few: they wait, open, until a version can be
+ * made with all of them. */
+void pool_change_forget_waiting(struct pool *pool);
 /* The disk is lost, or (TIMEOUT) does not answer for now: what the map must say. UNREACHABLE: its
  * copy of the metadata is the only one. */
 enum gfs_err pool_change_lose(struct pool_map *map, uint16_t disk, enum gfs_err why,

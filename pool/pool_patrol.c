@@ -19,6 +19,7 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_change.h"
 #include "pool/pool_errand.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_plan.h"
@@ -32,6 +33,7 @@ enum {
     FULL_PERCENT = 2,       /* of free space between full and not full again */
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
+    OPEN_S = 5,             /* between attempts to take writes again */
 };
 
 static const int64_t SECOND_NS = 1000000000;
@@ -86,6 +88,7 @@ struct pool_patrol {
     bool is_stopping;     /* guarded by lock */
     uint32_t interval_ms; /* guarded by lock */
     struct post posts[POOL_DISKS_MAX];
+    int64_t open_ns; /* monotonic; no attempt to open a closed pool before */
 };
 
 /* ---- disks in use ---- */
@@ -496,7 +499,12 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
+    bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
+    if (is_closed) {
+        patrol->open_ns = begun_ns + OPEN_S * SECOND_NS;
+        pool_change_try_open(patrol->pool);
+    }
     pool_disk_reap(patrol->pool);
 }
 

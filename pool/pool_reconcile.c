@@ -224,7 +224,9 @@ static bool is_draining(const struct pool_view *view)
 static void work(struct pool_reconcile *reconcile)
 {
     struct pool_view *view = pool_view_get(reconcile->pool);
-    pool_suspects_unpark(reconcile->pool, gfs_monotonic_ns());
+    bool is_new_map = view->map->version != reconcile->seen_version; /* a disk may be back */
+    reconcile->seen_version = view->map->version;
+    pool_suspects_unpark(reconcile->pool, is_new_map ? INT64_MAX : gfs_monotonic_ns());
     pool_reconcile_suspects(reconcile, view, false);
     bool is_due = !view->is_read_only && is_pass_due(reconcile, view);
     bool may_retire = is_draining(view);

@@ -15,6 +15,7 @@ struct pool_reconcile {
     char *bytes; /* POOL_COPY_STEP */
     int64_t next_pass_ns;   /* monotonic; not before */
     int64_t backoff_ns;     /* after the next pass that is incomplete */
+    uint64_t seen_version;    /* of the map, when suspects were looked at last */
     uint64_t pass_version;    /* of the map, after the last pass */
     uint64_t retired_version; /* of the map in which no disk is left to be retired */
     bool is_checked;        /* a pass was whole since the start */

@@ -110,6 +110,8 @@ struct pool {
     struct pool_mirrors *mirrors;
     struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
     struct pool_place *place;
+    /* Back again, but with too few others to be taken back; counted; under change_lock. */
+    struct pool_disk *waiting[POOL_DISKS_MAX];
     uint64_t version_used;    /* the highest number a version was tried with; under change_lock */
     bool is_minority;         /* opened without a quorum: no version is ever written */
     atomic_ulong lsn_trimmed; /* edits up to it are not needed any more */

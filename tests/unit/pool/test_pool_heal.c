@@ -250,3 +250,37 @@ Test(pool_heal, a_chunk_that_cannot_be_repaired_does_not_keep_the_rest_from_it)
     open_rig_await(&heal.rig, is_any_removed);
     heal_fini(&heal);
 }
+
+static bool is_read_only(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->is_read_only;
+}
+
+static bool is_healthy(struct open_rig *rig, const struct pool_view *view)
+{
+    char reason[256];
+    return !view->is_read_only && pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
+}
+
+/* No version of the map can be made with the first ones that come back. */
+Test(pool_heal, when_nearly_all_disks_were_away_they_are_taken_back_together)
+{
+    struct heal heal;
+    heal_init(&heal, 6);
+    for (unsigned away = 4; away <= 6; away++) {
+        for (unsigned disk = 6 - away; disk < 6; disk++) {
+            open_rig_take_away(&heal.rig, disk);
+        }
+        open_rig_await(&heal.rig, is_read_only);
+        for (unsigned disk = 6 - away; disk < 6; disk++) {
+            open_rig_bring_back(&heal.rig, disk);
+        }
+        open_rig_await(&heal.rig, is_healthy);
+        put_chunk(&heal, away);
+        expect_readable(&heal);
+    }
+    open_rig_reopen(&heal.rig);
+    expect_readable(&heal);
+    heal_fini(&heal);
+}
