@@ -371,8 +371,13 @@ void pool_change_try_open(struct pool *pool)
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         is_there[i] = pool_disk_is_usable(view->disks[i]);
     }
-    bool is_worth_it =
-        view->is_read_only && !pool->is_minority && pool_map_is_quorum(view->map, is_there);
+    bool has_log = false; /* else no edit could be written: the reason given is the better one */
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        const struct pool_log_disk *mirror = &view->map->log_disks[i];
+        has_log |= mirror->is_in_sync && is_there[mirror->disk];
+    }
+    bool is_worth_it = view->is_read_only && !pool->is_minority && has_log &&
+                       pool_map_is_quorum(view->map, is_there);
     pool_view_put(view);
     if (is_worth_it && pool_change_map(pool, change_nothing, NULL, &error) == GFS_OK) {
         gfs_log(GFS_LOG_INFO, "op=pool msg=\"takes writes again\"");
