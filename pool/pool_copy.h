@@ -2,12 +2,9 @@
  * reconcile thread and of copiers (pool_copiers.h): any number at once, of different copiers. */
 #pragma once
 
+#include "pool/pool_copy_op.h"
 #include "pool/pool_pace.h"
 #include "pool/pool_state.h"
-
-/* Bytes read and written at a time. The disks' readers allocate as much: of twice the size glibc
- * would map and unmap it each time, whose page faults took most of the time of a copy. */
-enum { POOL_COPY_STEP = 512 * 1024 };
 
 /* Plain data. What a copier works with: of one thread at a time. */
 struct pool_copier {

@@ -9,7 +9,6 @@
 #include "pool/pool_errand.h"
 
 enum {
-    READ_STEP = 1 << 20,
     LOOK_MS = 100,          /* how often a waiting thread looks whether waiting makes sense */
     ANSWER_MS_MAX = 30000,  /* a disk that owes an answer for longer is dropped */
     STOP_MS_MAX = 5000,     /* it may still answer while the pool stops */
@@ -235,7 +234,7 @@ enum gfs_err pool_copy_op_finish(struct pool_copy_op *op)
 static enum gfs_err read_pinned(struct pool_copy_op *op, struct chunk_pin *pin)
 {
     struct chunk_store *store = op->disk->store;
-    size_t size = GFS_MIN((size_t)pin->len, (size_t)READ_STEP);
+    size_t size = GFS_MIN((size_t)pin->len, (size_t)POOL_COPY_STEP);
     size = GFS_MAX(size, (size_t)CHUNK_OWNER_LEN_MAX);
     GFS_FREE char *bytes = gfs_alloc_aligned(4096, (size + 4095) / 4096 * 4096);
     size_t owner_len;
@@ -243,8 +242,8 @@ static enum gfs_err read_pinned(struct pool_copy_op *op, struct chunk_pin *pin)
         op->with_owner ? store->ops->owner(store, pin, bytes, &owner_len) : GFS_OK;
     op->len = pin->len;
     op->crc = 0;
-    for (uint32_t at = 0; err == GFS_OK && at < pin->len; at += READ_STEP) {
-        uint32_t len = GFS_MIN((uint32_t)READ_STEP, pin->len - at);
+    for (uint32_t at = 0; err == GFS_OK && at < pin->len; at += POOL_COPY_STEP) {
+        uint32_t len = GFS_MIN((uint32_t)POOL_COPY_STEP, pin->len - at);
         err = store->ops->read(store, pin, at, len, bytes, CHUNK_READ_MEDIUM);
         if (err == GFS_OK) {
             op->crc = gfs_crc32c(op->crc, bytes, len);

@@ -6,6 +6,10 @@
 #include "pool/pool_pace.h"
 #include "pool/pool_state.h"
 
+/* Bytes read and written at a time. The disks' readers allocate as much: of twice the size glibc
+ * would map and unmap it each time, whose page faults took most of the time of a copy. */
+enum { POOL_COPY_STEP = 512 * 1024 };
+
 struct pool_copy_op;
 
 /* disk: counted until the operation ends. */
