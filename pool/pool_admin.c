@@ -516,11 +516,7 @@ static enum gfs_err set_rebalancing(struct pool *pool, bool is_wanted, struct gf
     if (view->map->is_rebalancing == is_wanted) {
         return GFS_OK;
     }
-    enum gfs_err err = pool_change_map(pool, change_rebalancing, &is_wanted, error);
-    if (err == GFS_OK) {
-        pool_reconcile_wake(pool);
-    }
-    return err;
+    return pool_change_map(pool, change_rebalancing, &is_wanted, error);
 }
 
 enum gfs_err pool_rebalance_start(struct pool *pool, struct gfs_error *error)
