@@ -4,19 +4,11 @@
 
 #include "libgoodfs/mem.h"
 
-static int compare_ids(struct chunk_id a, struct chunk_id b)
-{
-    if (a.hi != b.hi) {
-        return a.hi < b.hi ? -1 : 1;
-    }
-    return (a.lo > b.lo) - (a.lo < b.lo);
-}
-
 static int compare(const void *left, const void *right)
 {
     const struct fsck_orphan *a = left;
     const struct fsck_orphan *b = right;
-    return compare_ids(a->id, b->id);
+    return chunk_id_compare(a->id, b->id);
 }
 
 void fsck_orphans_fini(struct fsck_orphans *orphans)

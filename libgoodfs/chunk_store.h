@@ -49,6 +49,12 @@ static inline struct chunk_id chunk_id_at(struct chunk_id id, uint32_t slot)
     return (struct chunk_id){.hi = id.hi, .lo = (id.lo & ~(uint64_t)CHUNK_SLOT_MAX) | slot};
 }
 
+/* Below 0, 0 or above 0: the order of listings. */
+static inline int chunk_id_compare(struct chunk_id a, struct chunk_id b)
+{
+    return a.hi != b.hi ? (a.hi > b.hi) - (a.hi < b.hi) : (a.lo > b.lo) - (a.lo < b.lo);
+}
+
 enum chunk_record_kind {
     CHUNK_RECORD_DATA = 1,   /* a chunk of at most GFS_SMALL_CHUNK_MAX bytes, payload = its bytes */
     CHUNK_RECORD_PLACE = 2,  /* makes the finished bulk chunk `bulk` live */

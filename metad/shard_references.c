@@ -341,12 +341,7 @@ struct wanted {
 
 static int compare_ids(const void *left, const void *right)
 {
-    const struct chunk_id *a = left;
-    const struct chunk_id *b = right;
-    if (a->hi != b->hi) {
-        return a->hi < b->hi ? -1 : 1;
-    }
-    return (a->lo > b->lo) - (a->lo < b->lo);
+    return chunk_id_compare(*(const struct chunk_id *)left, *(const struct chunk_id *)right);
 }
 
 static void mark(const struct wanted *wanted, struct chunk_id id)

@@ -35,10 +35,7 @@ static struct chunk_listed chunk_of(const struct pool_view *view, struct chunk_l
 static int compare_ids(const void *a_ptr, const void *b_ptr)
 {
     const struct chunk_listed *a = a_ptr, *b = b_ptr;
-    if (a->id.hi != b->id.hi) {
-        return a->id.hi < b->id.hi ? -1 : 1;
-    }
-    return a->id.lo < b->id.lo ? -1 : a->id.lo > b->id.lo;
+    return chunk_id_compare(a->id, b->id);
 }
 
 static size_t drop_twins(struct chunk_listed *list, size_t count)

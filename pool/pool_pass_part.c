@@ -199,19 +199,11 @@ static void compare(struct comparison *comparison, uint32_t part)
     pool_part_diff(pass->map, usable, entries, known, visit, comparison);
 }
 
-static int compare_ids(struct chunk_id a, struct chunk_id b)
-{
-    if (a.hi != b.hi) {
-        return a.hi < b.hi ? -1 : 1;
-    }
-    return (a.lo > b.lo) - (a.lo < b.lo);
-}
-
 static int compare_jobs(const void *left, const void *right)
 {
     const struct pool_pass_job *a = left;
     const struct pool_pass_job *b = right;
-    int order = compare_ids(a->id, b->id);
+    int order = chunk_id_compare(a->id, b->id);
     return order != 0 ? order : (a->slot > b->slot) - (a->slot < b->slot);
 }
 
@@ -219,7 +211,7 @@ static int compare_extras(const void *left, const void *right)
 {
     const struct pool_pass_extra *a = left;
     const struct pool_pass_extra *b = right;
-    int order = compare_ids(a->fragment, b->fragment);
+    int order = chunk_id_compare(a->fragment, b->fragment);
     return order != 0 ? order : (a->disk > b->disk) - (a->disk < b->disk);
 }
 

@@ -20,21 +20,13 @@ bool pool_part_key(const struct pool_map *map, struct chunk_id fragment, struct 
     return chunk_id_slot(fragment) < slots;
 }
 
-static int compare_ids(struct chunk_id a, struct chunk_id b)
-{
-    if (a.hi != b.hi) {
-        return a.hi < b.hi ? -1 : 1;
-    }
-    return (a.lo > b.lo) - (a.lo < b.lo);
-}
-
 static int compare_entries(const void *left, const void *right)
 {
     const struct pool_part_entry *a = left;
     const struct pool_part_entry *b = right;
-    int order = compare_ids(a->key, b->key);
+    int order = chunk_id_compare(a->key, b->key);
     if (order == 0) {
-        order = compare_ids(a->id, b->id);
+        order = chunk_id_compare(a->id, b->id);
     }
     return order != 0 ? order : (a->disk > b->disk) - (a->disk < b->disk);
 }
@@ -90,7 +82,7 @@ static uint32_t count_fragments(const struct pool_group *group,
     bool is_known_to_group = false;
     for (size_t i = 0; i < count; i++) {
         const struct pool_part_entry *entry = &entries[i];
-        bool is_same = i > 0 && compare_ids(entry->id, entries[i - 1].id) == 0;
+        bool is_same = i > 0 && chunk_id_compare(entry->id, entries[i - 1].id) == 0;
         chunk->have += group->profile.kind == POOL_REPLICA || !is_same;
         chunk->has_conflict |= entry->len != chunk->fragment_len;
         is_known_to_group |= is_of_group(group, entry->disk);
@@ -135,7 +127,7 @@ void pool_part_diff(const struct pool_map *map, const bool *usable,
     size_t first = 0;
     while (first < count) {
         size_t end = first + 1;
-        while (end < count && compare_ids(entries[end].key, entries[first].key) == 0) {
+        while (end < count && chunk_id_compare(entries[end].key, entries[first].key) == 0) {
             end++;
         }
         uint32_t number = chunk_id_group(entries[first].key);
