@@ -1,9 +1,9 @@
 /* What striping costs on one core: the coder alone, with the checksums that every cell gets, and
- * the pool's own way of cutting a stream into rows.
+ * the whole way of a stream's bytes into what the disks' writers hand to the kernel.
  *
  * usage: ec [--json] [milliseconds per figure]. MB of chunk data a second by profile and way; as
- * text with the ratio to the coder with checksums. Everything is in cache, as bytes from a socket
- * are. */
+ * text with the ratio to the coder with checksums. The stream is in cache, as bytes from a socket
+ * are; each disk's writer goes through a buffer of the size it really has, which is not. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +13,17 @@
 #include "libgoodfs/mem.h"
 #include "pool/pool_rows.h"
 
-enum { SOURCE_SIZE = 2 << 20, CHILD_SIZE = 512 << 10 };
+/* Buffers as datad/store_bulk_pool.c maps them. */
+enum { SOURCE_SIZE = 2 << 20, CHILD_SIZE = 512 << 10, CHILD_STRIDE = CHILD_SIZE + 4096 };
+_Static_assert(CHILD_SIZE % POOL_CELL == 0, "a buffer is whole cells");
 
 struct bench {
     struct pool_profile profile;
     struct ec *coder;
     uint8_t *source;    /* each piece is its beginning, as in a socket's buffer */
     uint8_t *row;       /* k + m cells */
-    uint8_t *child;     /* what a disk's writer copies into */
+    uint8_t *children;  /* k + m buffers, one of each disk's writer */
+    size_t at;          /* of the next cell in each of them */
     struct pool_rows rows;
     size_t piece;       /* bytes that come at once */
     uint32_t sum;       /* so that nothing is left out */
@@ -58,42 +61,57 @@ static void coder_and_checksums(struct bench *bench)
     }
 }
 
-/* The bytes of one row in pieces; `use` gets each cell. */
-static void stream_row(struct bench *bench, void (*use)(struct bench *bench, const uint8_t *cell))
+static uint8_t *child_cell(const struct bench *bench, unsigned slot)
+{
+    return bench->children + (size_t)slot * CHILD_STRIDE + bench->at;
+}
+
+static void coder_and_checksums_there(struct bench *bench)
+{
+    uint8_t *row[POOL_WIDTH_MAX] = {NULL};
+    unsigned width = pool_profile_width(bench->profile);
+    for (unsigned i = 0; i < width; i++) {
+        row[i] = child_cell(bench, i);
+    }
+    ec_encode(bench->coder, POOL_CELL, (const uint8_t *const *)row, row + bench->profile.k);
+    for (unsigned i = 0; i < width; i++) {
+        bench->sum ^= gfs_crc32c(0, row[i], POOL_CELL);
+    }
+    bench->at = (bench->at + POOL_CELL) % CHILD_SIZE;
+}
+
+/* The bytes of one row in pieces, until they are in the children's buffers with their checksums: as
+ * pool_bulk.c and the store's bulk_append do it. */
+static void write_row(struct bench *bench, bool has_room)
 {
     size_t left = row_size(bench);
-    while (left > 0) {
-        size_t want = GFS_MIN(bench->piece, left);
-        size_t taken = pool_rows_add(&bench->rows, bench->source, want);
-        left -= taken;
-        if (bench->rows.cell != 0) {
-            for (unsigned i = 0; i < pool_profile_width(bench->profile); i++) {
-                use(bench, bench->rows.cells[i]);
-            }
-            pool_rows_next(&bench->rows);
-        }
+    unsigned width = pool_profile_width(bench->profile);
+    for (unsigned i = 0; i < width && has_room; i++) {
+        pool_rows_place(&bench->rows, i, child_cell(bench, i));
     }
+    while (bench->rows.cell == 0) {
+        left -= pool_rows_add(&bench->rows, bench->source, GFS_MIN(bench->piece, left));
+    }
+    GFS_ASSERT(left == 0);
+    for (unsigned i = 0; i < width; i++) {
+        uint8_t *cell = child_cell(bench, i);
+        if (bench->rows.cells[i] != cell) {
+            memcpy(cell, bench->rows.cells[i], POOL_CELL);
+        }
+        bench->sum ^= gfs_crc32c(0, cell, POOL_CELL);
+    }
+    pool_rows_next(&bench->rows);
+    bench->at = (bench->at + POOL_CELL) % CHILD_SIZE;
 }
 
-static void sum_cell(struct bench *bench, const uint8_t *cell)
+static void write_in_place(struct bench *bench)
 {
-    bench->sum ^= gfs_crc32c(0, cell, POOL_CELL);
+    write_row(bench, true);
 }
 
-static void copy_cell(struct bench *bench, const uint8_t *cell)
+static void write_with_copy(struct bench *bench)
 {
-    memcpy(bench->child, cell, POOL_CELL);
-    bench->sum ^= gfs_crc32c(0, bench->child, POOL_CELL);
-}
-
-static void rows_and_checksums(struct bench *bench)
-{
-    stream_row(bench, sum_cell);
-}
-
-static void rows_and_children(struct bench *bench)
-{
-    stream_row(bench, copy_cell);
+    write_row(bench, false);
 }
 
 static double megabytes_per_s(struct bench *bench, void (*way)(struct bench *bench), int64_t for_ns)
@@ -121,9 +139,9 @@ static const struct {
 } ways[] = {
     {"coder", "raw", coder_alone, 0},
     {"coder+checksums", "raw_crc", coder_and_checksums, 0},
-    {"rows+checksums, 64 KiB pieces", "path", rows_and_checksums, 64 << 10},
-    {"rows+checksums, 1 MiB pieces", "path_large_pieces", rows_and_checksums, 1 << 20},
-    {"rows+copy+checksums, 64 KiB pieces", "path_with_copy", rows_and_children, 64 << 10},
+    {"coder+checksums, disks' buffers", "raw_crc_buffers", coder_and_checksums_there, 0},
+    {"stream to disks' buffers", "path", write_in_place, 64 << 10},
+    {"the same when these have no room", "path_with_copy", write_with_copy, 64 << 10},
 };
 enum { WAYS = GFS_COUNT(ways), RAW_CRC = 1 };
 
@@ -136,7 +154,9 @@ static void run(struct pool_profile profile, int64_t for_ns, double ret_rates[WA
     memset(bench.source, 0x5a, SOURCE_SIZE);
     bench.row = gfs_alloc_aligned(POOL_CELL_ALIGN, (size_t)POOL_WIDTH_MAX * POOL_CELL);
     memset(bench.row, 0xa5, (size_t)POOL_WIDTH_MAX * POOL_CELL);
-    bench.child = gfs_alloc_aligned(POOL_CELL_ALIGN, CHILD_SIZE);
+    size_t buffers = (size_t)pool_profile_width(profile) * CHILD_STRIDE;
+    bench.children = gfs_alloc_aligned(POOL_CELL_ALIGN, buffers);
+    memset(bench.children, 0x77, buffers);
     for (size_t i = 0; i < WAYS; i++) {
         pool_rows_init(&bench.rows, profile, bench.coder);
         bench.piece = ways[i].piece;
@@ -146,7 +166,7 @@ static void run(struct pool_profile profile, int64_t for_ns, double ret_rates[WA
     ec_free(bench.coder);
     free(bench.source);
     free(bench.row);
-    free(bench.child);
+    free(bench.children);
 }
 
 static void print_text(const char *profile, const double rates[WAYS])

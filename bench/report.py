@@ -64,8 +64,9 @@ def scale_lines(scale):
 def disks_lines(disks):
     """Many disks: what has no target is only told."""
     lines = [f"encode {profile}: raw isa-l {one['raw']:,.0f} MB/s, with checksums "
-             f"{one['raw_crc']:,.0f}, in the write path {one['path']:,.0f} "
-             f"({one['path_with_copy']:,.0f} with the copy to the disks' buffers)"
+             f"{one['raw_crc']:,.0f}, over the disks' buffers "
+             f"{one['raw_crc_buffers']:,.0f}, a stream into these {one['path']:,.0f} "
+             f"({one['path_with_copy']:,.0f} when these have no room)"
              for profile, one in disks["encode"].items()]
     one, many = "goodfs-one", "goodfs-disks"
     for op in ("put", "get"):

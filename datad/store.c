@@ -29,6 +29,7 @@ static const struct chunk_store_ops chunk_ops = {
     .submit = store_submit,
     .bulk_begin = store_bulk_begin,
     .bulk_append = store_bulk_append,
+    .bulk_room = store_bulk_room,
     .bulk_owner = store_bulk_owner,
     .bulk_finish = store_bulk_finish,
     .bulk_free = store_bulk_free,

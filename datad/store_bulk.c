@@ -182,14 +182,15 @@ static void write_buffer(struct chunk_bulk *bulk)
     bulk->store->io->ops->wake(bulk->store->io);
 }
 
-static bool get_buffer(struct chunk_bulk *bulk)
+/* may_wait: without one, the user is told when there is. */
+static bool get_buffer(struct chunk_bulk *bulk, bool may_wait)
 {
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
     (void)pthread_mutex_lock(&pool->lock);
     if (bulk->buffer == NULL && bulk->in_flight < STORE_BULK_BUFFERS_EACH) {
         bulk->buffer = bulk_pool_take_locked(
             pool, bulk->in_flight == 0 ? pool->buffers_max : pool->shared_max);
-        if (bulk->buffer == NULL && !bulk->is_waiting) {
+        if (bulk->buffer == NULL && may_wait && !bulk->is_waiting) {
             bulk->next_waiting = NULL;
             *pool->waiting_tail = bulk;
             pool->waiting_tail = &bulk->next_waiting;
@@ -199,21 +200,25 @@ static bool get_buffer(struct chunk_bulk *bulk)
     if (has_buffer) {
         stop_waiting_locked(pool, bulk);
     } else {
-        bulk->is_waiting = true;
+        bulk->is_waiting = bulk->is_waiting || may_wait;
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return has_buffer;
 }
 
-/* Copies and checksums; the checksum of a block is stored when it is full or at the end. */
+/* Copies, unless the bytes are in their place already, and checksums; the checksum of a block is
+ * stored when it is full or at the end. */
 static void copy_in(struct chunk_bulk *bulk, const char *ptr, size_t len)
 {
     struct bulk_buffer *buffer = bulk->buffer;
     while (len > 0) {
         uint32_t in_block = bulk->len % GFS_BLOCK_SIZE;
         size_t step = GFS_MIN(len, (size_t)(GFS_BLOCK_SIZE - in_block));
-        memcpy(buffer->bytes + buffer->used, ptr, step);
-        bulk->crc = gfs_crc32c(in_block == 0 ? 0 : bulk->crc, buffer->bytes + buffer->used, step);
+        char *place = buffer->bytes + buffer->used;
+        if (ptr != place) {
+            memcpy(place, ptr, step);
+        }
+        bulk->crc = gfs_crc32c(in_block == 0 ? 0 : bulk->crc, place, step);
         size_t block = bulk->len / GFS_BLOCK_SIZE;
         memcpy(bulk->trailer + sizeof(struct record_header) + block * sizeof bulk->crc, &bulk->crc,
                sizeof bulk->crc);
@@ -230,7 +235,7 @@ size_t store_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len)
     GFS_ASSERT(len <= bulk->len_max - bulk->len);
     const char *bytes = ptr;
     size_t taken = 0;
-    while (taken < len && get_buffer(bulk)) {
+    while (taken < len && get_buffer(bulk, true)) {
         size_t room = STORE_BULK_BUFFER_SIZE - bulk->buffer->used;
         size_t step = GFS_MIN(room, len - taken);
         copy_in(bulk, bytes + taken, step);
@@ -240,6 +245,18 @@ size_t store_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len)
         }
     }
     return taken;
+}
+
+/* A buffer is whole blocks, so the rest of one that is not full has room for a block. */
+_Static_assert(STORE_BULK_BUFFER_SIZE % GFS_BLOCK_SIZE == 0, "room is for a block");
+
+void *store_bulk_room(struct chunk_bulk *bulk)
+{
+    GFS_ASSERT(!bulk->is_finishing);
+    if (bulk->len % GFS_BLOCK_SIZE != 0 || !get_buffer(bulk, false)) {
+        return NULL;
+    }
+    return bulk->buffer->bytes + bulk->buffer->used;
 }
 
 void store_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner)

@@ -307,6 +307,7 @@ void bulk_place(const struct chunk_bulk *bulk, struct chunk_id *ret_id, struct p
 enum gfs_err store_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk_options *options,
                               struct chunk_bulk **ret);
 size_t store_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t len);
+void *store_bulk_room(struct chunk_bulk *bulk);
 void store_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void store_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void store_bulk_free(struct chunk_bulk *bulk);

@@ -1,8 +1,8 @@
 /* Writing large chunks to a group.
  *
- * Each slot has a child: a bulk writer on its disk. Bytes become rows (pool_rows.h); a ready row
- * goes to all children, and no further byte is taken until each of them has its cell or is given
- * up. A child that takes less calls back when it has room and is served then, on its disk's thread;
+ * Each slot has a child: a bulk writer on its disk. Bytes become rows (pool_rows.h), of which each
+ * cell is made in its child's own memory if that has some; a ready row goes to all children, and no
+ * further byte is taken until each of them has its cell or is given up. A child that takes less calls back when it has room and is served then, on its disk's thread;
  * the user is told when the last one has its cell. A child that has all its cells is finished.
  *
  *   a child:  WRITING --all cells, end of chunk--> FINISHING --> FINISHED
@@ -207,6 +207,9 @@ size_t pool_bulk_append(struct chunk_bulk *chunks, const void *ptr, size_t len)
     bulk->is_user_waiting = false;
     while (bulk->err == GFS_OK) {
         if (bulk->rows.cell == 0) {
+            if (taken < len && pool_rows_is_at_start(&bulk->rows)) {
+                pool_bulk_serve_places_locked(bulk);
+            }
             taken += pool_rows_add(&bulk->rows, bytes + taken, len - taken);
         }
         if (bulk->rows.cell == 0) {

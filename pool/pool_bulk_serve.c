@@ -61,6 +61,17 @@ static void finish_child_locked(struct bulk_child *child)
     ops_of(child)->bulk_finish(child->chunks, child_finished);
 }
 
+void pool_bulk_serve_places_locked(struct pool_bulk *bulk)
+{
+    for (unsigned i = 0; i < bulk->width; i++) {
+        struct bulk_child *child = &bulk->children[i];
+        if (child->state == CHILD_WRITING && ops_of(child)->bulk_room != NULL) {
+            GFS_ASSERT(!child->is_waiting); /* that is for a row's end, and this is a row's start */
+            pool_rows_place(&bulk->rows, i, ops_of(child)->bulk_room(child->chunks));
+        }
+    }
+}
+
 /* Gives the child what it lacks of the ready row, and the end. */
 static void serve_locked(struct bulk_child *child, struct bulk_todo *todo)
 {

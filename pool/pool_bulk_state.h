@@ -66,6 +66,9 @@ void pool_bulk_unref(struct pool_bulk *bulk);
 enum gfs_err pool_bulk_serve_begin(struct pool_bulk *bulk, unsigned slot, struct bulk_todo *todo);
 /* Whether enough children are left: OK, NO_SPACE, UNREACHABLE. */
 enum gfs_err pool_bulk_serve_verdict(const struct pool_bulk *bulk);
+/* A row begins: its cells are made where the children want them. A child that is lost meanwhile
+ * keeps its memory, as it is freed last. */
+void pool_bulk_serve_places_locked(struct pool_bulk *bulk);
 /* Gives all children that do not wait what they lack of the ready row. */
 void pool_bulk_serve_all_locked(struct pool_bulk *bulk, struct bulk_todo *todo);
 /* Unlocks, and does what is to be done. Gives a reference back. */

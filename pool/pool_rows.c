@@ -30,27 +30,66 @@ static void need_buffer(struct pool_rows *rows)
     }
 }
 
-/* The data cells are `cell` bytes each from `data` on. */
-static void make_ready(struct pool_rows *rows, const uint8_t *data, uint32_t cell)
+/* Of a striped row. */
+static uint8_t *cell_at(struct pool_rows *rows, unsigned slot)
 {
-    GFS_ASSERT(rows->cell == 0);
-    rows->cell = cell;
-    if (rows->coder == NULL) {
-        for (unsigned i = 0; i < POOL_WIDTH_MAX; i++) {
-            rows->cells[i] = data;
-        }
-        return;
+    if (rows->places[slot] != NULL) {
+        return rows->places[slot];
     }
-    uint8_t *parity[POOL_WIDTH_MAX];
     need_buffer(rows);
+    return rows->buffer + (size_t)slot * POOL_CELL;
+}
+
+bool pool_rows_is_at_start(const struct pool_rows *rows)
+{
+    return rows->coder != NULL && rows->fill == 0 && rows->cell == 0;
+}
+
+void pool_rows_place(struct pool_rows *rows, unsigned slot, void *place)
+{
+    GFS_ASSERT(pool_rows_is_at_start(rows));
+    GFS_ASSERT(slot < rows->k + rows->m);
+    GFS_ASSERT((uintptr_t)place % POOL_CELL_ALIGN == 0);
+    rows->places[slot] = place;
+}
+
+/* The data cells are there. */
+static void make_ready(struct pool_rows *rows, uint32_t cell)
+{
+    uint8_t *parity[POOL_WIDTH_MAX];
     for (unsigned i = 0; i < rows->k; i++) {
-        rows->cells[i] = data + (size_t)i * cell;
+        rows->cells[i] = cell_at(rows, i);
     }
     for (unsigned i = 0; i < rows->m; i++) {
-        parity[i] = rows->buffer + row_size(rows) + (size_t)i * POOL_CELL;
+        parity[i] = cell_at(rows, rows->k + i);
         rows->cells[rows->k + i] = parity[i];
     }
     ec_encode(rows->coder, cell, rows->cells, parity);
+    rows->fill = 0;
+    rows->cell = cell;
+}
+
+static size_t add_to_cells(struct pool_rows *rows, const uint8_t *bytes, size_t len)
+{
+    size_t taken = 0;
+    while (taken < len && rows->fill < row_size(rows)) {
+        uint32_t at = rows->fill % POOL_CELL;
+        size_t step = GFS_MIN(len - taken, (size_t)(POOL_CELL - at));
+        memcpy(cell_at(rows, rows->fill / POOL_CELL) + at, bytes + taken, step);
+        rows->fill += (uint32_t)step;
+        taken += step;
+    }
+    if (rows->fill == row_size(rows)) {
+        make_ready(rows, POOL_CELL);
+    }
+    return taken;
+}
+
+static void set_all_cells(struct pool_rows *rows, const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < POOL_WIDTH_MAX; i++) {
+        rows->cells[i] = bytes;
+    }
 }
 
 size_t pool_rows_add(struct pool_rows *rows, const void *ptr, size_t len)
@@ -58,22 +97,37 @@ size_t pool_rows_add(struct pool_rows *rows, const void *ptr, size_t len)
     if (rows->cell != 0 || len == 0) {
         return 0;
     }
-    size_t size = row_size(rows);
-    size_t taken = GFS_MIN(len, size - rows->fill);
-    rows->total += (uint32_t)taken;
-    if (rows->fill == 0 && (taken == size || rows->coder == NULL)) {
+    size_t taken = len;
+    if (rows->coder == NULL) {
+        taken = GFS_MIN(len, row_size(rows));
+        set_all_cells(rows, ptr);
+        rows->cell = (uint32_t)taken;
         rows->is_borrowed = true;
-        make_ready(rows, ptr, (uint32_t)(taken / rows->k));
-        return taken;
+    } else {
+        taken = add_to_cells(rows, ptr, len);
     }
-    need_buffer(rows);
-    memcpy(rows->buffer + rows->fill, ptr, taken);
-    rows->fill += (uint32_t)taken;
-    if (rows->fill == size) {
-        rows->fill = 0;
-        make_ready(rows, rows->buffer, POOL_CELL);
-    }
+    rows->total += (uint32_t)taken;
     return taken;
+}
+
+/* What fills whole cells from the first on becomes cells of `cell` bytes, zero padded. Bytes only
+ * move to higher slots or higher up in their own, so from the last on none is written over before
+ * it has moved. */
+static void spread(struct pool_rows *rows, uint32_t cell)
+{
+    for (unsigned slot = rows->k; slot-- > 0;) {
+        uint8_t *target = cell_at(rows, slot);
+        size_t begin = GFS_MIN((size_t)slot * cell, (size_t)rows->fill);
+        size_t end = GFS_MIN(begin + cell, (size_t)rows->fill);
+        memset(target + (end - begin), 0, cell - (end - begin));
+        while (end > begin) {
+            size_t source = (end - 1) / POOL_CELL;
+            size_t from = GFS_MAX(begin, source * POOL_CELL);
+            memmove(target + (from - begin),
+                    cell_at(rows, (unsigned)source) + (from - source * POOL_CELL), end - from);
+            end = from;
+        }
+    }
 }
 
 void pool_rows_seal(struct pool_rows *rows)
@@ -83,9 +137,8 @@ void pool_rows_seal(struct pool_rows *rows)
     }
     GFS_ASSERT(rows->coder != NULL);
     uint32_t cell = pool_fragment_len(rows->k, rows->fill);
-    memset(rows->buffer + rows->fill, 0, (size_t)cell * rows->k - rows->fill);
-    rows->fill = 0;
-    make_ready(rows, rows->buffer, cell);
+    spread(rows, cell);
+    make_ready(rows, cell);
 }
 
 void pool_rows_keep(struct pool_rows *rows)
@@ -94,12 +147,9 @@ void pool_rows_keep(struct pool_rows *rows)
         return;
     }
     need_buffer(rows);
-    memcpy(rows->buffer, rows->cells[0], (size_t)rows->cell * rows->k);
+    memcpy(rows->buffer, rows->cells[0], rows->cell);
+    set_all_cells(rows, rows->buffer);
     rows->is_borrowed = false;
-    unsigned count = rows->coder == NULL ? POOL_WIDTH_MAX : rows->k;
-    for (unsigned i = 0; i < count; i++) {
-        rows->cells[i] = rows->buffer + (rows->coder == NULL ? 0 : (size_t)i * rows->cell);
-    }
 }
 
 void pool_rows_next(struct pool_rows *rows)
@@ -107,4 +157,5 @@ void pool_rows_next(struct pool_rows *rows)
     GFS_ASSERT(rows->cell != 0);
     rows->cell = 0;
     rows->is_borrowed = false;
+    memset(rows->places, 0, sizeof rows->places);
 }

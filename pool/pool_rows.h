@@ -2,8 +2,10 @@
  *
  * A row is what a fragment of each slot gets at once: k cells and their m parity cells, or, for
  * copies, the same bytes for everybody. Bytes are taken until a row is ready; its cells are then at
- * rows->cells until pool_rows_next. A row that arrives in one piece is not copied: its data cells
- * are the caller's own bytes, which pool_rows_keep copies when they are needed for longer.
+ * rows->cells until pool_rows_next. Before the first byte of a striped row each cell can be given
+ * the place where it is wanted in the end, so that bytes are copied once; the others have a buffer
+ * of the rows' own. The bytes of copies are not copied at all: a ready row is the caller's own
+ * bytes, which pool_rows_keep copies when they are needed for longer.
  *
  *   FILLING --add: row is full, or seal--> READY --next--> FILLING
  *
@@ -17,16 +19,22 @@
 struct pool_rows {
     const struct ec *coder; /* NULL = copies */
     unsigned k, m;
-    uint8_t *buffer; /* k + m cells; one for copies; made when it is first needed */
-    uint32_t fill;   /* bytes of a row that is not ready */
-    uint32_t total;  /* bytes taken */
-    bool is_borrowed;
+    uint8_t *buffer; /* cells without a place, by slot; one for copies; made when first needed */
+    uint8_t *places[POOL_WIDTH_MAX]; /* of the row's cells, by slot, NULL = in buffer */
+    uint32_t fill;                   /* bytes of a row that is not ready */
+    uint32_t total;                  /* bytes taken */
+    bool is_borrowed;                /* cells are the caller's bytes */
     uint32_t cell;                         /* bytes of each cell of the ready row, 0 = none */
     const uint8_t *cells[POOL_WIDTH_MAX];  /* by slot */
 };
 
 void pool_rows_init(struct pool_rows *rows, struct pool_profile profile, const struct ec *coder);
 void pool_rows_fini(struct pool_rows *rows);
+/* A striped row begins with the next byte: cells can be given places. */
+bool pool_rows_is_at_start(const struct pool_rows *rows);
+/* The slot's cell of the row that begins is to be made there: POOL_CELL bytes, aligned to
+ * POOL_CELL_ALIGN, the rows' own until pool_rows_next; NULL = nowhere special. */
+void pool_rows_place(struct pool_rows *rows, unsigned slot, void *place);
 /* Takes bytes until a row is ready or all are taken; answers how many. None while a row is
  * ready. */
 size_t pool_rows_add(struct pool_rows *rows, const void *ptr, size_t len);

@@ -139,6 +139,63 @@ Test(store, the_memory_of_large_chunks_being_written_is_as_much_as_was_allowed)
     rig_fini(&rig);
 }
 
+Test(store, a_large_chunk_can_be_written_in_the_writers_own_memory)
+{
+    enum { LEN = 10 * GFS_BLOCK_SIZE + 1234 };
+    struct rig rig;
+    rig_init(&rig);
+    int result = -1;
+    struct chunk_bulk_options options = {.id = id_of(5), .len_max = LEN, .arg = &result};
+    struct chunk_bulk *bulk = NULL;
+    cr_assert_eq(rig.chunks->ops->bulk_begin(rig.chunks, &options, &bulk), GFS_OK);
+    GFS_FREE char *bytes = gfs_alloc(LEN);
+    rig_fill(bytes, LEN, 5);
+    for (size_t at = 0; at < LEN; at += GFS_BLOCK_SIZE) {
+        size_t len = GFS_MIN((size_t)GFS_BLOCK_SIZE, LEN - at);
+        char *room = rig.chunks->ops->bulk_room(bulk);
+        cr_assert_not_null(room);
+        cr_assert_eq(rig.chunks->ops->bulk_room(bulk), room, "asking again changes nothing");
+        memset(room, 0xee, GFS_BLOCK_SIZE); /* all of it may be used */
+        memcpy(room, bytes + at, len);
+        const char *from = at % 3 == 0 ? bytes + at : room; /* or left unused */
+        cr_assert_eq(rig.chunks->ops->bulk_append(bulk, from, len), len);
+    }
+    cr_expect_null(rig.chunks->ops->bulk_room(bulk), "only at a block's beginning");
+    rig.chunks->ops->bulk_finish(bulk, rig_finished);
+    store_settle(rig.store);
+    cr_assert_eq(result, (int)GFS_OK);
+    struct chunk_record record = {.kind = CHUNK_RECORD_PLACE, .bulk = bulk};
+    cr_assert_eq(rig_submit(&rig, &record, false), GFS_OK);
+    rig.chunks->ops->bulk_free(bulk);
+    cr_expect_eq(rig_check(&rig, id_of(5), LEN), GFS_OK);
+    rig_fini(&rig);
+}
+
+Test(store, who_asks_for_memory_while_there_is_none_is_not_told_later)
+{
+    enum { LEN = 3 << 20 };
+    struct rig rig;
+    rig_init(&rig);
+    rig_close(&rig);
+    struct store_options options = rig_options(&rig);
+    options.buffers_max = 1;
+    rig_open_with(&rig, &options);
+    struct chunk_bulk *bulks[2];
+    int calls = 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct chunk_bulk_options bulk_options = {
+            .id = id_of(300 + i), .len_max = LEN, .writable = count_call, .arg = &calls};
+        cr_assert_eq(rig.chunks->ops->bulk_begin(rig.chunks, &bulk_options, &bulks[i]), GFS_OK);
+    }
+    cr_expect_not_null(rig.chunks->ops->bulk_room(bulks[0]));
+    cr_expect_null(rig.chunks->ops->bulk_room(bulks[1]));
+    rig.chunks->ops->bulk_free(bulks[0]);
+    cr_expect_eq(calls, 0);
+    cr_expect_not_null(rig.chunks->ops->bulk_room(bulks[1]), "it has come back");
+    rig.chunks->ops->bulk_free(bulks[1]);
+    rig_fini(&rig);
+}
+
 Test(store, a_large_chunk_keeps_the_owner_it_was_given_last)
 {
     struct rig rig;

@@ -89,6 +89,7 @@ void data_rig_init(struct data_rig *rig, const char *profile, unsigned spares)
     for (unsigned i = 0; i < rig->disk_count; i++) {
         map->disks[i] = (struct pool_map_disk){.state = POOL_DISK_ACTIVE, .id = {(uint8_t)(i + 1)}};
         rig->disks[i] = disk_double_new();
+        disk_double_set_copying(rig->disks[i], i % 3 == 1);
         rig->pool_disks[i] = pool_disk_new(pool, (uint16_t)i, map->disks[i].id, "",
                                            disk_double_store(rig->disks[i]));
     }

@@ -5,6 +5,7 @@
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/codec.h"
+#include "libgoodfs/limits.h"
 #include "tests/unit/pool/disk_double_state.h"
 
 /* Counted by its user and by the events that name it. Guarded by the double's lock. */
@@ -284,7 +285,9 @@ static enum gfs_err op_bulk_begin(struct chunk_store *store,
             memcpy(bulk->owner, options->owner.ptr, options->owner.len);
         }
         bulk->options.owner = gfs_slice_of(bulk->owner, options->owner.len);
-        bulk->bytes = gfs_alloc(GFS_MAX(options->len_max, 1U));
+        /* whole blocks, for those who write them in place */
+        bulk->bytes = gfs_alloc_aligned(
+            GFS_BLOCK_SIZE, (options->len_max / GFS_BLOCK_SIZE + 1) * (size_t)GFS_BLOCK_SIZE);
         bulk->references = 1;
         bulk->generation = disk->generation;
         disk->counts.bulks++;
@@ -305,7 +308,7 @@ static size_t op_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t le
     if (disk->append_max != 0) {
         taken = GFS_MIN(taken, disk->append_max);
     }
-    if (taken != 0) {
+    if (taken != 0 && ptr != bulk->bytes + bulk->len) {
         memcpy(bulk->bytes + bulk->len, ptr, taken);
     }
     bulk->len += taken;
@@ -316,6 +319,16 @@ static size_t op_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t le
     }
     (void)pthread_mutex_unlock(&disk->lock);
     return taken;
+}
+
+static void *op_bulk_room(struct chunk_bulk *bulk)
+{
+    struct disk_double *disk = bulk->disk;
+    (void)pthread_mutex_lock(&disk->lock);
+    GFS_ASSERT(bulk->finished == NULL);
+    bool has_room = !disk->is_copying && bulk->len % GFS_BLOCK_SIZE == 0 && !bulk->is_short;
+    (void)pthread_mutex_unlock(&disk->lock);
+    return has_room ? bulk->bytes + bulk->len : NULL;
 }
 
 static void op_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner)
@@ -372,6 +385,7 @@ static const struct chunk_store_ops double_ops = {
     .submit = op_submit,
     .bulk_begin = op_bulk_begin,
     .bulk_append = op_bulk_append,
+    .bulk_room = op_bulk_room,
     .bulk_owner = op_bulk_owner,
     .bulk_finish = op_bulk_finish,
     .bulk_free = op_bulk_free,
@@ -540,6 +554,7 @@ SET(disk_double_hang, bool, is_hanging)
 SET(disk_double_set_room, enum disk_double_room, room)
 SET(disk_double_set_cold, bool, is_cold)
 SET(disk_double_set_append_max, size_t, append_max)
+SET(disk_double_set_copying, bool, is_copying)
 SET(disk_double_set_bulk_max, size_t, bulk_max)
 
 #define GET(name, type, field)                                                                     \

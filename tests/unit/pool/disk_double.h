@@ -48,6 +48,8 @@ void disk_double_set_space(struct disk_double *disk, uint64_t total, uint64_t fr
 void disk_double_set_cold(struct disk_double *disk, bool is_cold);
 /* Appends take at most len bytes a call, and ask to come again; 0 = all. */
 void disk_double_set_append_max(struct disk_double *disk, size_t len);
+/* Appends copy: it has no memory of its own to offer. */
+void disk_double_set_copying(struct disk_double *disk, bool is_copying);
 /* At most count bulk writers at once, more are BUSY; 0 = any number. */
 void disk_double_set_bulk_max(struct disk_double *disk, size_t count);
 /* Changes a byte of a live fragment: reads of its block are CORRUPT. false: not there. */

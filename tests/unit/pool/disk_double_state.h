@@ -47,6 +47,7 @@ struct disk_double {
     enum disk_double_room room;
     uint64_t space_total, space_free;
     size_t append_max, bulk_max;
+    bool is_copying;
     int64_t delay_ns;
     disk_double_judge_fn judge;
     void *judge_arg;

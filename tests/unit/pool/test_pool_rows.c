@@ -7,11 +7,36 @@
 #include "pool/pool_rows.h"
 #include "tests/unit/pool/data_rig.h"
 
-/* All fragments of a chunk, back to back, from pieces of `step` bytes; keep: the pieces are
- * overwritten as soon as they were taken. */
-static char *cut(struct pool_profile profile, const struct ec *coder, const char *bytes, size_t len,
-                 size_t step, bool keep)
+/* What a user of rows does: keep: the pieces are overwritten as soon as they were taken; places:
+ * slots whose cells are wanted in memory of the user's. */
+struct way {
+    bool keep;
+    uint32_t places;
+};
+
+/* Gives places where the way says so; each row gets others. */
+static void give_places(struct pool_rows *rows, struct way way, uint8_t *cells)
 {
+    for (unsigned i = 0; i < rows->k + rows->m; i++) {
+        if ((way.places >> i & 1) != 0) {
+            pool_rows_place(rows, i, cells + (size_t)i * POOL_CELL);
+        }
+    }
+}
+
+static void check_places(const struct pool_rows *rows, struct way way, const uint8_t *cells)
+{
+    for (unsigned i = 0; i < rows->k + rows->m; i++) {
+        bool is_there = rows->cells[i] == cells + (size_t)i * POOL_CELL;
+        cr_assert_eq(is_there, (way.places >> i & 1) != 0, "slot %u", i);
+    }
+}
+
+/* All fragments of a chunk, back to back, from pieces of `step` bytes. */
+static char *cut(struct pool_profile profile, const struct ec *coder, const char *bytes, size_t len,
+                 size_t step, struct way way)
+{
+    uint8_t *cells = gfs_alloc_aligned(POOL_CELL_ALIGN, 6 * (size_t)POOL_CELL);
     unsigned width = pool_profile_width(profile);
     size_t size = coder == NULL ? len : pool_fragment_len(profile.k, (uint32_t)len);
     char *out = gfs_alloc(width * size);
@@ -23,6 +48,9 @@ static char *cut(struct pool_profile profile, const struct ec *coder, const char
     bool is_sealed = false;
     while (!is_sealed || rows.cell != 0) {
         size_t want = GFS_MIN(step, len - at);
+        if (pool_rows_is_at_start(&rows)) {
+            give_places(&rows, way, cells);
+        }
         if (want > 0) {
             memcpy(piece, bytes + at, want);
             size_t taken = pool_rows_add(&rows, piece, want);
@@ -34,7 +62,10 @@ static char *cut(struct pool_profile profile, const struct ec *coder, const char
         }
         if (rows.cell != 0) {
             cr_assert_eq(pool_rows_add(&rows, piece, 1), 0, "nothing is taken beside a ready row");
-            if (keep) {
+            if (coder != NULL) {
+                check_places(&rows, way, cells);
+            }
+            if (way.keep) {
                 pool_rows_keep(&rows);
                 memset(piece, 0xee, step);
             }
@@ -43,12 +74,14 @@ static char *cut(struct pool_profile profile, const struct ec *coder, const char
             }
             done += rows.cell;
             pool_rows_next(&rows);
+            memset(cells, 0xdd, 6 * (size_t)POOL_CELL);
         }
     }
     cr_assert_eq(done, size);
     cr_assert_eq(rows.total, len);
     pool_rows_fini(&rows);
     free(piece);
+    free(cells);
     return out;
 }
 
@@ -89,14 +122,17 @@ Test(pool_rows, the_cells_are_the_same_however_the_bytes_come)
     struct ec *coder = NULL;
     cr_assert_eq(ec_new(4, 2, &coder), GFS_OK);
     size_t row = 4 * POOL_CELL;
-    size_t lens[] = {1, 255, 257, POOL_CELL, row - 1, row, row + 1, 2 * row + 70000};
+    size_t lens[] = {1,       255,     257, POOL_CELL, POOL_CELL + 1, 2 * POOL_CELL + 3, 200000,
+                     row - 1, row, row + 1, 2 * row + 70000};
     size_t steps[] = {777, POOL_CELL, 100000, row, row + 5, 4 * row};
+    static const struct way ways[] = {
+        {false, 0}, {true, 0}, {false, 0x3f}, {true, 0x3f}, {true, 0x15}, {true, 0x2a}};
     for (unsigned i = 0; i < GFS_COUNT(lens); i++) {
         char *bytes = gfs_alloc(lens[i]);
         data_rig_fill(bytes, lens[i], lens[i]);
-        for (unsigned j = 0; j < 2 * GFS_COUNT(steps); j++) {
-            char *fragments =
-                cut(profile, coder, bytes, lens[i], steps[j / 2], j % 2 == 1);
+        for (unsigned j = 0; j < GFS_COUNT(ways) * GFS_COUNT(steps); j++) {
+            char *fragments = cut(profile, coder, bytes, lens[i], steps[j / GFS_COUNT(ways)],
+                                  ways[j % GFS_COUNT(ways)]);
             check_reference(profile, coder, bytes, lens[i], fragments);
             free(fragments);
         }
@@ -113,7 +149,8 @@ Test(pool_rows, copies_get_the_bytes_as_they_are)
     data_rig_fill(bytes, len, 3);
     size_t steps[] = {1000, POOL_CELL, 100000, len};
     for (unsigned i = 0; i < 2 * GFS_COUNT(steps); i++) {
-        char *copies = cut(profile, NULL, bytes, len, steps[i / 2], i % 2 == 1);
+        char *copies = cut(profile, NULL, bytes, len, steps[i / 2],
+                           (struct way){.keep = i % 2 == 1});
         for (unsigned j = 0; j < 3; j++) {
             cr_assert(memcmp(copies + j * len, bytes, len) == 0);
         }
