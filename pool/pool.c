@@ -205,7 +205,7 @@ struct pool *pool_new(const struct pool_options *options)
     own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
-    (void)pthread_cond_init(&pool->views_gone, NULL);
+    gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->change_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
@@ -243,7 +243,7 @@ bool pool_free(struct pool *pool)
     (void)pthread_mutex_destroy(&pool->bulk_lock);
     (void)pthread_mutex_destroy(&pool->change_lock);
     (void)pthread_mutex_destroy(&pool->coder_lock);
-    (void)pthread_cond_destroy(&pool->views_gone);
+    gfs_cond_fini(&pool->views_gone);
     (void)pthread_mutex_destroy(&pool->view_lock);
     free(pool);
     return true;

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
@@ -83,7 +84,7 @@ struct post {
 struct pool_patrol {
     struct pool *pool;
     pthread_mutex_t lock;
-    pthread_cond_t cond;
+    struct gfs_cond cond;
     pthread_t thread;
     bool is_stopping;     /* guarded by lock */
     uint32_t interval_ms; /* guarded by lock */
@@ -510,15 +511,12 @@ static void go_round(struct pool_patrol *patrol)
 
 static bool wait_for_round(struct pool_patrol *patrol)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t begun_ns = gfs_monotonic_ns();
     (void)pthread_mutex_lock(&patrol->lock);
-    int64_t ns = until.tv_nsec + (int64_t)patrol->interval_ms * 1000000;
-    until.tv_sec += ns / SECOND_NS;
-    until.tv_nsec = ns % SECOND_NS;
-    int status = 0;
-    while (!patrol->is_stopping && status == 0) {
-        status = pthread_cond_timedwait(&patrol->cond, &patrol->lock, &until);
+    int64_t until_ns = begun_ns + (int64_t)patrol->interval_ms * 1000000;
+    bool has_time = true;
+    while (!patrol->is_stopping && has_time) {
+        has_time = gfs_cond_wait_until(&patrol->cond, &patrol->lock, until_ns);
     }
     bool goes_on = !patrol->is_stopping;
     (void)pthread_mutex_unlock(&patrol->lock);
@@ -539,11 +537,7 @@ struct pool_patrol *pool_patrol_start(struct pool *pool)
     patrol->pool = pool;
     patrol->interval_ms = INTERVAL_MS;
     (void)pthread_mutex_init(&patrol->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&patrol->cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&patrol->cond);
     int status = pthread_create(&patrol->thread, NULL, patrol_main, patrol);
     GFS_ASSERT(status == 0);
     (void)pthread_setname_np(patrol->thread, "pool-patrol");
@@ -557,14 +551,14 @@ void pool_patrol_stop(struct pool_patrol *patrol)
     }
     (void)pthread_mutex_lock(&patrol->lock);
     patrol->is_stopping = true;
-    (void)pthread_cond_signal(&patrol->cond);
+    gfs_cond_signal(&patrol->cond);
     (void)pthread_mutex_unlock(&patrol->lock);
     (void)pthread_join(patrol->thread, NULL);
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
         pool_errand_let_go(patrol->posts[i].looking);
         pool_errand_let_go(patrol->posts[i].arriving);
     }
-    (void)pthread_cond_destroy(&patrol->cond);
+    gfs_cond_fini(&patrol->cond);
     (void)pthread_mutex_destroy(&patrol->lock);
     free(patrol);
 }
@@ -573,6 +567,6 @@ void pool_patrol_set_interval(struct pool_patrol *patrol, uint32_t ms)
 {
     (void)pthread_mutex_lock(&patrol->lock);
     patrol->interval_ms = ms;
-    (void)pthread_cond_signal(&patrol->cond);
+    gfs_cond_signal(&patrol->cond);
     (void)pthread_mutex_unlock(&patrol->lock);
 }

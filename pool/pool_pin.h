@@ -5,6 +5,7 @@
  * copies only one is pinned at first. */
 #pragma once
 
+#include "libgoodfs/cond.h"
 #include "pool/pool_state.h"
 
 /* Plain data. */
@@ -30,7 +31,7 @@ struct pool_pin {
     unsigned preferred; /* the copy to be read */
     bool is_complete;   /* every part was looked for */
     pthread_mutex_t lock;   /* guards what follows and is_done of jobs */
-    pthread_cond_t changed; /* on the monotonic clock */
+    struct gfs_cond changed;
     unsigned references;
     struct pool_part parts[];
 };
