@@ -11,7 +11,10 @@
  *   away or failed -> itself again        -> opened, behind
  *                  -> an empty directory  -> a new disk in its stead
  *
- * A disk that failed by its own errors is not taken back in this run. */
+ * A disk that failed by its own errors is taken back, ever later, only while others cannot do
+ * without it: a slot still names it, as no other disk could take that over, or chunks have too few
+ * fragments left. When its errors are gone what it holds is good, and when they are not it fails
+ * again: to come back it must write its log and the map. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -35,6 +38,7 @@ enum {
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
     OPEN_S = 5,             /* between attempts to take writes again */
+    OWN_ERRORS_S = 10,      /* from its own errors until it is tried again, at first */
 };
 
 static const int64_t SECOND_NS = 1000000000;
@@ -373,20 +377,40 @@ static void fail_absent(struct pool *pool, struct post *post, uint16_t number, c
     pool_mirrors_wake(pool);
 }
 
-static void look_for(struct pool *pool, struct post *post, uint16_t number,
-                     const struct pool_map_disk *in_map)
+static bool has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number)
 {
+    return atomic_load(&pool->drop_errs[number]) == GFS_IO &&
+           map->disks[number].state == POOL_DISK_FAILED;
+}
+
+static bool is_missed(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        for (unsigned i = 0; i < pool_profile_width(map->groups[g].profile); i++) {
+            if (map->groups[g].slots[i].disk == number) {
+                return true;
+            }
+        }
+    }
+    struct pool_repair_summary repair;
+    pool_reconcile_summary(pool, &repair);
+    return repair.lost != 0;
+}
+
+static void look_for(struct pool *pool, struct post *post, uint16_t number,
+                     const struct pool_map *map)
+{
+    const struct pool_map_disk *in_map = &map->disks[number];
     const struct pool_found *found = &post->look->found;
-    int drop_err = atomic_load(&pool->drop_errs[number]);
-    bool has_own_errors = drop_err == GFS_IO && in_map->state == POOL_DISK_FAILED;
+    bool is_kept_out = has_own_errors(pool, map, number) && !is_missed(pool, map, number);
     if (is_fresh_place(found, in_map)) {
         take_in(pool, post, number, in_map->path, true);
     } else if (found->has_identity && memcmp(found->id, in_map->id, sizeof found->id) == 0 &&
-               !has_own_errors) {
+               !is_kept_out) {
         take_in(pool, post, number, in_map->path, false);
     } else if (found->has_identity && in_map->state != POOL_DISK_FAILED) {
         fail_absent(pool, post, number, "another disk is in its place");
-    } else if (!found->is_missing && !has_own_errors) {
+    } else if (!found->is_missing && !is_kept_out) {
         put_off(post, found->error.code == GFS_OK ? "something else is in its place"
                                                   : found->error.text, number);
     }
@@ -433,13 +457,16 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
     int64_t now_ns = gfs_monotonic_ns();
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
-        if (post->returned_ns != 0 && post->retry_s != 0) {
+        if (has_own_errors(pool, view->map, number)) {
+            post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
+            post->retry_ns = now_ns + post->retry_s * SECOND_NS;
+        } else if (post->returned_ns != 0 && post->retry_s != 0) {
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         }
     }
     if (post->looking != NULL && pool_errand_await(post->looking, 0)) {
         if (post->look->is_absent && may_look_for(pool, post, in_map)) {
-            look_for(pool, post, number, in_map);
+            look_for(pool, post, number, view->map);
         }
         end_looking(post);
     }

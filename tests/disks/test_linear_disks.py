@@ -37,12 +37,12 @@ class Trouble(threading.Thread):
                     bad.append(index)
                 time.sleep(self.rng.uniform(0.5, 2.5))
                 while len(bad) > 1 or (bad and self.rng.random() < 0.3):
-                    self.disks[bad.pop(0)].set()
+                    self.disks[bad.pop(0)].mend()
         except Exception as error:  # reported by the main thread
             self.error = error
         finally:
             for disk in self.disks:
-                disk.set()
+                disk.mend()
 
     def choose(self):
         """Every second time the disk with the live metadata."""
