@@ -29,6 +29,9 @@ struct pool_driver {
     enum gfs_err (*open)(void *arg, const char *dir, const char *cluster, struct chunk_store **ret,
                          uint8_t ret_id[16], struct gfs_error *error);
     void (*close)(void *arg, struct chunk_store *store);
+    /* Whether the disk takes writes, found out by writing something to dir that leaves nothing
+     * behind. The store there may be open. NULL = by a small file, pool_map_file_try. */
+    enum gfs_err (*try_write)(void *arg, const char *dir);
 };
 
 /* What the pool asks of whoever keeps the metadata. Called on the pool's watch thread, blocking,

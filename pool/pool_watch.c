@@ -67,6 +67,13 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
     }
 }
 
+void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
+                        const char *what)
+{
+    atomic_store(&disk->is_distrusted, true); /* first: a view made meanwhile must not keep it */
+    pool_disk_drop(pool, disk, err, what);
+}
+
 void pool_note_behind(struct pool *pool, struct pool_disk *disk,
                       void (*then)(void *arg, enum gfs_err err), void *arg)
 {
