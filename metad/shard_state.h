@@ -115,7 +115,7 @@ static inline bool shard_is_passing(enum gfs_err fault)
 }
 /* Waits at most ns, with the lock. May wake early. */
 void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns);
-/* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
+/* Why no operation is taken now: OK, STOPPED, UNREACHABLE, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 
 /* ---- shard_bucket.c ---- */

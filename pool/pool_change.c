@@ -154,7 +154,8 @@ static enum gfs_err lose_dropped(struct pool_next *next, struct gfs_error *error
 }
 
 /* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
- * it; what they have is still read as a last resort. One that was dropped too late for this version stays, so that the next one can say so. */
+ * it; what they have is still read as a last resort. One that was dropped too late for this version
+ * stays, so that the next one can say so. */
 static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
 {
     struct pool_map *map = GFS_TAKE(next->map);
@@ -302,6 +303,23 @@ static void add_waiting(struct pool *pool, struct pool_next *next)
     }
 }
 
+/* A pool that was closed: mirrors that are still away are not waited for, the others have all that
+ * was acknowledged. */
+static void leave_absent_mirrors(struct pool_next *next)
+{
+    const struct pool_map *map = next->map;
+    bool is_any_there = false;
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        const struct pool_log_disk *mirror = &map->log_disks[i];
+        is_any_there |= mirror->is_in_sync && pool_disk_is_usable(next->disks[mirror->disk]);
+    }
+    for (uint32_t i = 0; i < map->log_disk_count && is_any_there; i++) {
+        if (!pool_disk_is_usable(next->disks[map->log_disks[i].disk])) {
+            set_out_of_sync(next->map, map->log_disks[i].disk);
+        }
+    }
+}
+
 void pool_change_forget_waiting(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->change_lock);
@@ -338,6 +356,9 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
             arriving->number = number;
             next.disks[number] = arriving;
         }
+    }
+    if (before->is_read_only) {
+        leave_absent_mirrors(&next);
     }
     err = pool_change_force(pool, &next, error);
     if (err == GFS_UNREACHABLE && arriving != NULL) {

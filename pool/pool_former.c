@@ -35,7 +35,10 @@
 #include "pool/pool_errand.h"
 #include "pool/pool_map_file.h"
 
-enum { RETURN_S = 30 }; /* for one that was closed to be opened, before the others go on without */
+enum {
+    RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
+    TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
+};
 
 #define SECOND_NS 1000000000LL
 
@@ -176,7 +179,8 @@ static bool may_leave(const struct pool_former_watch *watch, const struct pool_v
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
     bool is_closing = false;
     for (uint32_t g = 0; g < view->map->group_count; g++) {
-        bearable = GFS_MIN(bearable, (unsigned)view->map->groups[g].profile.m);
+        unsigned m = view->map->groups[g].profile.m;
+        bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
     }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         enum pool_disk_state state = view->map->disks[i].state;
@@ -191,8 +195,7 @@ static bool may_leave(const struct pool_former_watch *watch, const struct pool_v
     return away < GFS_MAX(bearable, 1U) || (is_late && !is_closing);
 }
 
-/* Answers whether it went. */
-static bool judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
+static void judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
                   const struct trial *trial)
 {
     struct pool *pool = watch->pool;
@@ -211,38 +214,45 @@ static bool judge(struct pool_former_watch *watch, const struct pool_view *view,
         watch->left_ns = gfs_monotonic_ns();
         pool_former_let_go(pool, number);
     }
-    return goes;
 }
 
-/* Answers whether the view is another one now. */
-static bool look_at(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number)
+static bool is_kept(const struct pool_view *view, uint16_t number)
 {
-    struct pool_disk *disk = view->fallbacks[number];
-    bool is_former = disk != NULL && atomic_load(&disk->is_dropped);
-    bool goes = false;
-    if (is_former && !pool_disk_is_readable(disk)) {
+    return view->fallbacks[number] != NULL && atomic_load(&view->fallbacks[number]->is_dropped);
+}
+
+static void look_at(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
+                    uint32_t wait_ms)
+{
+    const struct pool_disk *disk = view->fallbacks[number];
+    if (is_kept(view, number) && !pool_disk_is_readable(disk)) {
         pool_former_let_go(watch->pool, number);
-        return true;
-    }
-    if (watch->trying[number] == NULL) {
-        if (is_former) {
-            start_trial(watch, number, disk);
-        }
-    } else if (pool_errand_await(watch->trying[number], 0)) {
+    } else if (watch->trying[number] != NULL &&
+               pool_errand_await(watch->trying[number], wait_ms)) {
         const struct trial *trial = watch->trials[number];
-        bool is_its = is_former && memcmp(trial->id, disk->id, sizeof disk->id) == 0;
-        goes = is_its && judge(watch, view, number, trial);
+        if (is_kept(view, number) && memcmp(trial->id, disk->id, sizeof disk->id) == 0) {
+            judge(watch, view, number, trial);
+        }
         pool_errand_let_go(GFS_TAKE(watch->trying[number]));
     }
-    return goes;
 }
 
-void pool_former_look(struct pool_former_watch *watch, const struct pool_view *view)
+void pool_former_look(struct pool_former_watch *watch)
 {
-    for (uint16_t i = 0; i < view->map->disk_count; i++) {
-        if (look_at(watch, view, i)) {
-            return; /* the others by the view that is in force now, in the next round */
+    struct pool_view *view = pool_view_get(watch->pool);
+    uint32_t count = view->map->disk_count;
+    for (uint16_t i = 0; i < count; i++) {
+        if (is_kept(view, i) && watch->trying[i] == NULL) {
+            start_trial(watch, i, view->fallbacks[i]);
         }
+    }
+    pool_view_put(view);
+    int64_t until_ns = gfs_monotonic_ns() + TRY_WAIT_MS * 1000000LL;
+    for (uint16_t i = 0; i < count; i++) {
+        int64_t left_ns = GFS_MAX(until_ns - gfs_monotonic_ns(), 0);
+        view = pool_view_get(watch->pool); /* as it is without those that went */
+        look_at(watch, view, i, (uint32_t)(left_ns / 1000000));
+        pool_view_put(view);
     }
 }
 

@@ -438,6 +438,9 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
         return;
     }
     int64_t now_ns = gfs_monotonic_ns();
+    if (view->is_read_only && post->away_since_ns != 0) { /* it could not have come back */
+        post->away_since_ns = now_ns;
+    }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
         if (post->returned_ns != 0 && post->retry_s != 0) {
@@ -507,7 +510,7 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
-    pool_former_look(patrol->former, view);
+    pool_former_look(patrol->former);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
     if (is_closed) {

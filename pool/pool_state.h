@@ -121,6 +121,8 @@ struct pool {
     uint64_t version_used;    /* the highest number a version was tried with; under change_lock */
     bool is_minority;         /* opened without a quorum: no version is ever written */
     atomic_ulong lsn_trimmed; /* edits up to it are not needed any more */
+    atomic_bool is_log_held;  /* a mirror's database is not kept up to date, though the map calls it
+                                 in sync: it will need the edits that it lacks */
     struct pool_reconcile *reconcile;
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
@@ -176,6 +178,16 @@ static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 static inline bool pool_disk_is_readable(const struct pool_disk *disk)
 {
     return disk != NULL && disk->store != NULL && !atomic_load(&disk->is_distrusted);
+}
+/* Some disk is read as a last resort: what usable disks lack is not lost yet. */
+static inline bool pool_view_has_fallback(const struct pool_view *view)
+{
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (pool_disk_is_readable(view->fallbacks[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 /* The group of a chunk, NULL = no such. */
 const struct pool_group *pool_view_group(const struct pool_view *view, struct chunk_id id);
