@@ -22,7 +22,8 @@ def good_run():
         "scale": {"keys": 1000, "start": {"clean": 0.1, "killed": 0.9},
                   "list": {1: {"few": {"p50_us": 100}, "many": {"p50_us": 199}}}},
         "memory": {"idle": {"goodfs": {"rss": 32 * 1024}}, "connection": {"goodfs": {"rss": 64}}},
-        "disks": {"encode": {"4+2": {"raw": 200, "raw_crc": 100, "raw_crc_buffers": 95, "path": 81}},
+        "disks": {"encode": {"4+2": {"raw": 200, "raw_crc": 100, "raw_crc_buffers": 95,
+                                     "path": 81}},
                   "put": {"goodfs-one": 90, "goodfs-disks": 50},
                   "get": {"goodfs-one": 120, "goodfs-disks": 100}, "degraded_get_mb_s": 61},
     }

@@ -74,12 +74,8 @@ static struct store *new_store(void)
     store->index = chunk_index_new();
     store->pending_tail = &store->pending;
     (void)pthread_mutex_init(&store->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&store->background_cond, &attr);
-    (void)pthread_cond_init(&store->job_cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&store->background_cond);
+    gfs_cond_init(&store->job_cond);
     return store;
 }
 
@@ -100,8 +96,8 @@ static void free_store(struct store *store)
     if (store->io != NULL) {
         store->io->ops->close(store->io);
     }
-    (void)pthread_cond_destroy(&store->job_cond);
-    (void)pthread_cond_destroy(&store->background_cond);
+    gfs_cond_fini(&store->job_cond);
+    gfs_cond_fini(&store->background_cond);
     (void)pthread_mutex_destroy(&store->lock);
     free(store);
 }
@@ -136,8 +132,8 @@ static void join_threads(struct store *store)
 {
     (void)pthread_mutex_lock(&store->lock);
     store->is_stopping = true;
-    (void)pthread_cond_broadcast(&store->background_cond);
-    (void)pthread_cond_broadcast(&store->job_cond);
+    gfs_cond_broadcast(&store->background_cond);
+    gfs_cond_broadcast(&store->job_cond);
     (void)pthread_mutex_unlock(&store->lock);
     bulk_placer_stop(store);
     store->io->ops->wake(store->io);

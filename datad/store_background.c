@@ -3,15 +3,13 @@
  * The store's thread: start what can be started, wait for completions, answer. The background:
  * spare segments first (the log's head may be waiting), then holes, recycling, the index
  * checkpoint, compaction. It sleeps until somebody says that there is work. */
-#include <errno.h>
-#include <time.h>
-
 #include "datad/store_state.h"
+#include "libgoodfs/clock.h"
 
 void store_wake_background_locked(struct store *store)
 {
     store->has_background_work = true;
-    (void)pthread_cond_signal(&store->background_cond);
+    gfs_cond_signal(&store->background_cond);
 }
 
 /* A fault in the background: the disk is failed unless only space is missing. */
@@ -79,15 +77,11 @@ bool store_background_step(struct store *store)
 
 bool store_background_pause(struct store *store, int64_t ns)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t sum = until.tv_nsec + ns;
-    until.tv_sec += sum / 1000000000;
-    until.tv_nsec = sum % 1000000000;
+    int64_t until_ns = gfs_monotonic_ns() + ns;
+    bool has_time = true;
     (void)pthread_mutex_lock(&store->lock);
-    int result = 0;
-    while (!store->is_stopping && result == 0) {
-        result = pthread_cond_timedwait(&store->job_cond, &store->lock, &until);
+    while (!store->is_stopping && has_time) {
+        has_time = gfs_cond_wait_until(&store->job_cond, &store->lock, until_ns);
     }
     bool is_stopping = store->is_stopping;
     (void)pthread_mutex_unlock(&store->lock);
@@ -101,7 +95,7 @@ void *store_background_main(void *arg)
     for (;;) {
         (void)pthread_mutex_lock(&store->lock);
         while (!store->has_background_work && !store->is_stopping) {
-            (void)pthread_cond_wait(&store->background_cond, &store->lock);
+            gfs_cond_wait(&store->background_cond, &store->lock);
         }
         bool is_stopping = store->is_stopping;
         store->has_background_work = false;

@@ -118,7 +118,7 @@ static bool wait_for_job(struct store *store)
     }
     (void)pthread_mutex_lock(&store->lock);
     while (store->job != NULL && !store->has_background_work) {
-        (void)pthread_cond_wait(&store->background_cond, &store->lock);
+        gfs_cond_wait(&store->background_cond, &store->lock);
         if (store->is_stopping || atomic_load(&store->has_failed)) {
             break;
         }

@@ -108,7 +108,7 @@ static size_t record_size(const struct chunk_record *record)
         GFS_ASSERT(record->lsn != 0);
         return segment_record_size(record->payload.len, 0);
     }
-    GFS_ASSERT(!"a known kind of record");
+    GFS_ASSERT(false && "a known kind of record");
     return 0;
 }
 
@@ -251,7 +251,7 @@ static void finish_job(struct store *store)
         store->batch_job->is_done = true;
         store->job = NULL;
         store->batch_job = NULL;
-        (void)pthread_cond_broadcast(&store->job_cond);
+        gfs_cond_broadcast(&store->job_cond);
         store_wake_background_locked(store);
         (void)pthread_mutex_unlock(&store->lock);
     }
@@ -261,8 +261,8 @@ void store_fail(struct store *store)
 {
     atomic_store(&store->has_failed, true);
     (void)pthread_mutex_lock(&store->lock);
-    (void)pthread_cond_broadcast(&store->job_cond);
-    (void)pthread_cond_broadcast(&store->background_cond);
+    gfs_cond_broadcast(&store->job_cond);
+    gfs_cond_broadcast(&store->background_cond);
     (void)pthread_mutex_unlock(&store->lock);
     store->io->ops->wake(store->io);
 }

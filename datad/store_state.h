@@ -14,6 +14,7 @@
 #include "datad/chunk_index.h"
 #include "datad/segment.h"
 #include "datad/store.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/io.h"
 #include "libgoodfs/mem.h"
 
@@ -184,9 +185,9 @@ struct store {
     pthread_t threads[STORE_THREADS];
     unsigned thread_count;
     bool has_threads;
-    pthread_cond_t background_cond; /* with lock: something to do, or stopping */
-    pthread_cond_t job_cond;        /* with lock: the compaction job is done */
-    bool has_background_work;       /* guarded by lock */
+    struct gfs_cond background_cond; /* with lock: something to do, or stopping */
+    struct gfs_cond job_cond;        /* with lock: the compaction job is done */
+    bool has_background_work;        /* guarded by lock */
 };
 
 /* store_segments.c: files of the log. */

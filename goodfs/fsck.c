@@ -5,11 +5,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "goodfs/fsck_orphans_file.h"
 #include "goodfs/fsck_search.h"
 #include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
@@ -31,7 +31,7 @@ struct fsck {
     struct fsck_options options;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    struct gfs_cond wake;
     /* guarded by lock */
     bool is_stopping, is_wanted, is_running;
     bool has_result; /* of a search that came to its end */
@@ -51,17 +51,6 @@ struct fsck {
 
 /* ---- a search ---- */
 
-/* Waits on the condition until then or until it is to stop. Under the lock. */
-static void wait_ms(struct fsck *fsck, int64_t ms)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + ms % 1000 * NS_PER_MS;
-    until.tv_sec += (time_t)(ms / 1000 + ns / (1000 * NS_PER_MS));
-    until.tv_nsec = (long)(ns % (1000 * NS_PER_MS));
-    (void)pthread_cond_timedwait(&fsck->wake, &fsck->lock, &until);
-}
-
 /* The disks' time for others: as long as the work since the last step took, times the share. */
 static bool step(void *arg, double done)
 {
@@ -72,7 +61,8 @@ static bool step(void *arg, double done)
     pthread_mutex_lock(&fsck->lock);
     fsck->done = done;
     if (pause_ms > 0 && !fsck->is_stopping) {
-        wait_ms(fsck, GFS_MIN(pause_ms, (int64_t)PAUSE_MS_MAX));
+        int64_t wait_ns = GFS_MIN(pause_ms, (int64_t)PAUSE_MS_MAX) * NS_PER_MS;
+        (void)gfs_cond_wait_until(&fsck->wake, &fsck->lock, gfs_monotonic_ns() + wait_ns);
     }
     bool goes_on = !fsck->is_stopping;
     pthread_mutex_unlock(&fsck->lock);
@@ -220,7 +210,8 @@ static void *fsck_main(void *arg)
         bool is_due = fsck->is_wanted || now_ns >= next_ns ||
                       (now_ns >= gap_ns && has_new_losses(fsck));
         if (!is_due) {
-            wait_ms(fsck, GFS_MIN((next_ns - now_ns) / NS_PER_MS + 1, (int64_t)LOOK_MS));
+            int64_t look_ns = now_ns + LOOK_MS * (int64_t)NS_PER_MS;
+            (void)gfs_cond_wait_until(&fsck->wake, &fsck->lock, GFS_MIN(next_ns, look_ns));
             continue;
         }
         fsck->is_wanted = false;
@@ -241,16 +232,12 @@ static void *fsck_main(void *arg)
 struct fsck *fsck_open(const struct fsck_options *options)
 {
     struct fsck *fsck = gfs_alloc(sizeof *fsck);
-    pthread_condattr_t attr;
     fsck->options = *options;
     if (fsck->options.references_max == 0) {
         fsck->options.references_max = REFERENCES_MAX;
     }
     pthread_mutex_init(&fsck->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&fsck->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    gfs_cond_init(&fsck->wake);
     fsck->errands = pool_errands_new();
     load_orphans(fsck);
     if (!options->is_manual) {
@@ -268,7 +255,7 @@ void fsck_close(struct fsck *fsck)
     }
     pthread_mutex_lock(&fsck->lock);
     fsck->is_stopping = true;
-    pthread_cond_broadcast(&fsck->wake);
+    gfs_cond_broadcast(&fsck->wake);
     pthread_mutex_unlock(&fsck->lock);
     if (!fsck->options.is_manual) {
         pthread_join(fsck->thread, NULL);
@@ -279,7 +266,7 @@ void fsck_close(struct fsck *fsck)
     }
     fsck_orphans_fini(&fsck->orphans);
     fsck_search_release(&fsck->result);
-    pthread_cond_destroy(&fsck->wake);
+    gfs_cond_fini(&fsck->wake);
     pthread_mutex_destroy(&fsck->lock);
     free(fsck);
 }
@@ -288,7 +275,7 @@ void fsck_start(struct fsck *fsck)
 {
     pthread_mutex_lock(&fsck->lock);
     fsck->is_wanted = true;
-    pthread_cond_broadcast(&fsck->wake);
+    gfs_cond_broadcast(&fsck->wake);
     pthread_mutex_unlock(&fsck->lock);
 }
 

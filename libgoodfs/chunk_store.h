@@ -171,10 +171,11 @@ struct chunk_store_ops {
      * Fewer than len: writable is called once when there is room. An error shows at finish.
      * One thread at a time per bulk. */
     size_t (*bulk_append)(struct chunk_bulk *bulk, const void *ptr, size_t len);
-    /* The writer's own memory for its next GFS_BLOCK_SIZE bytes: what the caller puts there and then
-     * appends from there is not copied. NULL: there is none now (nothing is told later), or what was
-     * appended is not whole blocks. Aligned to 64 bytes; valid until the next append, finish or
-     * free; asking again answers the same. Same thread as append. Not in every store (NULL). */
+    /* The writer's own memory for its next GFS_BLOCK_SIZE bytes: what the caller puts there and
+     * then appends from there is not copied. NULL: there is none now (nothing is told later), or
+     * what was appended is not whole blocks. Aligned to 64 bytes; valid until the next append,
+     * finish or free; asking again answers the same. Same thread as append. Not in every store
+     * (NULL). */
     void *(*bulk_room)(struct chunk_bulk *bulk);
     /* Replaces the owner given at begin (copied), before finish: for who learns only at the end
      * what it must say. Same thread as append. */

@@ -29,19 +29,6 @@ static const struct meta_service_ops service_ops = {
     .usage = shard_usage,
 };
 
-static void init_locks(struct shard *shard)
-{
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&shard->lock, NULL);
-    (void)pthread_mutex_init(&shard->trim_lock, NULL);
-    (void)pthread_cond_init(&shard->moved, &attributes);
-    (void)pthread_cond_init(&shard->sweep_wake, &attributes);
-    (void)pthread_cond_init(&shard->decided, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-}
-
 static struct shard *shard_new(const struct shard_options *options)
 {
     struct shard *shard = gfs_alloc(sizeof *shard);
@@ -63,7 +50,11 @@ static struct shard *shard_new(const struct shard_options *options)
     shard->cache = cache_new(shard->options.cache_bytes_max);
     shard->committed_tail = &shard->committed;
     shard->held_tail = &shard->held;
-    init_locks(shard);
+    (void)pthread_mutex_init(&shard->lock, NULL);
+    (void)pthread_mutex_init(&shard->trim_lock, NULL);
+    gfs_cond_init(&shard->moved);
+    gfs_cond_init(&shard->sweep_wake);
+    gfs_cond_init(&shard->decided);
     return shard;
 }
 
@@ -87,9 +78,9 @@ static void shard_free(struct shard *shard)
     cache_free(shard->cache);
     (void)pthread_mutex_destroy(&shard->lock);
     (void)pthread_mutex_destroy(&shard->trim_lock);
-    (void)pthread_cond_destroy(&shard->moved);
-    (void)pthread_cond_destroy(&shard->sweep_wake);
-    (void)pthread_cond_destroy(&shard->decided);
+    gfs_cond_fini(&shard->moved);
+    gfs_cond_fini(&shard->sweep_wake);
+    gfs_cond_fini(&shard->decided);
     free(shard);
 }
 
@@ -198,15 +189,15 @@ void shard_close(struct shard *shard)
     (void)pthread_mutex_lock(&shard->lock);
     shard->is_stopping = true;
     shard->is_sweep_stopping = true;
-    (void)pthread_cond_signal(&shard->sweep_wake);
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_signal(&shard->sweep_wake);
+    gfs_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
     (void)pthread_join(shard->sweep_thread, NULL);
 
     (void)pthread_mutex_lock(&shard->lock);
     shard->decided_waiters++;
     while (shard->under_way != 0) {
-        (void)pthread_cond_wait(&shard->decided, &shard->lock);
+        gfs_cond_wait(&shard->decided, &shard->lock);
     }
     shard->decided_waiters--;
     (void)pthread_mutex_unlock(&shard->lock);
@@ -214,16 +205,6 @@ void shard_close(struct shard *shard)
         GFS_ASSERT(shard->parked == NULL && shard->held == NULL);
         shard_free(shard);
     }
-}
-
-void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t nsec = until.tv_nsec + ns % 1000000000;
-    until.tv_sec += (time_t)(ns / 1000000000 + nsec / 1000000000);
-    until.tv_nsec = (long)(nsec % 1000000000);
-    (void)pthread_cond_timedwait(cond, &shard->lock, &until);
 }
 
 struct meta_service *shard_service(struct shard *shard)

@@ -42,15 +42,16 @@ static enum turn next_turn_locked(struct copy *copy)
             if (now >= due) {
                 return TURN_APPLY;
             }
-            shard_wait_locked(shard, &copy->wake, due - now);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock, due);
         } else if (shard->is_apply_stopping) {
             return TURN_STOP;
         } else if (!copy->is_dirty) {
-            (void)pthread_cond_wait(&copy->wake, &shard->lock);
+            gfs_cond_wait(&copy->wake, &shard->lock);
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return TURN_CHECKPOINT;
         } else {
-            shard_wait_locked(shard, &copy->wake, idle_since + IDLE_CHECKPOINT_NS - now);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock,
+                                      idle_since + IDLE_CHECKPOINT_NS);
         }
     }
     return TURN_NONE;
@@ -125,7 +126,7 @@ static void drop_batch_locked(struct shard *shard, struct proposal *proposal)
         }
     }
     shard->is_dropping = false;
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_broadcast(&shard->moved);
 }
 
 static void note_applied_locked(struct shard *shard, const struct apply_result *result)
@@ -137,7 +138,7 @@ static void note_applied_locked(struct shard *shard, const struct apply_result *
     shard->counters.chunks_freed += result->freed_count;
     shard->counters.damaged_rows += result->damaged_count;
     if (result->freed_count != 0) {
-        (void)pthread_cond_signal(&shard->sweep_wake);
+        gfs_cond_signal(&shard->sweep_wake);
     }
 }
 
@@ -204,12 +205,12 @@ static void wait_after_fault_locked(struct copy *copy, enum gfs_err err)
     bool is_passing = shard_is_passing(err);
     bool is_last = shard->is_apply_stopping;
     int64_t until = gfs_monotonic_ns() + RETRY_NS;
-    int64_t left = RETRY_NS;
-    while (copy->role == COPY_LIVE && !shard->is_apply_stopping && left > 0) {
-        shard_wait_locked(shard, &copy->wake, left); /* new edits wake as well */
-        left = is_passing ? until - gfs_monotonic_ns() : RETRY_NS;
+    while (copy->role == COPY_LIVE && !shard->is_apply_stopping &&
+           (!is_passing || gfs_monotonic_ns() < until)) {
+        (void)gfs_cond_wait_until(&copy->wake, &shard->lock, until); /* new edits wake as well */
         if (!is_passing) {
             tell_owner_locked(copy, err, true); /* again, should nothing have come of it */
+            until = gfs_monotonic_ns() + RETRY_NS;
         }
     }
     if (shard->is_apply_stopping && (is_last || !is_passing)) {
@@ -222,7 +223,7 @@ static enum gfs_err take_over_locked(struct copy *copy)
 {
     struct shard *shard = copy->shard;
     while (shard->is_dropping) { /* of what the former one applied; that waits for no disk */
-        (void)pthread_cond_wait(&shard->moved, &shard->lock);
+        gfs_cond_wait(&shard->moved, &shard->lock);
     }
     enum gfs_err err = copy_catch_up_locked(copy, shard->applied_lsn);
     if (copy->role != COPY_LIVE) {
@@ -230,7 +231,7 @@ static enum gfs_err take_over_locked(struct copy *copy)
     }
     shard->apply_fault = err;
     shard->is_moving = err != GFS_OK;
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_broadcast(&shard->moved);
     tell_owner_locked(copy, err, true);
     return err;
 }

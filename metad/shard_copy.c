@@ -70,11 +70,7 @@ struct copy *copy_new(struct shard *shard, const char *dir, enum copy_role role)
     copy->dir = gfs_strdup(dir);
     copy->role = role;
     copy->queue_tail = &copy->queue;
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&copy->wake, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    gfs_cond_init(&copy->wake);
     return copy;
 }
 
@@ -105,7 +101,7 @@ void copy_free(struct copy *copy)
     if (copy != NULL) {
         drop_queue(copy);
         close_database(copy);
-        (void)pthread_cond_destroy(&copy->wake);
+        gfs_cond_fini(&copy->wake);
         free(copy->dir);
         free(copy->path);
         free(copy);
@@ -132,8 +128,8 @@ void copy_leave_locked(struct copy *copy, enum gfs_err fault)
     copy->fault = fault;
     copy->next = shard->leavers;
     shard->leavers = copy;
-    (void)pthread_cond_signal(&copy->wake);
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_signal(&copy->wake);
+    gfs_cond_broadcast(&shard->moved);
 }
 
 static void tell_failed_locked(struct copy *copy, enum gfs_err err)
@@ -268,7 +264,7 @@ void copy_queue_locked(struct shard *shard, struct edits *edits)
             copy->queue_tail = &queued->next;
             copy->queue_bytes += edits->bytes;
         }
-        (void)pthread_cond_signal(&copy->wake);
+        gfs_cond_signal(&copy->wake);
     }
 }
 
@@ -449,13 +445,14 @@ static bool wait_for_edits_locked(struct copy *copy)
             if (copy->queue_bytes >= QUEUE_BYTES_DUE || now >= copy->queue_ns + delay) {
                 return true;
             }
-            shard_wait_locked(shard, &copy->wake, copy->queue_ns + delay - now);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock, copy->queue_ns + delay);
         } else if (!copy->is_dirty) {
-            (void)pthread_cond_wait(&copy->wake, &shard->lock);
+            gfs_cond_wait(&copy->wake, &shard->lock);
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return false;
         } else {
-            shard_wait_locked(shard, &copy->wake, idle_since + IDLE_CHECKPOINT_NS - now);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock,
+                                      idle_since + IDLE_CHECKPOINT_NS);
         }
     }
     return true;
@@ -512,7 +509,7 @@ static void join_locked(struct copy *copy)
     copy->role = COPY_FOLLOWING;
     copy->is_behind = true; /* nothing was queued until now */
     copy->durable_lsn = apply_lsn(copy->apply);
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_broadcast(&shard->moved);
 }
 
 static void *copy_main(void *arg)
@@ -535,14 +532,14 @@ static void *copy_main(void *arg)
         }
     }
     while (copy->users != 0) {
-        (void)pthread_cond_wait(&copy->wake, &shard->lock);
+        gfs_cond_wait(&copy->wake, &shard->lock);
     }
     drop_queue(copy);
     (void)pthread_mutex_unlock(&shard->lock);
     close_database(copy);
     (void)pthread_mutex_lock(&shard->lock);
     copy->is_closed = true;
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
     return NULL;
 }

@@ -45,7 +45,7 @@ struct copy {
     struct apply *apply;
     bool is_dirty; /* something was applied since its last checkpoint */
 
-    pthread_cond_t wake; /* of its thread */
+    struct gfs_cond wake; /* of its thread */
     enum copy_role role;
     enum gfs_err fault;      /* why it left; OK = it was asked to */
     struct gfs_error error;  /* of joining */
@@ -68,7 +68,7 @@ struct copy {
 void shard_live_turn_locked(struct copy *copy);
 static inline void shard_wake_live_locked(struct shard *shard)
 {
-    (void)pthread_cond_signal(&shard->live->wake);
+    gfs_cond_signal(&shard->live->wake);
 }
 
 /* ---- shard_copy.c ---- */

@@ -121,7 +121,7 @@ static bool note_progress(void *arg)
     (void)pthread_mutex_lock(&shard->lock);
     copy->progress++;
     bool is_wanted = copy->role == COPY_JOINING;
-    (void)pthread_cond_broadcast(&shard->moved);
+    gfs_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
     return is_wanted;
 }
@@ -164,7 +164,7 @@ static enum gfs_err copy_live(struct copy *copy, const char *path, struct gfs_er
     (void)pthread_mutex_lock(&shard->lock);
     shard->snapshot_count--;
     live->users--;
-    (void)pthread_cond_signal(&live->wake);
+    gfs_cond_signal(&live->wake);
     (void)pthread_mutex_unlock(&shard->lock);
     return err;
 }

@@ -52,10 +52,9 @@ enum gfs_err shard_reader_get(struct shard *shard, struct reading *ret)
 {
     *ret = (struct reading){0};
     (void)pthread_mutex_lock(&shard->lock);
-    int64_t now = gfs_monotonic_ns();
-    while (shard->is_moving && !shard->is_stopping && now < shard->moving_ns + WAIT_NS) {
-        shard_wait_locked(shard, &shard->moved, shard->moving_ns + WAIT_NS - now);
-        now = gfs_monotonic_ns();
+    while (shard->is_moving && !shard->is_stopping &&
+           gfs_monotonic_ns() < shard->moving_ns + WAIT_NS) {
+        (void)gfs_cond_wait_until(&shard->moved, &shard->lock, shard->moving_ns + WAIT_NS);
     }
     ret->move_count = shard->move_count;
     if (shard->is_moving) {
@@ -84,7 +83,7 @@ void shard_reader_put(struct shard *shard, struct reading *reading)
     (void)pthread_mutex_lock(&shard->lock);
     reading->copy->users--;
     if (reading->copy->users == 0 && reading->copy->role == COPY_LEAVING) {
-        (void)pthread_cond_signal(&reading->copy->wake);
+        gfs_cond_signal(&reading->copy->wake);
     }
     (void)pthread_mutex_unlock(&shard->lock);
     reading->copy = NULL;
@@ -110,8 +109,8 @@ bool shard_read_again(struct shard *shard, const struct reading *reading, enum g
     (void)pthread_mutex_lock(&shard->lock);
     while (shard->move_count == reading->move_count && shard_expects_move_locked(shard) &&
            !shard->is_stopping) {
-        int64_t left = shard->live->reported_ns + WAIT_NS - gfs_monotonic_ns();
-        shard_wait_locked(shard, &shard->moved, GFS_MAX(left, 1));
+        (void)gfs_cond_wait_until(&shard->moved, &shard->lock,
+                                  shard->live->reported_ns + WAIT_NS);
     }
     bool was_moved = shard->move_count != reading->move_count;
     (void)pthread_mutex_unlock(&shard->lock);
@@ -187,7 +186,7 @@ static void wait_for_join_locked(struct copy *copy)
                            (int)SHARD_MOVE_WAIT_S);
             copy_leave_locked(copy, GFS_TIMEOUT);
         } else {
-            shard_wait_locked(shard, &shard->moved, until - now);
+            (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
         }
     }
 }
@@ -258,7 +257,7 @@ static void make_live_locked(struct shard *shard, struct copy *copy)
     shard->apply_fault = GFS_OK;
     readers_retire(former->readers);
     copy_leave_locked(former, GFS_OK);
-    (void)pthread_cond_signal(&copy->wake);
+    gfs_cond_signal(&copy->wake);
 }
 
 static enum gfs_err await_move_locked(struct shard *shard, const struct copy *copy,
@@ -266,11 +265,10 @@ static enum gfs_err await_move_locked(struct shard *shard, const struct copy *co
 {
     int64_t until = gfs_monotonic_ns() + WAIT_NS;
     while (shard->live == copy && shard->is_moving && shard->apply_fault == GFS_OK) {
-        int64_t now = gfs_monotonic_ns();
-        if (now >= until) {
+        if (gfs_monotonic_ns() >= until) {
             return gfs_fail(error, GFS_TIMEOUT, "%s: does not take over", shard->live->dir);
         }
-        shard_wait_locked(shard, &shard->moved, until - now);
+        (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
     }
     if (shard->live != copy) {
         return gfs_fail(error, GFS_CANCELLED, "moved to %s meanwhile", shard->live->dir);
@@ -324,10 +322,9 @@ static bool all_closed_locked(const struct shard *shard)
 static void await_closed_locked(struct shard *shard, const struct copy *only)
 {
     int64_t until = gfs_monotonic_ns() + CLOSE_WAIT_S * SECOND_NS;
-    int64_t now = gfs_monotonic_ns();
-    while (now < until && !(only == NULL ? all_closed_locked(shard) : only->is_closed)) {
-        shard_wait_locked(shard, &shard->moved, until - now);
-        now = gfs_monotonic_ns();
+    bool has_time = true;
+    while (has_time && !(only == NULL ? all_closed_locked(shard) : only->is_closed)) {
+        has_time = gfs_cond_wait_until(&shard->moved, &shard->lock, until);
     }
 }
 
@@ -346,7 +343,7 @@ bool shard_copies_stop(struct shard *shard)
     await_closed_locked(shard, shard->live);
     shard->is_copy_stopping = true; /* they have everything that the live one applied last */
     for (struct copy *copy = shard->copies; copy != NULL; copy = copy->next) {
-        (void)pthread_cond_signal(&copy->wake);
+        gfs_cond_signal(&copy->wake);
     }
     await_closed_locked(shard, NULL);
     bool is_done = all_closed_locked(shard);

@@ -179,7 +179,7 @@ void shard_await_decision_locked(struct shard *shard, uint64_t lsn)
 {
     shard->decided_waiters++;
     while (shard->committed_lsn < lsn && shard->under_way != 0) { /* numbers may be left out */
-        (void)pthread_cond_wait(&shard->decided, &shard->lock);
+        gfs_cond_wait(&shard->decided, &shard->lock);
     }
     shard->decided_waiters--;
 }
@@ -223,7 +223,7 @@ static void decided(struct chunk_group *group, enum gfs_err err)
     (void)pthread_mutex_lock(&shard->lock);
     shard->under_way--;
     if (shard->decided_waiters != 0) {
-        (void)pthread_cond_broadcast(&shard->decided);
+        gfs_cond_broadcast(&shard->decided);
     }
     (void)pthread_mutex_unlock(&shard->lock);
 }

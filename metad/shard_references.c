@@ -114,11 +114,10 @@ static enum gfs_err settle(struct shard *shard)
     shard->wanted_lsn = GFS_MAX(shard->wanted_lsn, lsn);
     shard_wake_live_locked(shard);
     while (err == GFS_OK && is_pending_locked(shard, lsn)) {
-        int64_t left = until - gfs_monotonic_ns();
-        if (left <= 0 || shard->is_stopping) {
+        if (gfs_monotonic_ns() >= until || shard->is_stopping) {
             err = shard->is_stopping ? GFS_STOPPED : GFS_IO;
         } else {
-            shard_wait_locked(shard, &shard->moved, left);
+            (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
         }
     }
     (void)pthread_mutex_unlock(&shard->lock);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "libgoodfs/cond.h"
 #include "metad/apply.h"
 #include "metad/bucket_map.h"
 #include "metad/cache.h"
@@ -61,8 +62,8 @@ struct shard {
 
     pthread_mutex_t trim_lock; /* held while the log is told; taken before `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t sweep_wake, decided;
-    pthread_cond_t moved; /* anything about copies: roles, is_moving, is_dropping, progress */
+    struct gfs_cond sweep_wake, decided;
+    struct gfs_cond moved; /* anything about copies: roles, is_moving, is_dropping, progress */
     pthread_t sweep_thread;
     struct copy *live;
     struct copy *copies, *leavers;
@@ -113,8 +114,6 @@ static inline bool shard_is_passing(enum gfs_err fault)
 {
     return fault == GFS_NO_SPACE || fault == GFS_BUSY;
 }
-/* Waits at most ns, with the lock. May wake early. */
-void shard_wait_locked(struct shard *shard, pthread_cond_t *cond, int64_t ns);
 /* Why no operation is taken now: OK, STOPPED, UNREACHABLE, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 

@@ -237,7 +237,8 @@ void *shard_sweep_main(void *arg)
         bool is_news = wait_ms < 0 && shard->counters.chunks_freed != freed;
         if (wait_ms != 0 && !is_news && !shard->is_sweep_stopping) {
             int64_t ms = wait_ms < 0 ? COMPLETED_CHECK_MS : wait_ms;
-            shard_wait_locked(shard, &shard->sweep_wake, ms * 1000000);
+            (void)gfs_cond_wait_until(&shard->sweep_wake, &shard->lock,
+                                      gfs_monotonic_ns() + ms * 1000000);
         }
     }
     (void)pthread_mutex_unlock(&shard->lock);

@@ -205,7 +205,7 @@ struct pool *pool_new(const struct pool_options *options)
     own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
-    (void)pthread_cond_init(&pool->views_gone, NULL);
+    gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->change_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
@@ -223,13 +223,19 @@ void pool_run(struct pool *pool)
     pool->watch = pool_watch_start(pool);
 }
 
+/* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
+static bool leave_open(void)
+{
+    gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
+    return false;
+}
+
 bool pool_free(struct pool *pool)
 {
     pool_disk_reap(pool);
     if (!pool_errands_end(pool->errands, CLOSE_WAIT_MS) ||
         !pool_map_write_end(pool, CLOSE_WAIT_MS)) {
-        gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
-        return false;
+        return leave_open();
     }
     pool_errands_free(pool->errands);
     for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
@@ -243,7 +249,7 @@ bool pool_free(struct pool *pool)
     (void)pthread_mutex_destroy(&pool->bulk_lock);
     (void)pthread_mutex_destroy(&pool->change_lock);
     (void)pthread_mutex_destroy(&pool->coder_lock);
-    (void)pthread_cond_destroy(&pool->views_gone);
+    gfs_cond_fini(&pool->views_gone);
     (void)pthread_mutex_destroy(&pool->view_lock);
     free(pool);
     return true;
@@ -286,12 +292,7 @@ bool pool_close(struct pool *pool)
         pool_view_set(pool, NULL);
         is_idle = pool_view_await_none(pool, CLOSE_WAIT_MS);
     }
-    if (is_idle) {
-        return pool_free(pool);
-    }
-    /* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
-    gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
-    return false;
+    return is_idle ? pool_free(pool) : leave_open();
 }
 
 struct chunk_store *pool_chunks(struct pool *pool)

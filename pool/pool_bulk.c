@@ -2,8 +2,9 @@
  *
  * Each slot has a child: a bulk writer on its disk. Bytes become rows (pool_rows.h), of which each
  * cell is made in its child's own memory if that has some; a ready row goes to all children, and no
- * further byte is taken until each of them has its cell or is given up. A child that takes less calls back when it has room and is served then, on its disk's thread;
- * the user is told when the last one has its cell. A child that has all its cells is finished.
+ * further byte is taken until each of them has its cell or is given up. A child that takes less
+ * calls back when it has room and is served then, on its disk's thread; the user is told when the
+ * last one has its cell. A child that has all its cells is finished.
  *
  *   a child:  WRITING --all cells, end of chunk--> FINISHING --> FINISHED
  *                 \------------ error, disk dropped, stalled ----------> LOST

@@ -1,10 +1,10 @@
 #include "pool/pool_copiers.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/mem.h"
 
 struct pool_copiers {
@@ -18,8 +18,8 @@ struct pool_copiers {
     unsigned count; /* waiting, under way, done */
 
     pthread_mutex_t lock;
-    pthread_cond_t has_work;
-    pthread_cond_t has_done;
+    struct gfs_cond has_work;
+    struct gfs_cond has_done;
     /* Guarded by lock. */
     bool is_stopping;
     struct pool_copy_lot *waiting, **waiting_tail;
@@ -65,7 +65,7 @@ static void *copier_main(void *arg)
     while (!copiers->is_stopping) {
         struct pool_copy_lot *lot = next_waiting_locked(copiers);
         if (lot == NULL) {
-            (void)pthread_cond_wait(&copiers->has_work, &copiers->lock);
+            gfs_cond_wait(&copiers->has_work, &copiers->lock);
             continue;
         }
         (void)pthread_mutex_unlock(&copiers->lock);
@@ -73,22 +73,10 @@ static void *copier_main(void *arg)
         (void)pthread_mutex_lock(&copiers->lock);
         lot->next = copiers->done;
         copiers->done = lot;
-        (void)pthread_cond_signal(&copiers->has_done);
+        gfs_cond_signal(&copiers->has_done);
     }
     (void)pthread_mutex_unlock(&copiers->lock);
     return NULL;
-}
-
-static void init_done(pthread_cond_t *cond)
-{
-    pthread_condattr_t attributes;
-    int rc = pthread_condattr_init(&attributes);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_cond_init(cond, &attributes);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attributes);
 }
 
 struct pool_copiers *pool_copiers_new(struct pool *pool, struct pool_pace *pace)
@@ -102,9 +90,8 @@ struct pool_copiers *pool_copiers_new(struct pool *pool, struct pool_pace *pace)
     }
     int rc = pthread_mutex_init(&copiers->lock, NULL);
     GFS_ASSERT(rc == 0);
-    rc = pthread_cond_init(&copiers->has_work, NULL);
-    GFS_ASSERT(rc == 0);
-    init_done(&copiers->has_done);
+    gfs_cond_init(&copiers->has_work);
+    gfs_cond_init(&copiers->has_done);
     for (unsigned i = 0; i < POOL_COPIERS; i++) {
         rc = pthread_create(&copiers->threads[i], NULL, copier_main, copiers);
         GFS_ASSERT(rc == 0);
@@ -121,13 +108,13 @@ void pool_copiers_free(struct pool_copiers *copiers)
     GFS_ASSERT(copiers->count == 0);
     (void)pthread_mutex_lock(&copiers->lock);
     copiers->is_stopping = true;
-    (void)pthread_cond_broadcast(&copiers->has_work);
+    gfs_cond_broadcast(&copiers->has_work);
     (void)pthread_mutex_unlock(&copiers->lock);
     for (unsigned i = POOL_COPIERS; i-- > 0;) {
         (void)pthread_join(copiers->threads[i], NULL);
     }
-    (void)pthread_cond_destroy(&copiers->has_done);
-    (void)pthread_cond_destroy(&copiers->has_work);
+    gfs_cond_fini(&copiers->has_done);
+    gfs_cond_fini(&copiers->has_work);
     (void)pthread_mutex_destroy(&copiers->lock);
     free(copiers);
     (void)malloc_trim(0); /* repair is rare, and what it read into is much */
@@ -159,29 +146,17 @@ void pool_copiers_add(struct pool_copiers *copiers, struct pool_copy_lot *lot)
     (void)pthread_mutex_lock(&copiers->lock);
     *copiers->waiting_tail = lot;
     copiers->waiting_tail = &lot->next;
-    (void)pthread_cond_signal(&copiers->has_work);
+    gfs_cond_signal(&copiers->has_work);
     (void)pthread_mutex_unlock(&copiers->lock);
-}
-
-static struct timespec after_ms(unsigned ms)
-{
-    struct timespec at;
-    int rc = clock_gettime(CLOCK_MONOTONIC, &at);
-    GFS_ASSERT(rc == 0);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += ms % 1000 * 1000000L;
-    at.tv_sec += at.tv_nsec / 1000000000L;
-    at.tv_nsec %= 1000000000L;
-    return at;
 }
 
 struct pool_copy_lot *pool_copiers_take(struct pool_copiers *copiers, unsigned wait_ms)
 {
-    struct timespec until = after_ms(wait_ms);
-    int rc = wait_ms == 0 || copiers->count == 0 ? ETIMEDOUT : 0;
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)wait_ms * 1000000;
+    bool has_time = wait_ms != 0 && copiers->count != 0;
     (void)pthread_mutex_lock(&copiers->lock);
-    while (copiers->done == NULL && rc == 0) {
-        rc = pthread_cond_timedwait(&copiers->has_done, &copiers->lock, &until);
+    while (copiers->done == NULL && has_time) {
+        has_time = gfs_cond_wait_until(&copiers->has_done, &copiers->lock, until_ns);
     }
     struct pool_copy_lot *lot = copiers->done;
     if (lot != NULL) {

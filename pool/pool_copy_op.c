@@ -1,9 +1,9 @@
 #include "pool/pool_copy_op.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
@@ -19,7 +19,7 @@ struct pool_copy_op {
     struct pool_pace *pace;
     struct pool_disk *disk;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    struct gfs_cond changed;
     int64_t asked_ns;    /* monotonic; when the disk was last asked for an answer */
     unsigned references; /* the waiting thread; each call that the disk still has to make */
     bool is_answered;
@@ -43,15 +43,8 @@ struct pool_copy_op *pool_copy_op_new(struct pool *pool, struct pool_pace *pace,
     op->pace = pace;
     op->disk = pool_disk_ref(disk);
     op->references = 1;
-    pthread_condattr_t attributes;
-    int rc = pthread_condattr_init(&attributes);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_cond_init(&op->changed, &attributes);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attributes);
-    rc = pthread_mutex_init(&op->lock, NULL);
+    gfs_cond_init(&op->changed);
+    int rc = pthread_mutex_init(&op->lock, NULL);
     GFS_ASSERT(rc == 0);
     return op;
 }
@@ -66,7 +59,7 @@ static void release(struct pool_copy_op *op)
     }
     op->disk->store->ops->bulk_free(op->bulk);
     pool_disk_unref(op->disk);
-    (void)pthread_cond_destroy(&op->changed);
+    gfs_cond_fini(&op->changed);
     (void)pthread_mutex_destroy(&op->lock);
     free(op->bytes);
     free(op);
@@ -84,7 +77,7 @@ static void answer(struct pool_copy_op *op, enum gfs_err err)
     (void)pthread_mutex_lock(&op->lock);
     op->err = err;
     op->is_answered = true;
-    (void)pthread_cond_broadcast(&op->changed);
+    gfs_cond_broadcast(&op->changed);
     (void)pthread_mutex_unlock(&op->lock);
     release(op);
 }
@@ -104,7 +97,7 @@ static void bulk_writable(void *arg)
     struct pool_copy_op *op = arg;
     (void)pthread_mutex_lock(&op->lock);
     op->is_writable = true;
-    (void)pthread_cond_broadcast(&op->changed);
+    gfs_cond_broadcast(&op->changed);
     (void)pthread_mutex_unlock(&op->lock);
 }
 
@@ -141,17 +134,6 @@ void pool_copy_op_forget(struct pool_copy_op *op)
     (void)pthread_mutex_unlock(&op->lock);
 }
 
-static struct timespec next_look(void)
-{
-    struct timespec at;
-    int rc = clock_gettime(CLOCK_MONOTONIC, &at);
-    GFS_ASSERT(rc == 0);
-    at.tv_nsec += LOOK_MS * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
-
 /* Whether the answer is still worth waiting for. */
 static enum gfs_err judge_wait(struct pool_copy_op *op, int64_t since_ns)
 {
@@ -175,8 +157,8 @@ static enum gfs_err await(struct pool_copy_op *op, const bool *flag, int64_t sin
     (void)pthread_mutex_lock(&op->lock);
     enum gfs_err err = GFS_OK;
     while (!*flag && err == GFS_OK) {
-        struct timespec until = next_look();
-        (void)pthread_cond_timedwait(&op->changed, &op->lock, &until);
+        (void)gfs_cond_wait_until(&op->changed, &op->lock,
+                                  gfs_monotonic_ns() + LOOK_MS * 1000000);
         if (!*flag) {
             (void)pthread_mutex_unlock(&op->lock); /* what follows takes other locks */
             err = judge_wait(op, since_ns);

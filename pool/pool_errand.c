@@ -2,8 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/mem.h"
 
 enum { IDLE_MAX = 4 }; /* threads kept for the next errand */
@@ -19,7 +20,7 @@ struct runner {
 /* Guarded by lock. */
 struct pool_errands {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* on the monotonic clock */
+    struct gfs_cond changed;
     struct pool_errand *first;
     struct runner *idle, *ended;
     unsigned idle_count, running; /* running: threads that are not ended */
@@ -41,11 +42,7 @@ struct pool_errands *pool_errands_new(void)
 {
     struct pool_errands *errands = gfs_alloc(sizeof *errands);
     (void)pthread_mutex_init(&errands->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&errands->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&errands->changed);
     return errands;
 }
 
@@ -54,21 +51,15 @@ void pool_errands_free(struct pool_errands *errands)
     if (errands != NULL) {
         GFS_ASSERT(errands->first == NULL && errands->running == 0);
         GFS_ASSERT(errands->ended == NULL);
-        (void)pthread_cond_destroy(&errands->changed);
+        gfs_cond_fini(&errands->changed);
         (void)pthread_mutex_destroy(&errands->lock);
         free(errands);
     }
 }
 
-static struct timespec after(uint32_t ms)
+static int64_t after(uint32_t ms)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
+    return gfs_monotonic_ns() + (int64_t)ms * 1000000;
 }
 
 /* One that is over and let go, off the list; NULL = none. */
@@ -120,7 +111,7 @@ static bool await_errand_locked(struct runner *runner)
     errands->idle = runner;
     errands->idle_count++;
     while (runner->errand == NULL && !errands->is_ending) {
-        (void)pthread_cond_wait(&errands->changed, &errands->lock);
+        gfs_cond_wait(&errands->changed, &errands->lock);
     }
     return runner->errand != NULL;
 }
@@ -137,12 +128,12 @@ static void *runner_main(void *arg)
         errand->run(errand->arg);
         (void)pthread_mutex_lock(&errands->lock);
         errand->is_over = true;
-        (void)pthread_cond_broadcast(&errands->changed);
+        gfs_cond_broadcast(&errands->changed);
     } while (await_errand_locked(runner));
     runner->next = errands->ended;
     errands->ended = runner;
     errands->running--;
-    (void)pthread_cond_broadcast(&errands->changed);
+    gfs_cond_broadcast(&errands->changed);
     (void)pthread_mutex_unlock(&errands->lock);
     return NULL;
 }
@@ -155,7 +146,7 @@ static bool hand_out_locked(struct pool_errands *errands, struct pool_errand *er
         errands->idle = runner->next;
         errands->idle_count--;
         runner->errand = errand;
-        (void)pthread_cond_broadcast(&errands->changed);
+        gfs_cond_broadcast(&errands->changed);
         return true;
     }
     runner = gfs_alloc(sizeof *runner);
@@ -171,12 +162,12 @@ static bool hand_out_locked(struct pool_errands *errands, struct pool_errand *er
 
 bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms)
 {
-    struct timespec until = after(wait_ms);
-    int rc = 0;
+    int64_t until_ns = after(wait_ms);
+    bool has_time = true;
     (void)pthread_mutex_lock(&errands->lock);
     reap_locked(errands);
-    while (errands->first != NULL && rc == 0) {
-        rc = pthread_cond_timedwait(&errands->changed, &errands->lock, &until);
+    while (errands->first != NULL && has_time) {
+        has_time = gfs_cond_wait_until(&errands->changed, &errands->lock, until_ns);
         reap_locked(errands);
     }
     bool is_none = errands->first == NULL;
@@ -184,9 +175,9 @@ bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms)
         errands->is_ending = true;
         errands->idle = NULL;
         errands->idle_count = 0;
-        (void)pthread_cond_broadcast(&errands->changed);
+        gfs_cond_broadcast(&errands->changed);
         while (errands->running != 0) {
-            (void)pthread_cond_wait(&errands->changed, &errands->lock);
+            gfs_cond_wait(&errands->changed, &errands->lock);
         }
         reap_locked(errands);
         errands->is_ending = false;
@@ -221,11 +212,11 @@ struct pool_errand *pool_errand_start(struct pool_errands *errands, const char *
 bool pool_errand_await(struct pool_errand *errand, uint32_t wait_ms)
 {
     struct pool_errands *errands = errand->errands;
-    struct timespec until = after(wait_ms);
-    int rc = 0;
+    int64_t until_ns = after(wait_ms);
+    bool has_time = wait_ms != 0;
     (void)pthread_mutex_lock(&errands->lock);
-    while (!errand->is_over && wait_ms != 0 && rc == 0) {
-        rc = pthread_cond_timedwait(&errands->changed, &errands->lock, &until);
+    while (!errand->is_over && has_time) {
+        has_time = gfs_cond_wait_until(&errands->changed, &errands->lock, until_ns);
     }
     bool is_over = errand->is_over;
     (void)pthread_mutex_unlock(&errands->lock);
@@ -238,7 +229,7 @@ void pool_errand_let_go(struct pool_errand *errand)
         struct pool_errands *errands = errand->errands;
         (void)pthread_mutex_lock(&errands->lock);
         errand->is_let_go = true;
-        (void)pthread_cond_broadcast(&errands->changed);
+        gfs_cond_broadcast(&errands->changed);
         reap_locked(errands);
         (void)pthread_mutex_unlock(&errands->lock);
     }

@@ -11,6 +11,7 @@
  * what is to be done outside waits in pool_submit.outside. */
 #pragma once
 
+#include "libgoodfs/cond.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_state.h"
 
@@ -110,7 +111,7 @@ struct batch {
 struct pool_submit {
     struct pool *pool;
     pthread_mutex_t lock;    /* "submit_lock" */
-    pthread_cond_t changed;  /* there is an answer to give, or less is under way */
+    struct gfs_cond changed; /* there is an answer to give, or less is under way */
     pthread_t thread;        /* gives the answers that no disk's thread can */
     struct flight *first, **tail;
     struct flight *next_send; /* the oldest whose edits have not had their turn, NULL = none */

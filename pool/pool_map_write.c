@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_map_file.h"
@@ -23,7 +25,7 @@ struct job {
 struct pool_writes {
     struct pool_writes *next; /* in pool->late_writes */
     pthread_mutex_t lock;
-    pthread_cond_t cond;
+    struct gfs_cond cond;
     uint32_t pending; /* guarded by lock */
     char *text;
     size_t len;
@@ -71,7 +73,7 @@ static void *write_one(void *arg)
     job->err = err;
     job->is_done = true;
     writes->pending--;
-    (void)pthread_cond_signal(&writes->cond);
+    gfs_cond_signal(&writes->cond);
     (void)pthread_mutex_unlock(&writes->lock);
     return NULL;
 }
@@ -84,7 +86,7 @@ static void free_writes(struct pool_writes *writes)
         }
     }
     (void)pthread_mutex_destroy(&writes->lock);
-    (void)pthread_cond_destroy(&writes->cond);
+    gfs_cond_fini(&writes->cond);
     free(writes->text);
     free(writes);
 }
@@ -98,11 +100,7 @@ static struct pool_writes *new_writes(struct gfs_slice text,
     }
     struct pool_writes *writes = gfs_alloc(sizeof *writes + count * sizeof writes->jobs[0]);
     (void)pthread_mutex_init(&writes->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&writes->cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&writes->cond);
     writes->text = gfs_alloc(text.len + 1);
     memcpy(writes->text, text.ptr, text.len);
     writes->len = text.len;
@@ -132,13 +130,11 @@ static void start(struct pool_writes *writes)
 /* Answers whether all are done. */
 static bool wait_for(struct pool_writes *writes, uint32_t wait_ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    int status = 0;
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)wait_ms * 1000000;
+    bool has_time = true;
     (void)pthread_mutex_lock(&writes->lock);
-    while (writes->pending != 0 && status == 0) {
-        status = pthread_cond_timedwait(&writes->cond, &writes->lock, &until);
+    while (writes->pending != 0 && has_time) {
+        has_time = gfs_cond_wait_until(&writes->cond, &writes->lock, until_ns);
     }
     bool is_done = writes->pending == 0;
     (void)pthread_mutex_unlock(&writes->lock);

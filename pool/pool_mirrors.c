@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
@@ -33,7 +34,7 @@ struct copy {
 struct pool_mirrors {
     struct pool *pool;
     pthread_mutex_t lock;
-    pthread_cond_t cond;
+    struct gfs_cond cond;
     pthread_t thread;
     bool is_running;
     bool is_stopping, is_woken; /* guarded by lock */
@@ -412,13 +413,11 @@ static void take_in(struct pool_mirrors *mirrors)
 
 static bool wait_for_look(struct pool_mirrors *mirrors)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
-    int status = 0;
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)LOOK_MS * 1000000;
+    bool has_time = true;
     (void)pthread_mutex_lock(&mirrors->lock);
-    while (!mirrors->is_woken && !mirrors->is_stopping && status == 0) {
-        status = pthread_cond_timedwait(&mirrors->cond, &mirrors->lock, &until);
+    while (!mirrors->is_woken && !mirrors->is_stopping && has_time) {
+        has_time = gfs_cond_wait_until(&mirrors->cond, &mirrors->lock, until_ns);
     }
     mirrors->is_woken = false;
     bool goes_on = !mirrors->is_stopping;
@@ -447,11 +446,7 @@ struct pool_mirrors *pool_mirrors_new(struct pool *pool)
         mirrors->copies[i].disk = POOL_NO_DISK;
     }
     (void)pthread_mutex_init(&mirrors->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&mirrors->cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&mirrors->cond);
     /* What the keeper of the metadata opens: pool_mirror_dir. */
     struct pool_view *view = pool_view_get(pool);
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
@@ -484,7 +479,7 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
     }
     (void)pthread_mutex_lock(&mirrors->lock);
     mirrors->is_stopping = true;
-    (void)pthread_cond_signal(&mirrors->cond);
+    gfs_cond_signal(&mirrors->cond);
     (void)pthread_mutex_unlock(&mirrors->lock);
     (void)pthread_join(mirrors->thread, NULL);
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
@@ -496,7 +491,7 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
 void pool_mirrors_free(struct pool_mirrors *mirrors)
 {
     if (mirrors != NULL) {
-        (void)pthread_cond_destroy(&mirrors->cond);
+        gfs_cond_fini(&mirrors->cond);
         (void)pthread_mutex_destroy(&mirrors->lock);
         free(mirrors);
     }
@@ -507,6 +502,6 @@ void pool_mirrors_wake(struct pool *pool)
     struct pool_mirrors *mirrors = pool->mirrors;
     (void)pthread_mutex_lock(&mirrors->lock);
     mirrors->is_woken = true;
-    (void)pthread_cond_signal(&mirrors->cond);
+    gfs_cond_signal(&mirrors->cond);
     (void)pthread_mutex_unlock(&mirrors->lock);
 }

@@ -1,7 +1,5 @@
 #include "pool/pool_pace.h"
 
-#include <time.h>
-
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 
@@ -10,21 +8,14 @@ enum { SECOND_NS = 1000000000, BURST_NS = SECOND_NS / 10 };
 void pool_pace_init(struct pool_pace *pace, uint64_t rate)
 {
     *pace = (struct pool_pace){.rate = rate};
-    pthread_condattr_t attributes;
-    int rc = pthread_condattr_init(&attributes);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    GFS_ASSERT(rc == 0);
-    rc = pthread_cond_init(&pace->changed, &attributes);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attributes);
-    rc = pthread_mutex_init(&pace->lock, NULL);
+    gfs_cond_init(&pace->changed);
+    int rc = pthread_mutex_init(&pace->lock, NULL);
     GFS_ASSERT(rc == 0);
 }
 
 void pool_pace_fini(struct pool_pace *pace)
 {
-    (void)pthread_cond_destroy(&pace->changed);
+    gfs_cond_fini(&pace->changed);
     (void)pthread_mutex_destroy(&pace->lock);
 }
 
@@ -32,7 +23,7 @@ void pool_pace_stop(struct pool_pace *pace)
 {
     (void)pthread_mutex_lock(&pace->lock);
     pace->is_stopped = true;
-    (void)pthread_cond_broadcast(&pace->changed);
+    gfs_cond_broadcast(&pace->changed);
     (void)pthread_mutex_unlock(&pace->lock);
 }
 
@@ -40,7 +31,7 @@ void pool_pace_wake(struct pool_pace *pace)
 {
     (void)pthread_mutex_lock(&pace->lock);
     pace->is_woken = true;
-    (void)pthread_cond_broadcast(&pace->changed);
+    gfs_cond_broadcast(&pace->changed);
     (void)pthread_mutex_unlock(&pace->lock);
 }
 
@@ -49,7 +40,7 @@ void pool_pace_set_rate(struct pool_pace *pace, uint64_t rate)
     (void)pthread_mutex_lock(&pace->lock);
     pace->rate = rate;
     pace->free_ns = 0; /* what was spent at the old rate is forgiven */
-    (void)pthread_cond_broadcast(&pace->changed);
+    gfs_cond_broadcast(&pace->changed);
     (void)pthread_mutex_unlock(&pace->lock);
 }
 
@@ -59,17 +50,6 @@ bool pool_pace_is_stopped(struct pool_pace *pace)
     bool is_stopped = pace->is_stopped;
     (void)pthread_mutex_unlock(&pace->lock);
     return is_stopped;
-}
-
-static struct timespec after(int64_t ns)
-{
-    struct timespec at;
-    int rc = clock_gettime(CLOCK_MONOTONIC, &at);
-    GFS_ASSERT(rc == 0);
-    ns += at.tv_nsec;
-    at.tv_sec += ns / SECOND_NS;
-    at.tv_nsec = ns % SECOND_NS;
-    return at;
 }
 
 bool pool_pace_spend(struct pool_pace *pace, uint64_t bytes)
@@ -83,12 +63,11 @@ bool pool_pace_spend(struct pool_pace *pace, uint64_t bytes)
     int64_t paid_ns = pace->free_ns;
     while (!pace->is_stopped && pace->rate != 0) {
         /* earlier than paid_ns: a new rate forgave what was spent */
-        int64_t wait_ns = GFS_MIN(paid_ns, pace->free_ns) - gfs_monotonic_ns();
-        if (wait_ns <= 0) {
+        int64_t until_ns = GFS_MIN(paid_ns, pace->free_ns);
+        if (until_ns <= gfs_monotonic_ns()) {
             break;
         }
-        struct timespec until = after(wait_ns);
-        (void)pthread_cond_timedwait(&pace->changed, &pace->lock, &until);
+        (void)gfs_cond_wait_until(&pace->changed, &pace->lock, until_ns);
     }
     bool goes_on = !pace->is_stopped;
     (void)pthread_mutex_unlock(&pace->lock);
@@ -97,11 +76,11 @@ bool pool_pace_spend(struct pool_pace *pace, uint64_t bytes)
 
 bool pool_pace_sleep(struct pool_pace *pace, uint64_t ms)
 {
-    struct timespec until = after((int64_t)ms * 1000000);
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)ms * 1000000;
     (void)pthread_mutex_lock(&pace->lock);
-    int rc = 0;
-    while (!pace->is_stopped && !pace->is_woken && rc == 0) {
-        rc = pthread_cond_timedwait(&pace->changed, &pace->lock, &until);
+    bool has_time = true;
+    while (!pace->is_stopped && !pace->is_woken && has_time) {
+        has_time = gfs_cond_wait_until(&pace->changed, &pace->lock, until_ns);
     }
     pace->is_woken = false;
     bool goes_on = !pace->is_stopped;

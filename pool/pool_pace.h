@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libgoodfs/cond.h"
+
 /* Guarded by lock. */
 struct pool_pace {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    struct gfs_cond changed;
     bool is_stopped; /* for good */
     bool is_woken;   /* since the last sleep */
     uint64_t rate;   /* bytes a second, 0 = no limit */

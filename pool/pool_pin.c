@@ -1,8 +1,6 @@
 #include "pool/pool_pin.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
@@ -13,7 +11,6 @@ enum {
     LAST_FAILURES_MAX = 32, /* reads that fail on a dropped disk before it is not read any more */
 };
 #define NS_PER_MS 1000000LL
-#define NS_PER_S 1000000000LL
 
 /* ---- looking for parts ---- */
 
@@ -220,19 +217,6 @@ static void choose_copy(struct pool_pin *pin)
 
 /* ---- life ---- */
 
-static void init_lock(struct pool_pin *pin)
-{
-    pthread_condattr_t attr;
-    int rc = pthread_condattr_init(&attr);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    rc = pthread_cond_init(&pin->changed, &attr);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attr);
-    rc = pthread_mutex_init(&pin->lock, NULL);
-    GFS_ASSERT(rc == 0);
-}
-
 enum gfs_err pool_pin_lost(const struct pool_pin *pin)
 {
     uint32_t away = pin->away & ~pin->there;
@@ -263,7 +247,9 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
     pin->avoid_disk = options->avoid_disk;
     pin->avoid_slot = options->avoid_slot;
     pin->references = 1;
-    init_lock(pin);
+    gfs_cond_init(&pin->changed);
+    int rc = pthread_mutex_init(&pin->lock, NULL);
+    GFS_ASSERT(rc == 0);
     if (group->profile.kind == POOL_REPLICA) {
         choose_copy(pin);
     } else {
@@ -305,7 +291,7 @@ void pool_pin_unref(struct pool_pin *pin)
     for (unsigned i = 0; i < pin->width; i++) {
         unpin_part(pin, i);
     }
-    (void)pthread_cond_destroy(&pin->changed);
+    gfs_cond_fini(&pin->changed);
     (void)pthread_mutex_destroy(&pin->lock);
     pool_view_unpin(pin->view);
     free(pin);
@@ -375,13 +361,7 @@ void pool_pin_report(struct pool_pin *pin, unsigned slot, enum gfs_err err)
 
 void pool_pin_wait_locked(struct pool_pin *pin, int64_t until_ns)
 {
-    int64_t left_ns = until_ns - gfs_monotonic_ns();
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t nsec = at.tv_nsec + GFS_MAX(left_ns, (int64_t)0);
-    at.tv_sec += nsec / NS_PER_S;
-    at.tv_nsec = nsec % NS_PER_S;
-    (void)pthread_cond_timedwait(&pin->changed, &pin->lock, &at);
+    (void)gfs_cond_wait_until(&pin->changed, &pin->lock, until_ns);
 }
 
 static bool owner_of_part(struct pool_pin *pin, unsigned slot, char *ret, size_t *ret_len)

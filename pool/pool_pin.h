@@ -9,6 +9,7 @@
  * none of these is stuck. */
 #pragma once
 
+#include "libgoodfs/cond.h"
 #include "pool/pool_state.h"
 
 /* Plain data. */
@@ -36,7 +37,7 @@ struct pool_pin {
     bool has_last;      /* and on disks that are not used any more */
     bool is_given;      /* its length was told */
     pthread_mutex_t lock;   /* guards what follows and is_done of jobs */
-    pthread_cond_t changed; /* on the monotonic clock */
+    struct gfs_cond changed;
     unsigned references;
     struct pool_part parts[];
 };

@@ -97,7 +97,7 @@ static void end(struct pool_read_job *job)
     (void)pthread_mutex_lock(&pin->lock);
     job->is_done = true;
     bool is_abandoned = job->is_abandoned;
-    (void)pthread_cond_broadcast(&pin->changed);
+    gfs_cond_broadcast(&pin->changed);
     (void)pthread_mutex_unlock(&pin->lock);
     if (is_abandoned) {
         job_free(job);

@@ -8,7 +8,6 @@
  * that are not even listed any more: the disk is called behind, so that a pass looks for them; and
  * when the edits are damaged, the log mirror joins anew. */
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
@@ -143,7 +142,6 @@ static void report(struct pool_scrub *scrub, struct pool_view *view, struct pool
         suspect.slot = (uint8_t)chunk_id_slot(fragment);
     }
     pool_suspect_add(scrub->pool, &suspect);
-    pool_reconcile_wake(scrub->pool);
 }
 
 /* The next bytes of the fragment under way; 0 = it is through. */
@@ -270,7 +268,6 @@ static uint64_t step_log(struct pool_scrub *scrub, struct pool_view *view,
                 (unsigned)disk->number, gfs_err_name(err),
                 (unsigned long long)after.damaged_places);
         pool_note_behind(scrub->pool, disk, noted, NULL);
-        pool_reconcile_wake(scrub->pool);
         check_mirror(scrub, view, disk);
     }
     if (cursor == 0) {
@@ -319,22 +316,17 @@ static int64_t step(struct pool_scrub *scrub, struct pool_view *view, struct poo
 void pool_scrub_wake_locked(struct pool_scrub *scrub)
 {
     scrub->wakes++;
-    (void)pthread_cond_broadcast(&scrub->changed);
+    gfs_cond_broadcast(&scrub->changed);
 }
 
 /* Until then, or woken; false: stopped. */
 static bool sleep_until(struct pool_scrub *scrub, int64_t until_ns)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t ns = at.tv_nsec + GFS_MAX(until_ns - gfs_monotonic_ns(), (int64_t)0);
-    at.tv_sec += ns / SECOND_NS;
-    at.tv_nsec = ns % SECOND_NS;
-    int rc = 0;
+    bool has_time = true;
     (void)pthread_mutex_lock(&scrub->lock);
     uint64_t wakes = scrub->wakes;
-    while (!scrub->is_stopping && scrub->wakes == wakes && rc == 0) {
-        rc = pthread_cond_timedwait(&scrub->changed, &scrub->lock, &at);
+    while (!scrub->is_stopping && scrub->wakes == wakes && has_time) {
+        has_time = gfs_cond_wait_until(&scrub->changed, &scrub->lock, until_ns);
     }
     bool goes_on = !scrub->is_stopping;
     (void)pthread_mutex_unlock(&scrub->lock);
@@ -403,12 +395,7 @@ struct pool_scrub *pool_scrub_start_thread(struct pool *pool)
     }
     int rc = pthread_mutex_init(&scrub->lock, NULL);
     GFS_ASSERT(rc == 0);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    rc = pthread_cond_init(&scrub->changed, &attr);
-    GFS_ASSERT(rc == 0);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&scrub->changed);
     rc = pthread_create(&scrub->thread, NULL, scrub_main, scrub);
     GFS_ASSERT(rc == 0);
     (void)pthread_setname_np(scrub->thread, "scrub");
@@ -422,7 +409,7 @@ void pool_scrub_stop(struct pool_scrub *scrub)
     }
     (void)pthread_mutex_lock(&scrub->lock);
     scrub->is_stopping = true;
-    (void)pthread_cond_broadcast(&scrub->changed);
+    gfs_cond_broadcast(&scrub->changed);
     (void)pthread_mutex_unlock(&scrub->lock);
     (void)pthread_join(scrub->thread, NULL);
     for (uint32_t d = 0; d < POOL_DISKS_MAX; d++) {
@@ -435,7 +422,7 @@ void pool_scrub_stop(struct pool_scrub *scrub)
         free(scrub->disks[d].items);
     }
     pool_errands_free(scrub->errands);
-    (void)pthread_cond_destroy(&scrub->changed);
+    gfs_cond_fini(&scrub->changed);
     (void)pthread_mutex_destroy(&scrub->lock);
     free(scrub);
 }

@@ -1,6 +1,7 @@
 /* The state of the scrub, shared by pool_scrub.c and pool_scrub_json.c. */
 #pragma once
 
+#include "libgoodfs/cond.h"
 #include "pool/pool_scrub_file.h"
 #include "pool/pool_state.h"
 
@@ -30,7 +31,7 @@ struct pool_scrub {
     pthread_t thread; /* begins the disks' */
     struct pool_errands *errands;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* with lock; on the monotonic clock */
+    struct gfs_cond changed; /* with lock */
     bool is_stopping;
     uint64_t wakes;          /* who sleeps goes on when it rises */
     uint64_t requested_rate; /* of requested passes, 0 = no limit */

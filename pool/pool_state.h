@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "libgoodfs/chunk_store.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/ec.h"
 #include "pool/pool.h"
 #include "pool/pool_map.h"
@@ -100,7 +101,7 @@ struct pool {
     pthread_mutex_t view_lock;
     struct pool_view *view;       /* guarded by view_lock */
     struct pool_view *views;      /* all that are held; guarded by view_lock */
-    pthread_cond_t views_gone;    /* with view_lock */
+    struct gfs_cond views_gone;   /* with view_lock */
     struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
     atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */

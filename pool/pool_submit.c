@@ -9,7 +9,6 @@
  * our own, so that nobody is called back from within his own submit, and the watch never waits for
  * a user. */
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "pool/pool_flight.h"
@@ -69,7 +68,7 @@ static void deliver_locked(struct pool_submit *submit)
         collect_garbage_locked(submit);
     }
     submit->is_delivering = false;
-    (void)pthread_cond_broadcast(&submit->changed);
+    gfs_cond_broadcast(&submit->changed);
 }
 
 static void *deliver_main(void *arg)
@@ -80,7 +79,7 @@ static void *deliver_main(void *arg)
         if (has_answer_locked(submit)) {
             deliver_locked(submit);
         } else {
-            (void)pthread_cond_wait(&submit->changed, &submit->lock);
+            gfs_cond_wait(&submit->changed, &submit->lock);
         }
     }
     (void)pthread_mutex_unlock(&submit->lock);
@@ -124,7 +123,7 @@ void pool_submit_unlock(struct pool_submit *submit, bool may_deliver)
         deliver_locked(submit);
     }
     if (has_answer_locked(submit) || submit->waiters != 0) {
-        (void)pthread_cond_broadcast(&submit->changed);
+        gfs_cond_broadcast(&submit->changed);
     }
     (void)pthread_mutex_unlock(&submit->lock);
 }
@@ -269,13 +268,9 @@ void pool_submit_tick(struct pool *pool, int64_t now_ns)
 
 static void wait_locked(struct pool_submit *submit, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    int64_t ns = until.tv_nsec + ms * NS_PER_MS;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
     submit->waiters++;
-    (void)pthread_cond_timedwait(&submit->changed, &submit->lock, &until);
+    (void)gfs_cond_wait_until(&submit->changed, &submit->lock,
+                              gfs_monotonic_ns() + ms * NS_PER_MS);
     submit->waiters--;
 }
 
@@ -313,7 +308,7 @@ struct pool_submit *pool_submit_new(struct pool *pool)
     submit->tail = &submit->first;
     submit->batches_tail = &submit->batches;
     (void)pthread_mutex_init(&submit->lock, NULL);
-    (void)pthread_cond_init(&submit->changed, NULL);
+    gfs_cond_init(&submit->changed);
     int rc = pthread_create(&submit->thread, NULL, deliver_main, submit);
     GFS_ASSERT(rc == 0);
     (void)pthread_setname_np(submit->thread, "pool-answers");
@@ -331,7 +326,7 @@ bool pool_submit_drain(struct pool_submit *submit, uint32_t wait_ms)
         look_at_all_locked(submit);
         run_outside_locked(submit);
         if (has_answer_locked(submit)) {
-            (void)pthread_cond_broadcast(&submit->changed);
+            gfs_cond_broadcast(&submit->changed);
         }
         wait_locked(submit, WAIT_STEP_MS);
     }
@@ -350,10 +345,10 @@ void pool_submit_free(struct pool_submit *submit)
     GFS_ASSERT(is_empty);
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_stopping = true;
-    (void)pthread_cond_broadcast(&submit->changed);
+    gfs_cond_broadcast(&submit->changed);
     (void)pthread_mutex_unlock(&submit->lock);
     (void)pthread_join(submit->thread, NULL);
     (void)pthread_mutex_destroy(&submit->lock);
-    (void)pthread_cond_destroy(&submit->changed);
+    gfs_cond_fini(&submit->changed);
     free(submit);
 }

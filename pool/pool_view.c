@@ -4,8 +4,8 @@
  * is in force or not: that is what pool_view_oldest looks at. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
 #include "pool/pool_state.h"
@@ -165,7 +165,7 @@ static void release(struct pool_view *view, unsigned long kind)
         view->next->link = view->link;
     }
     if (pool->views == NULL) {
-        (void)pthread_cond_broadcast(&pool->views_gone);
+        gfs_cond_broadcast(&pool->views_gone);
     }
     (void)pthread_mutex_unlock(&pool->view_lock); /* from here on the pool may be gone */
     pool_map_free(view->map);
@@ -174,16 +174,11 @@ static void release(struct pool_view *view, unsigned long kind)
 
 bool pool_view_await_none(struct pool *pool, uint32_t wait_ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)wait_ms * 1000000;
+    bool has_time = true;
     (void)pthread_mutex_lock(&pool->view_lock);
-    int rc = 0;
-    while (pool->views != NULL && rc == 0) {
-        rc = pthread_cond_timedwait(&pool->views_gone, &pool->view_lock, &until);
+    while (pool->views != NULL && has_time) {
+        has_time = gfs_cond_wait_until(&pool->views_gone, &pool->view_lock, until_ns);
     }
     bool is_none = pool->views == NULL;
     (void)pthread_mutex_unlock(&pool->view_lock);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
@@ -31,7 +32,7 @@ struct failed_mirror {
 struct pool_watch {
     struct pool *pool;
     pthread_mutex_t lock;
-    pthread_cond_t cond;
+    struct gfs_cond cond;
     pthread_t thread;
     bool is_stopping, is_woken;
     struct note *notes, **notes_tail;
@@ -44,7 +45,7 @@ static void wake(struct pool_watch *watch)
 {
     (void)pthread_mutex_lock(&watch->lock);
     watch->is_woken = true;
-    (void)pthread_cond_signal(&watch->cond);
+    gfs_cond_signal(&watch->cond);
     (void)pthread_mutex_unlock(&watch->lock);
 }
 
@@ -86,7 +87,7 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk,
     *watch->notes_tail = note;
     watch->notes_tail = &note->next;
     watch->is_woken = true;
-    (void)pthread_cond_signal(&watch->cond);
+    gfs_cond_signal(&watch->cond);
     (void)pthread_mutex_unlock(&watch->lock);
 }
 
@@ -102,7 +103,7 @@ void pool_mirror_failed(struct pool *pool, const char *dir)
     failed->next = watch->failed_mirrors;
     watch->failed_mirrors = failed;
     watch->is_woken = true;
-    (void)pthread_cond_signal(&watch->cond);
+    gfs_cond_signal(&watch->cond);
     (void)pthread_mutex_unlock(&watch->lock);
 }
 
@@ -322,17 +323,11 @@ static void handle_mirrors(struct pool_watch *watch)
 
 static bool wait_for_tick(struct pool_watch *watch)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    int status = 0;
+    int64_t until_ns = gfs_monotonic_ns() + TICK_MS * 1000000;
+    bool has_time = true;
     (void)pthread_mutex_lock(&watch->lock);
-    while (!watch->is_woken && !watch->is_stopping && status == 0) {
-        status = pthread_cond_timedwait(&watch->cond, &watch->lock, &until);
+    while (!watch->is_woken && !watch->is_stopping && has_time) {
+        has_time = gfs_cond_wait_until(&watch->cond, &watch->lock, until_ns);
     }
     watch->is_woken = false;
     bool goes_on = !watch->is_stopping;
@@ -364,11 +359,7 @@ struct pool_watch *pool_watch_start(struct pool *pool)
     watch->pool = pool;
     watch->notes_tail = &watch->notes;
     (void)pthread_mutex_init(&watch->lock, NULL);
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&watch->cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    gfs_cond_init(&watch->cond);
     pool->watch = watch;
     int status = pthread_create(&watch->thread, NULL, watch_main, watch);
     GFS_ASSERT(status == 0);
@@ -385,11 +376,11 @@ void pool_watch_stop(struct pool_watch *watch)
     pool_patrol_stop(watch->patrol);
     (void)pthread_mutex_lock(&watch->lock);
     watch->is_stopping = true;
-    (void)pthread_cond_signal(&watch->cond);
+    gfs_cond_signal(&watch->cond);
     (void)pthread_mutex_unlock(&watch->lock);
     (void)pthread_join(watch->thread, NULL);
     watch->pool->watch = NULL;
-    (void)pthread_cond_destroy(&watch->cond);
+    gfs_cond_fini(&watch->cond);
     (void)pthread_mutex_destroy(&watch->lock);
     free(watch);
 }

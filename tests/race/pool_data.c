@@ -291,7 +291,7 @@ static void race_init(struct race *race)
 {
     struct pool *pool = &race->pool;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
-    (void)pthread_cond_init(&pool->views_gone, NULL);
+    gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->options.race_ms = 5;

@@ -73,7 +73,7 @@ void data_rig_init(struct data_rig *rig, const char *profile, unsigned spares)
     cr_assert_eq(pool_profile_parse(gfs_slice_str(profile), &rig->profile, NULL), GFS_OK);
     struct pool *pool = &rig->pool;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
-    (void)pthread_cond_init(&pool->views_gone, NULL);
+    gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->options.race_ms = 50;
