@@ -145,6 +145,9 @@ static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16
         mirrors->live = next;
         return true;
     }
+    if (err == GFS_STOPPED) { /* says nothing of the disk: the next start sees to it */
+        return true;
+    }
     atomic_store(&view->disks[disk]->takes_edits, false);
     (void)set_in_sync(mirrors->pool, view->disks[disk], false);
     return false;
