@@ -108,7 +108,7 @@ static size_t record_size(const struct chunk_record *record)
         GFS_ASSERT(record->lsn != 0);
         return segment_record_size(record->payload.len, 0);
     }
-    GFS_ASSERT(!"a known kind of record");
+    GFS_ASSERT(false && "a known kind of record");
     return 0;
 }
 

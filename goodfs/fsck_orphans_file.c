@@ -25,6 +25,11 @@ static bool has_identity(const char *dir)
     return len > 0 && (size_t)len < sizeof path && access(path, F_OK) == 0;
 }
 
+static enum gfs_err open_dir(const char *dir, struct gfs_io **ret)
+{
+    return has_identity(dir) ? gfs_io_posix_open(dir, false, ret, NULL) : GFS_NOT_FOUND;
+}
+
 static enum gfs_err decode(struct gfs_slice bytes, struct fsck_orphans *orphans)
 {
     if (bytes.len < HEAD_LEN + SUM_LEN || memcmp(bytes.ptr, MAGIC, MAGIC_LEN) != 0) {
@@ -51,12 +56,8 @@ static enum gfs_err decode(struct gfs_slice bytes, struct fsck_orphans *orphans)
 enum gfs_err fsck_orphans_load(struct fsck_orphans *orphans, const char *dir)
 {
     struct gfs_io *io;
-    struct gfs_error error = {0};
     fsck_orphans_fini(orphans);
-    if (!has_identity(dir)) {
-        return GFS_NOT_FOUND;
-    }
-    enum gfs_err err = gfs_io_posix_open(dir, false, &io, &error);
+    enum gfs_err err = open_dir(dir, &io);
     if (err != GFS_OK) {
         return err;
     }
@@ -70,11 +71,7 @@ enum gfs_err fsck_orphans_load(struct fsck_orphans *orphans, const char *dir)
 enum gfs_err fsck_orphans_store(const struct fsck_orphans *orphans, const char *dir)
 {
     struct gfs_io *io;
-    struct gfs_error error = {0};
-    if (!has_identity(dir)) {
-        return GFS_NOT_FOUND;
-    }
-    enum gfs_err err = gfs_io_posix_open(dir, false, &io, &error);
+    enum gfs_err err = open_dir(dir, &io);
     if (err != GFS_OK) {
         return err;
     }

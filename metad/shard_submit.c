@@ -246,7 +246,7 @@ static enum gfs_err judge_rows(struct view *view, struct meta_op *op)
     case META_BUCKET_SET:
     case META_BUCKET_DELETE:
     default:
-        GFS_ASSERT(!"an operation on rows");
+        GFS_ASSERT(false && "an operation on rows");
         return GFS_INVALID;
     }
 }

@@ -224,13 +224,19 @@ void pool_run(struct pool *pool)
     pool->watch = pool_watch_start(pool);
 }
 
+/* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
+static bool leave_open(void)
+{
+    gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
+    return false;
+}
+
 bool pool_free(struct pool *pool)
 {
     pool_disk_reap(pool);
     if (!pool_errands_end(pool->errands, CLOSE_WAIT_MS) ||
         !pool_map_write_end(pool, CLOSE_WAIT_MS)) {
-        gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
-        return false;
+        return leave_open();
     }
     pool_errands_free(pool->errands);
     for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
@@ -287,12 +293,7 @@ bool pool_close(struct pool *pool, bool is_used)
         pool_view_set(pool, NULL);
         is_idle = pool_view_await_none(pool, CLOSE_WAIT_MS);
     }
-    if (is_idle) {
-        return pool_free(pool);
-    }
-    /* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
-    gfs_log(GFS_LOG_WARN, "op=pool_close msg=\"a disk does not answer: left open\"");
-    return false;
+    return is_idle ? pool_free(pool) : leave_open();
 }
 
 struct chunk_store *pool_chunks(struct pool *pool)

@@ -298,7 +298,6 @@ enum gfs_err pool_disk_add(struct pool *pool, const char *path, struct gfs_error
     unref_disk(newcomer.disk);
     if (err == GFS_OK) {
         log_done("disk-add", newcomer.number, newcomer.entry.path);
-        pool_reconcile_wake(pool);
     }
     return err;
 }
@@ -417,7 +416,6 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
     unref_disk(newcomer.disk);
     if (err == GFS_OK) {
         log_done("disk-replace", newcomer.number, newcomer.entry.path);
-        pool_reconcile_wake(pool);
     }
     return err;
 }
@@ -455,7 +453,6 @@ enum gfs_err pool_disk_drain(struct pool *pool, const char *disk, struct gfs_err
     }
     if (err == GFS_OK) {
         log_done("disk-drain", change.number, disk);
-        pool_reconcile_wake(pool);
     }
     return err;
 }
@@ -493,7 +490,6 @@ enum gfs_err pool_disk_set(struct pool *pool, const char *disk,
     }
     if (err == GFS_OK) {
         log_done("disk-set", change.number, disk);
-        pool_reconcile_wake(pool);
     }
     return err;
 }

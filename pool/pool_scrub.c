@@ -142,7 +142,6 @@ static void report(struct pool_scrub *scrub, struct pool_view *view, struct pool
         suspect.slot = (uint8_t)chunk_id_slot(fragment);
     }
     pool_suspect_add(scrub->pool, &suspect);
-    pool_reconcile_wake(scrub->pool);
 }
 
 /* The next bytes of the fragment under way; 0 = it is through. */
@@ -269,7 +268,6 @@ static uint64_t step_log(struct pool_scrub *scrub, struct pool_view *view,
                 (unsigned)disk->number, gfs_err_name(err),
                 (unsigned long long)after.damaged_places);
         pool_note_behind(scrub->pool, disk, noted, NULL);
-        pool_reconcile_wake(scrub->pool);
         check_mirror(scrub, view, disk);
     }
     if (cursor == 0) {

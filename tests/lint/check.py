@@ -309,6 +309,19 @@ def unfinished(tree):
                 yield path, number, found[1]
 
 
+CLOCKED = re.compile(r"\b(pthread_cond_(?:timed|clock)wait|pthread_condattr_setclock)\s*\(")
+
+
+@check
+def condition_deadlines(tree):
+    """One file waits until a time: it knows by which clock."""
+    for path in tree.c_files():
+        for number, line in enumerate(tree.source(path).code_lines, 1):
+            found = CLOCKED.search(line)
+            if found and path != "libgoodfs/cond.c":
+                yield path, number, f"{found[1]}() is for libgoodfs/cond.c: gfs_cond_wait_until"
+
+
 BANNED = re.compile(r"(?<![\w.>])(sprintf|vsprintf|strcpy|stpcpy|strcat|strncat|gets|alloca|strtok|"
                     r"strdupa|atoi|atol|atof|mktemp|tmpnam|longjmp|setjmp)\s*\(")
 

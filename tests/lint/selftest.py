@@ -51,6 +51,8 @@ BAD = [
     ("unfinished", "script/low", "# FIXME\n", "FIXME"),
     ("banned-calls", "libgoodfs/low.c", "void f(void)\n{\n    strcpy(a, b);\n}\n", "strcpy"),
     ("banned-calls", "libgoodfs/low.c", "void f(void)\n{\n    n = sprintf (a, b);\n}\n", "sprintf"),
+    ("condition-deadlines", "libgoodfs/low.c", "rc = pthread_cond_timedwait(&c, &l, &at);\n",
+     "gfs_cond_wait_until"),
     ("printed-sql", "libgoodfs/low.c", 'x = snprintf(a, 9,\n "SELECT * FROM t WHERE k = %s", k);\n',
      "SQL made by snprintf"),
     ("printed-sql", "libgoodfs/low.c", 'gfs_buf_printf(b, "delete from %s", t);\n',
@@ -94,6 +96,8 @@ GOOD = [
     ("typedefs", "libgoodfs/low.c", "typedef void (*low_fn)(void *arg);\n"),
     ("typedefs", "libgoodfs/low.c", "typedef enum gfs_err (*low_fn)(void *arg);\n"),
     ("banned-calls", "libgoodfs/low.c", "/* strcpy(a, b) */ snprintf(\"gets(\");\n"),
+    ("condition-deadlines", "libgoodfs/cond.c", "rc = pthread_cond_timedwait(&c, &l, &at);\n"),
+    ("condition-deadlines", "libgoodfs/low.c", "pthread_cond_wait(&c, &l);\n"),
     ("printed-sql", "libgoodfs/low.c", 'x = db_prepare("SELECT 1"); printf("x");\n'),
     ("mutable-globals", "libgoodfs/low.c", """
 #define X(a) a,

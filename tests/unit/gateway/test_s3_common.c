@@ -145,8 +145,8 @@ Test(s3_common, accepts_bucket_names_by_the_naming_rules)
                                       "abc.mrap",
                                       "abc--x-s3",
                                       "abc--table-s3",
-                                      "012345678901234567890123456789"
-                                      "0123456789012345678901234567890123"};
+                                      ("012345678901234567890123456789"
+                                       "0123456789012345678901234567890123")};
     for (size_t i = 0; i < GFS_COUNT(good); i++) {
         cr_assert(s3_bucket_name_ok(gfs_slice_str(good[i])), "%s", good[i]);
     }

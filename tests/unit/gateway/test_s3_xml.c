@@ -30,8 +30,8 @@ Test(s3_xml, everything_else_is_malformed)
         "<!DOCTYPE Root [<!ENTITY a \"b\">]><Root>&a;</Root>",
         "<Root>\xff</Root>",
         "<Root><a/><a/><a/></Root>",
-        "<Root><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>"
-        "</a></a></a></a></a></a></a></Root>",
+        ("<Root><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a/></a></a></a></a></a></a></a></a>"
+         "</a></a></a></a></a></a></a></Root>"),
     };
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         cr_assert_eq(parse(bad[i], i == 7 ? 3 : 100), S3_MalformedXML, "%s", bad[i]);

@@ -16,7 +16,7 @@ struct run {
     uint64_t refused;
 };
 
-#define EXPECT(run, condition, ...)                                                                \
+#define EXPECT(run, condition)                                                                     \
     cr_assert(condition, "seed %llu, step %d: " #condition, (unsigned long long)(run)->seed,       \
               (run)->step)
 

@@ -1,7 +1,6 @@
 #include "tests/unit/pool/disk_double.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/codec.h"
@@ -50,7 +49,7 @@ static void push_locked(struct disk_double *disk, enum event_kind kind, struct c
     *disk->tail = event;
     disk->tail = &event->next;
     disk->waiting++;
-    (void)pthread_cond_broadcast(&disk->changed);
+    gfs_cond_broadcast(&disk->changed);
 }
 
 static struct event *pop_locked(struct disk_double *disk)
@@ -169,7 +168,7 @@ static void decide_bulk(struct disk_double *disk, const struct event *event)
     }
     (void)pthread_mutex_lock(&disk->lock);
     bulk->is_calling = false;
-    (void)pthread_cond_broadcast(&disk->changed);
+    gfs_cond_broadcast(&disk->changed);
     bulk_unref_locked(bulk);
     (void)pthread_mutex_unlock(&disk->lock);
 }
@@ -197,19 +196,14 @@ static bool is_due_locked(struct disk_double *disk)
 {
     bool is_held = disk->is_hanging && !disk->is_crashed && !disk->is_closed;
     if (!disk->is_auto || disk->first == NULL || is_held) {
-        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+        gfs_cond_wait(&disk->changed, &disk->lock);
         return false;
     }
-    int64_t left = disk->first->arrived_ns + disk->delay_ns - gfs_monotonic_ns();
-    if (disk->delay_ns == 0 || left <= 0) {
+    int64_t due_ns = disk->first->arrived_ns + disk->delay_ns;
+    if (disk->delay_ns == 0 || gfs_monotonic_ns() >= due_ns) {
         return true;
     }
-    struct timespec at;
-    (void)clock_gettime(CLOCK_REALTIME, &at);
-    int64_t nsec = at.tv_nsec + left;
-    at.tv_sec += nsec / 1000000000;
-    at.tv_nsec = nsec % 1000000000;
-    (void)pthread_cond_timedwait(&disk->changed, &disk->lock, &at);
+    (void)gfs_cond_wait_until(&disk->changed, &disk->lock, due_ns);
     return false;
 }
 
@@ -364,7 +358,7 @@ static void op_bulk_free(struct chunk_bulk *bulk)
     GFS_ASSERT(!bulk->is_freed);
     bulk->is_freed = true;
     while (bulk->is_calling && !pthread_equal(bulk->caller, pthread_self())) {
-        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+        gfs_cond_wait(&disk->changed, &disk->lock);
     }
     bulk_unref_locked(bulk);
     (void)pthread_mutex_unlock(&disk->lock);
@@ -413,7 +407,7 @@ struct disk_double *disk_double_new(void)
     disk->space_total = disk->space_free = 1ULL << 40;
     (void)pthread_mutex_init(&disk->lock, NULL);
     (void)pthread_mutex_init(&disk->deciding, NULL);
-    (void)pthread_cond_init(&disk->changed, NULL);
+    gfs_cond_init(&disk->changed);
     int rc = pthread_create(&disk->thread, NULL, decide_main, disk);
     GFS_ASSERT(rc == 0);
     return disk;
@@ -443,7 +437,7 @@ void disk_double_free(struct disk_double *disk)
     disk_double_set_open(disk, false);
     (void)pthread_mutex_lock(&disk->lock);
     disk->is_stopping = true;
-    (void)pthread_cond_broadcast(&disk->changed);
+    gfs_cond_broadcast(&disk->changed);
     (void)pthread_mutex_unlock(&disk->lock);
     (void)pthread_join(disk->thread, NULL);
     for (uint32_t i = 0; i < CHUNK_LIST_PARTS; i++) {
@@ -455,7 +449,7 @@ void disk_double_free(struct disk_double *disk)
     free(disk->edits);
     (void)pthread_mutex_destroy(&disk->lock);
     (void)pthread_mutex_destroy(&disk->deciding);
-    (void)pthread_cond_destroy(&disk->changed);
+    gfs_cond_fini(&disk->changed);
     free(disk);
 }
 
@@ -479,7 +473,7 @@ void disk_double_await(struct disk_double *disk, size_t count)
 {
     (void)pthread_mutex_lock(&disk->lock);
     while (disk->waiting < count) {
-        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+        gfs_cond_wait(&disk->changed, &disk->lock);
     }
     (void)pthread_mutex_unlock(&disk->lock);
 }
@@ -498,7 +492,7 @@ void disk_double_crash(struct disk_double *disk, size_t keep)
     }
     disk->is_crashed = true;
     disk->generation++;
-    (void)pthread_cond_broadcast(&disk->changed);
+    gfs_cond_broadcast(&disk->changed);
     (void)pthread_mutex_unlock(&disk->lock);
     (void)pthread_mutex_unlock(&disk->deciding);
 }
@@ -510,7 +504,7 @@ void disk_double_revive(struct disk_double *disk)
     disk->is_crashed = disk->is_failing = disk->is_hanging = false;
     disk->fail_in = 0;
     disk->lsn_submitted = disk->lsn_last;
-    (void)pthread_cond_broadcast(&disk->changed);
+    gfs_cond_broadcast(&disk->changed);
     (void)pthread_mutex_unlock(&disk->lock);
 }
 
@@ -543,7 +537,7 @@ void disk_double_set_space(struct disk_double *disk, uint64_t total, uint64_t fr
     {                                                                                              \
         (void)pthread_mutex_lock(&disk->lock);                                                     \
         disk->field = value;                                                                       \
-        (void)pthread_cond_broadcast(&disk->changed);                                              \
+        gfs_cond_broadcast(&disk->changed);                                                        \
         (void)pthread_mutex_unlock(&disk->lock);                                                   \
     }
 

@@ -1,5 +1,4 @@
 #include <stdlib.h>
-#include <time.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/crc.h"
@@ -103,18 +102,13 @@ void disk_double_lose_edits_locked(struct disk_double *disk)
 
 void disk_double_wait_locked(struct disk_double *disk)
 {
-    int64_t until = gfs_monotonic_ns() + disk->delay_ns;
+    int64_t until_ns = gfs_monotonic_ns() + disk->delay_ns;
     while (disk->is_hanging && !disk->is_stopping && !disk->is_crashed) {
-        (void)pthread_cond_wait(&disk->changed, &disk->lock);
+        gfs_cond_wait(&disk->changed, &disk->lock);
     }
-    int64_t left;
-    while ((left = until - gfs_monotonic_ns()) > 0 && !disk->is_stopping) {
-        struct timespec at;
-        (void)clock_gettime(CLOCK_REALTIME, &at);
-        int64_t nsec = at.tv_nsec + left;
-        at.tv_sec += nsec / 1000000000;
-        at.tv_nsec = nsec % 1000000000;
-        (void)pthread_cond_timedwait(&disk->changed, &disk->lock, &at);
+    bool has_time = disk->delay_ns != 0;
+    while (has_time && !disk->is_stopping) {
+        has_time = gfs_cond_wait_until(&disk->changed, &disk->lock, until_ns);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "libgoodfs/cond.h"
 #include "libgoodfs/mem.h"
 #include "tests/unit/pool/disk_double.h"
 
@@ -37,7 +38,7 @@ struct event {
 struct disk_double {
     struct chunk_store base;
     pthread_mutex_t lock;
-    pthread_cond_t changed;   /* anything at all */
+    struct gfs_cond changed;  /* anything at all */
     pthread_mutex_t deciding; /* decisions are made one at a time, in order */
     pthread_t thread;
     bool is_auto, is_stopping, is_closed;

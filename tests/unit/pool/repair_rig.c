@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "libgoodfs/clock.h"
 #include "libgoodfs/codec.h"
 #include "pool/pool_errand.h"
 #include "pool/pool_copy_op.h"
@@ -84,7 +84,7 @@ struct repair_rig *repair_rig_new(unsigned disks, const char *profile, const cha
 {
     struct repair_rig *rig = gfs_alloc(sizeof *rig);
     (void)pthread_mutex_init(&rig->lock, NULL);
-    (void)pthread_cond_init(&rig->changed, NULL);
+    gfs_cond_init(&rig->changed);
     (void)pthread_mutex_init(&rig->hook_lock, NULL);
     (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/goodfs-repair-XXXXXX");
     cr_assert_neq(mkdtemp(rig->dir), NULL);
@@ -436,13 +436,8 @@ void repair_rig_await(struct repair_rig *rig, bool (*is_so)(struct repair_rig *r
         if (is_so(rig)) {
             return;
         }
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 5000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
         (void)pthread_mutex_lock(&rig->lock);
-        (void)pthread_cond_timedwait(&rig->changed, &rig->lock, &until);
+        (void)gfs_cond_wait_until(&rig->changed, &rig->lock, gfs_monotonic_ns() + 5000000);
         (void)pthread_mutex_unlock(&rig->lock);
     }
     cr_assert(false, "it did not come to pass");

@@ -3,6 +3,7 @@
  * drawn from a number, so that what is on a disk can be checked byte by byte. */
 #pragma once
 
+#include "libgoodfs/cond.h"
 #include "pool/pool_pass.h"
 #include "pool/pool_plan.h"
 #include "tests/unit/pool/disk_double.h"
@@ -16,7 +17,7 @@ struct repair_rig {
     struct pool_disk *disks[POOL_DISKS_MAX]; /* RIG_DISKS_MAX at the most */
     char dir[64]; /* DIR/N is disk N's */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    struct gfs_cond changed;
     unsigned changes;              /* maps that were made */
     unsigned drops, mirror_failures;
     enum gfs_err change_err;       /* the next change is answered that, when it is not GFS_OK */

@@ -34,7 +34,7 @@ enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg
     }
     (void)pthread_mutex_lock(&rig->lock);
     rig->changes += err == GFS_OK;
-    (void)pthread_cond_broadcast(&rig->changed);
+    gfs_cond_broadcast(&rig->changed);
     (void)pthread_mutex_unlock(&rig->lock);
     (void)pthread_mutex_unlock(&pool->change_lock);
     pool_reconcile_wake(pool);
@@ -73,7 +73,7 @@ void pool_mirror_failed(struct pool *pool, const char *dir)
     struct repair_rig *rig = rig_of(pool);
     (void)pthread_mutex_lock(&rig->lock);
     rig->mirror_failures++;
-    (void)pthread_cond_broadcast(&rig->changed);
+    gfs_cond_broadcast(&rig->changed);
     (void)pthread_mutex_unlock(&rig->lock);
 }
 
