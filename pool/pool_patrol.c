@@ -16,13 +16,13 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
-#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_arrival.h"
 #include "pool/pool_change.h"
 #include "pool/pool_former.h"
 #include "pool/pool_look.h"
+#include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 
@@ -58,11 +58,9 @@ struct post {
 /* posts: owned by the thread. */
 struct pool_patrol {
     struct pool *pool;
-    pthread_mutex_t lock;
-    struct gfs_cond cond;
+    struct pool_pace pace; /* the thread sleeps on it between its rounds */
     pthread_t thread;
-    bool is_stopping;     /* guarded by lock */
-    uint32_t interval_ms; /* guarded by lock */
+    atomic_uint interval_ms;
     struct post posts[POOL_DISKS_MAX];
     struct pool_former_watch *former;
     int64_t open_ns; /* monotonic; no attempt to open a closed pool before */
@@ -395,24 +393,11 @@ static void go_round(struct pool_patrol *patrol)
     pool_disk_reap(patrol->pool);
 }
 
-static bool wait_for_round(struct pool_patrol *patrol)
-{
-    int64_t begun_ns = gfs_monotonic_ns();
-    (void)pthread_mutex_lock(&patrol->lock);
-    int64_t until_ns = begun_ns + (int64_t)patrol->interval_ms * 1000000;
-    bool has_time = true;
-    while (!patrol->is_stopping && has_time) {
-        has_time = gfs_cond_wait_until(&patrol->cond, &patrol->lock, until_ns);
-    }
-    bool goes_on = !patrol->is_stopping;
-    (void)pthread_mutex_unlock(&patrol->lock);
-    return goes_on;
-}
-
 static void *patrol_main(void *arg)
 {
-    while (wait_for_round(arg)) {
-        go_round(arg);
+    struct pool_patrol *patrol = arg;
+    while (pool_pace_sleep(&patrol->pace, atomic_load(&patrol->interval_ms))) {
+        go_round(patrol);
     }
     return NULL;
 }
@@ -421,10 +406,9 @@ struct pool_patrol *pool_patrol_start(struct pool *pool)
 {
     struct pool_patrol *patrol = gfs_alloc(sizeof *patrol);
     patrol->pool = pool;
-    patrol->interval_ms = INTERVAL_MS;
+    atomic_init(&patrol->interval_ms, INTERVAL_MS);
     patrol->former = pool_former_watch_new(pool);
-    (void)pthread_mutex_init(&patrol->lock, NULL);
-    gfs_cond_init(&patrol->cond);
+    pool_pace_init(&patrol->pace, 0);
     int status = pthread_create(&patrol->thread, NULL, patrol_main, patrol);
     GFS_ASSERT(status == 0);
     (void)pthread_setname_np(patrol->thread, "pool-patrol");
@@ -436,25 +420,18 @@ void pool_patrol_stop(struct pool_patrol *patrol)
     if (patrol == NULL) {
         return;
     }
-    (void)pthread_mutex_lock(&patrol->lock);
-    patrol->is_stopping = true;
-    gfs_cond_signal(&patrol->cond);
-    (void)pthread_mutex_unlock(&patrol->lock);
+    pool_pace_stop(&patrol->pace);
     (void)pthread_join(patrol->thread, NULL);
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
         pool_look_end(patrol->posts[i].look);
         pool_arrival_end(patrol->posts[i].arrival);
     }
     pool_former_watch_free(patrol->former);
-    gfs_cond_fini(&patrol->cond);
-    (void)pthread_mutex_destroy(&patrol->lock);
+    pool_pace_fini(&patrol->pace);
     free(patrol);
 }
 
 void pool_patrol_set_interval(struct pool_patrol *patrol, uint32_t ms)
 {
-    (void)pthread_mutex_lock(&patrol->lock);
-    patrol->interval_ms = ms;
-    gfs_cond_signal(&patrol->cond);
-    (void)pthread_mutex_unlock(&patrol->lock);
+    atomic_store(&patrol->interval_ms, ms);
 }
