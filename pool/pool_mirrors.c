@@ -15,11 +15,11 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
-#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
 #include "pool/pool_log.h"
+#include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 
@@ -33,11 +33,9 @@ struct copy {
 
 struct pool_mirrors {
     struct pool *pool;
-    pthread_mutex_t lock;
-    struct gfs_cond cond;
+    struct pool_pace pace; /* the thread sleeps on it between its looks */
     pthread_t thread;
     bool is_running;
-    bool is_stopping, is_woken; /* guarded by lock */
     /* Owned by the thread. */
     struct copy live;
     struct copy copies[POOL_LOG_DISKS];
@@ -145,6 +143,9 @@ static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16
         mirrors->live = next;
         return true;
     }
+    if (err == GFS_STOPPED) { /* says nothing of the disk: the next start sees to it */
+        return true;
+    }
     atomic_store(&view->disks[disk]->takes_edits, false);
     (void)set_in_sync(mirrors->pool, view->disks[disk], false);
     return false;
@@ -177,6 +178,10 @@ static void let_go(struct pool_mirrors *mirrors)
         struct copy *copy = &mirrors->copies[i];
         if (copy->disk == POOL_NO_DISK || is_good(view, copy->disk)) {
             continue;
+        }
+        const struct pool_log_disk *log_disk = find_log_disk(view->map, copy->disk);
+        if (log_disk != NULL && log_disk->is_in_sync) { /* no map can say yet that it is not */
+            atomic_store(&mirrors->pool->is_log_held, true); /* before nobody trims for it */
         }
         if (hooks->leave != NULL) {
             hooks->leave(hooks->arg, copy->path);
@@ -232,14 +237,6 @@ static void end_log_work(void *arg)
     free(work);
 }
 
-static bool is_stopping(struct pool_mirrors *mirrors)
-{
-    (void)pthread_mutex_lock(&mirrors->lock);
-    bool is_stopping = mirrors->is_stopping;
-    (void)pthread_mutex_unlock(&mirrors->lock);
-    return is_stopping;
-}
-
 /* limit_ms 0: as long as both disks are in use. One that is given up may still write to the log of
  * `to`, which nothing else does before it is over. */
 static enum gfs_err work_on_log(struct pool_mirrors *mirrors, const struct log_work *wanted,
@@ -256,7 +253,7 @@ static enum gfs_err work_on_log(struct pool_mirrors *mirrors, const struct log_w
     for (bool goes_on = true; goes_on && !is_over; waited_ms += WAIT_STEP_MS) {
         is_over = pool_errand_await(errand, WAIT_STEP_MS);
         goes_on = pool_disk_is_usable(wanted->from) && pool_disk_is_usable(wanted->to) &&
-                  !is_stopping(mirrors) && (limit_ms == 0 || waited_ms < limit_ms);
+                  !pool_pace_is_stopped(&mirrors->pace) && (limit_ms == 0 || waited_ms < limit_ms);
     }
     if (!is_over) {
         mirrors->log_work[wanted->to->number] = errand;
@@ -350,6 +347,47 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
     mirrors->retry_ns[number] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
 }
 
+static bool is_kept_up(const struct pool_mirrors *mirrors, uint16_t disk)
+{
+    bool is_it = mirrors->live.disk == disk;
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        is_it = is_it || mirrors->copies[i].disk == disk;
+    }
+    return is_it;
+}
+
+/* Mirrors that were away while no map could say so: they are in sync still, nothing was written
+ * meanwhile, but their databases were let go of. */
+static void resume_copies(struct pool_mirrors *mirrors)
+{
+    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
+    struct pool_view *view = pin_view(mirrors);
+    bool is_any_left = view->is_read_only;
+    for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
+        uint16_t disk = view->map->log_disks[i].disk;
+        if (!view->map->log_disks[i].is_in_sync || is_kept_up(mirrors, disk)) {
+            continue;
+        }
+        is_any_left = true;
+        if (!is_good(view, disk) || gfs_monotonic_ns() < mirrors->retry_ns[disk]) {
+            continue;
+        }
+        const char *path = view->map->disks[disk].path;
+        enum gfs_err err = hooks->join == NULL ? GFS_OK : hooks->join(hooks->arg, path);
+        if (err == GFS_OK || err == GFS_EXISTS) {
+            add_copy(mirrors, view->map, disk);
+        } else {
+            mirrors->retry_ns[disk] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
+            gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata is not "
+                    "kept up to date\"", disk, gfs_err_name(err));
+        }
+    }
+    if (!is_any_left) {
+        atomic_store(&mirrors->pool->is_log_held, false);
+    }
+    pool_view_unpin(view);
+}
+
 static void take_in(struct pool_mirrors *mirrors)
 {
     struct pool_view *view = pin_view(mirrors);
@@ -366,28 +404,15 @@ static void take_in(struct pool_mirrors *mirrors)
 
 /* ---- the thread ---- */
 
-static bool wait_for_look(struct pool_mirrors *mirrors)
-{
-    int64_t until_ns = gfs_monotonic_ns() + (int64_t)LOOK_MS * 1000000;
-    bool has_time = true;
-    (void)pthread_mutex_lock(&mirrors->lock);
-    while (!mirrors->is_woken && !mirrors->is_stopping && has_time) {
-        has_time = gfs_cond_wait_until(&mirrors->cond, &mirrors->lock, until_ns);
-    }
-    mirrors->is_woken = false;
-    bool goes_on = !mirrors->is_stopping;
-    (void)pthread_mutex_unlock(&mirrors->lock);
-    return goes_on;
-}
-
 static void *mirrors_main(void *arg)
 {
     struct pool_mirrors *mirrors = arg;
     do {
         keep_live(mirrors);
         let_go(mirrors);
+        resume_copies(mirrors);
         take_in(mirrors);
-    } while (wait_for_look(mirrors));
+    } while (pool_pace_sleep(&mirrors->pace, LOOK_MS));
     return NULL;
 }
 
@@ -399,8 +424,7 @@ struct pool_mirrors *pool_mirrors_new(struct pool *pool)
     for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
         mirrors->copies[i].disk = POOL_NO_DISK;
     }
-    (void)pthread_mutex_init(&mirrors->lock, NULL);
-    gfs_cond_init(&mirrors->cond);
+    pool_pace_init(&mirrors->pace, 0);
     /* What the keeper of the metadata opens: pool_mirror_dir. */
     struct pool_view *view = pool_view_get(pool);
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
@@ -431,10 +455,7 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
     if (mirrors == NULL || !mirrors->is_running) {
         return;
     }
-    (void)pthread_mutex_lock(&mirrors->lock);
-    mirrors->is_stopping = true;
-    gfs_cond_signal(&mirrors->cond);
-    (void)pthread_mutex_unlock(&mirrors->lock);
+    pool_pace_stop(&mirrors->pace);
     (void)pthread_join(mirrors->thread, NULL);
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
         pool_errand_let_go(GFS_TAKE(mirrors->log_work[i]));
@@ -445,17 +466,12 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
 void pool_mirrors_free(struct pool_mirrors *mirrors)
 {
     if (mirrors != NULL) {
-        gfs_cond_fini(&mirrors->cond);
-        (void)pthread_mutex_destroy(&mirrors->lock);
+        pool_pace_fini(&mirrors->pace);
         free(mirrors);
     }
 }
 
 void pool_mirrors_wake(struct pool *pool)
 {
-    struct pool_mirrors *mirrors = pool->mirrors;
-    (void)pthread_mutex_lock(&mirrors->lock);
-    mirrors->is_woken = true;
-    gfs_cond_signal(&mirrors->cond);
-    (void)pthread_mutex_unlock(&mirrors->lock);
+    pool_pace_wake(&pool->mirrors->pace);
 }

@@ -1,6 +1,7 @@
 /* The pace of background work: how many bytes a second it may move all together, and a sleep that
- * others can end. One thread sleeps; any thread spends, stops, wakes and sets the rate. Who spends
- * first is served first: bytes that others spend later are not waited for. */
+ * others can end; threads that move nothing use the sleep alone. One thread sleeps; any thread
+ * spends, stops, wakes and sets the rate. Who spends first is served first: bytes that others spend
+ * later are not waited for. */
 #pragma once
 
 #include <pthread.h>

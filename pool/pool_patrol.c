@@ -17,15 +17,15 @@
  * again: to come back it must write its log and the map. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "libgoodfs/clock.h"
-#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_arrival.h"
 #include "pool/pool_change.h"
-#include "pool/pool_errand.h"
-#include "pool/pool_map_file.h"
+#include "pool/pool_former.h"
+#include "pool/pool_look.h"
+#include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 
@@ -43,35 +43,10 @@ enum {
 
 static const int64_t SECOND_NS = 1000000000;
 
-/* A look at a directory, by an errand. Owned by it until it is over. */
-struct look {
-    char path[POOL_PATH_LEN_MAX];
-    bool is_absent; /* the disk was not in use when it began */
-    bool has_known; /* asked: whether the identity file is still `known` */
-    struct stat known;
-    bool is_there, is_same; /* that file; what follows is not looked for when it is the same */
-    struct stat identity;
-    struct pool_found found;
-};
-
-/* A disk that is taken in, by an errand. Owned by it until it is over. */
-struct arrival {
-    struct pool *pool;
-    char path[POOL_PATH_LEN_MAX];
-    uint16_t number; /* of the one it is, or in whose stead it comes */
-    bool is_new;
-    struct pool_disk *disk;
-    struct pool_map_disk described; /* of a new one */
-    enum gfs_err err;
-    struct gfs_error error;
-};
-
 /* What is remembered of a disk by its number. */
 struct post {
-    struct pool_errand *looking, *arriving; /* under way, with: */
-    struct look *look;
-    struct arrival *arrival;
-    int64_t look_ns; /* when it began */
+    struct pool_look *look;       /* under way; NULL = none */
+    struct pool_arrival *arrival; /* likewise */
     struct stat identity;
     uint8_t id[16]; /* whose identity that is */
     bool has_identity;
@@ -87,66 +62,26 @@ struct post {
 /* posts: owned by the thread. */
 struct pool_patrol {
     struct pool *pool;
-    pthread_mutex_t lock;
-    struct gfs_cond cond;
+    struct pool_pace pace; /* the thread sleeps on it between its rounds */
     pthread_t thread;
-    bool is_stopping;     /* guarded by lock */
-    uint32_t interval_ms; /* guarded by lock */
+    atomic_uint interval_ms;
     struct post posts[POOL_DISKS_MAX];
+    struct pool_former_watch *former;
     int64_t open_ns; /* monotonic; no attempt to open a closed pool before */
 };
 
 /* ---- disks in use ---- */
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static void end_look(struct post *post)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static void run_look(void *arg)
-{
-    struct look *look = arg;
-    char path[POOL_PATH_LEN_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/identity", look->path);
-    look->is_there = stat(path, &look->identity) == 0;
-    look->is_same =
-        look->has_known && look->is_there && is_same_file(&look->identity, &look->known);
-    if (!look->is_same) {
-        pool_found_probe(look->path, &look->found);
-    }
-}
-
-static void end_look(void *arg)
-{
-    struct look *look = arg;
-    pool_found_fini(&look->found);
-    free(look);
-}
-
-static void start_look(struct pool *pool, struct post *post, const char *path, bool is_absent)
-{
-    struct look *look = gfs_alloc(sizeof *look);
-    (void)snprintf(look->path, sizeof look->path, "%s", path);
-    look->is_absent = is_absent;
-    look->has_known = !is_absent && post->has_identity;
-    look->known = post->identity;
-    post->look = look;
-    post->look_ns = gfs_monotonic_ns();
-    post->looking = pool_errand_start(pool->errands, "disk-look", run_look, end_look, look);
-}
-
-static void end_looking(struct post *post)
-{
-    pool_errand_let_go(GFS_TAKE(post->looking));
-    post->look = NULL;
+    pool_look_end(GFS_TAKE(post->look));
 }
 
 /* GFS_OK: the disk is the one it was. TIMEOUT: not there now. NOT_FOUND: emptied. CONFLICT: another
  * one. IO. */
 static enum gfs_err identify(struct post *post, const struct pool_disk *disk, bool was_mount)
 {
-    const struct look *look = post->look;
+    const struct pool_look *look = post->look;
     const struct pool_found *found = &look->found;
     enum gfs_err err = GFS_NOT_FOUND;
     if (look->is_same) {
@@ -177,33 +112,39 @@ static bool is_full(const struct pool_disk *disk, const struct pool_map_disk *in
     return status->is_full || status->space_free < limit;
 }
 
+/* Plain data. What is wrong with a disk in use. */
+struct fault {
+    const char *what;
+    bool is_of_reads; /* or of what it is; else of its writes, or it hangs */
+};
+
 static enum gfs_err inspect(struct pool *pool, struct post *post, struct pool_disk *disk,
-                            const struct pool_map_disk *in_map, const char **ret_what)
+                            const struct pool_map_disk *in_map, struct fault *ret)
 {
     struct chunk_store_status status = {0};
     disk->store->ops->status(disk->store, &status);
-    *ret_what = "write";
+    *ret = (struct fault){.what = "write"};
     if (status.has_failed) {
         return GFS_IO;
     }
     atomic_store(&disk->is_full, is_full(disk, in_map, &status));
-    *ret_what = "look";
-    if (!pool_errand_await(post->looking, 0)) {
+    ret->what = "look";
+    if (!pool_look_await(post->look, 0)) {
         int64_t limit_ns = (int64_t)pool->options.slow_ms * HANG_FACTOR * (SECOND_NS / 1000);
-        return gfs_monotonic_ns() - post->look_ns > limit_ns ? GFS_TIMEOUT : GFS_OK;
+        return gfs_monotonic_ns() - post->look->begun_ns > limit_ns ? GFS_TIMEOUT : GFS_OK;
     }
     if (post->look->is_absent) {
-        end_looking(post); /* of before it came back */
+        end_look(post); /* of before it came back */
         return GFS_OK;
     }
     unsigned long failures = atomic_load(&disk->read_failures);
     unsigned long more = failures - GFS_MIN(failures, post->read_failures);
     post->read_failures = failures;
     enum gfs_err err = identify(post, disk, in_map->is_mount);
-    end_looking(post);
-    *ret_what = "identity";
+    end_look(post);
+    *ret = (struct fault){.what = "identity", .is_of_reads = true};
     if (err == GFS_OK && more > READ_FAILURES_MAX) {
-        *ret_what = "read";
+        ret->what = "read";
         err = GFS_IO;
     }
     post->strikes = err == GFS_OK ? 0 : post->strikes + 1;
@@ -247,39 +188,6 @@ static void tell_full(struct pool *pool, struct pool_view *view)
 
 /* ---- disks that are away or lost ---- */
 
-static enum gfs_err change_return(void *arg, struct pool_map *map, struct gfs_error *error)
-{
-    const struct arrival *arrival = arg;
-    struct pool_map_disk *in_map = &map->disks[arrival->number];
-    if (in_map->state == POOL_DISK_REMOVED) {
-        return gfs_fail(error, GFS_CONFLICT, "disk %u was taken out", arrival->number);
-    }
-    if (in_map->state == POOL_DISK_FAILED) {
-        in_map->state = POOL_DISK_ACTIVE;
-    }
-    in_map->is_behind = true;
-    pool_plan_log_disks(map);
-    return GFS_OK;
-}
-
-static enum gfs_err change_stead(void *arg, struct pool_map *map, struct gfs_error *error)
-{
-    const struct arrival *arrival = arg;
-    uint16_t number = POOL_NO_DISK;
-    if (map->disks[arrival->number].state == POOL_DISK_REMOVED) {
-        return gfs_fail(error, GFS_CONFLICT, "disk %u was taken out", arrival->number);
-    }
-    enum gfs_err err = pool_plan_add_disk(map, &arrival->described, &number, error);
-    if (err == GFS_OK) {
-        err = pool_plan_replace(map, arrival->number, number, true, error);
-    }
-    if (err == GFS_OK) {
-        (void)pool_plan_place(map);
-        pool_plan_log_disks(map);
-    }
-    return err;
-}
-
 static void put_off(struct post *post, const char *why, uint16_t number)
 {
     post->retry_s = post->retry_s == 0 ? 1 : GFS_MIN(post->retry_s * 2, (int64_t)RETRY_S_MAX);
@@ -296,61 +204,32 @@ static void forget(struct post *post)
 {
     *post = (struct post){.retry_s = post->retry_s,
                           .returned_ns = post->returned_ns,
-                          .looking = post->looking,
                           .look = post->look,
-                          .look_ns = post->look_ns,
-                          .arriving = post->arriving,
                           .arrival = post->arrival};
-}
-
-static void run_arrival(void *arg)
-{
-    struct arrival *arrival = arg;
-    struct pool *pool = arrival->pool;
-    arrival->err = pool_disk_open(pool, arrival->path, &arrival->disk, &arrival->error);
-    if (arrival->err != GFS_OK) {
-        return;
-    }
-    pool_disk_describe(arrival->disk, &arrival->described);
-    arrival->err =
-        pool_change_map_with(pool, arrival->disk, arrival->is_new ? change_stead : change_return,
-                             arrival, &arrival->error);
-    uint16_t own = arrival->disk->number;
-    pool_disk_unref(arrival->disk);
-    if (arrival->err == GFS_OK) {
-        gfs_log(GFS_LOG_INFO, "op=disk-return disk=%u stead=%u msg=\"%s\"", own, arrival->number,
-                arrival->is_new ? "a new disk in the place of a lost one: it is being filled"
-                                : "is back: it is compared with the others");
-        pool_mirrors_wake(pool);
-    }
 }
 
 static void take_in(struct pool *pool, struct post *post, uint16_t number, const char *path,
                     bool is_new)
 {
-    struct arrival *arrival = gfs_alloc(sizeof *arrival);
-    *arrival = (struct arrival){.pool = pool, .number = number, .is_new = is_new};
-    (void)snprintf(arrival->path, sizeof arrival->path, "%s", path);
-    post->arrival = arrival;
-    post->arriving = pool_errand_start(pool->errands, "disk-open", run_arrival, free, arrival);
-    (void)pool_errand_await(post->arriving, LOOK_WAIT_MS);
+    post->arrival = pool_arrival_start(pool, number, path, is_new);
+    (void)pool_arrival_await(post->arrival, LOOK_WAIT_MS);
 }
 
-static void look_at_arrival(struct post *post)
+static void look_at_arrival(struct post *post, uint16_t number)
 {
-    if (post->arriving == NULL || !pool_errand_await(post->arriving, 0)) {
+    if (post->arrival == NULL || !pool_arrival_await(post->arrival, 0)) {
         return;
     }
-    const struct arrival *arrival = GFS_TAKE(post->arrival);
-    struct pool_errand *arriving = GFS_TAKE(post->arriving);
-    if (arrival->err == GFS_OK) {
+    struct pool_arrival *arrival = GFS_TAKE(post->arrival);
+    const char *why = "";
+    if (pool_arrival_err(arrival, &why) == GFS_OK) {
         forget(post);
         post->returned_ns = gfs_monotonic_ns();
         post->retry_s = GFS_MIN(post->retry_s * 2 + 1, (int64_t)RETRY_S_MAX);
     } else {
-        put_off(post, arrival->error.text, arrival->number);
+        put_off(post, why, number);
     }
-    pool_errand_let_go(arriving);
+    pool_arrival_end(arrival);
 }
 
 /* Whether the directory may take the place of the disk as an empty one. */
@@ -423,7 +302,7 @@ static bool may_look_for(struct pool *pool, const struct post *post,
                          const struct pool_map_disk *in_map)
 {
     bool is_wanted = !pool->is_minority && in_map->state != POOL_DISK_REMOVED &&
-                     in_map->path[0] != '\0' && post->arriving == NULL;
+                     in_map->path[0] != '\0' && post->arrival == NULL;
     return is_wanted && gfs_monotonic_ns() >= post->retry_ns &&
            !pool_disk_is_open(pool, in_map->path);
 }
@@ -433,17 +312,18 @@ static void begin_look(struct pool *pool, const struct pool_view *view, uint16_t
 {
     const struct pool_map_disk *in_map = &view->map->disks[number];
     const struct pool_disk *disk = view->disks[number];
-    look_at_arrival(post);
-    if (post->looking != NULL) {
+    look_at_arrival(post, number);
+    if (post->look != NULL) {
         return;
     }
     if (pool_disk_is_usable(disk)) {
         if (memcmp(post->id, disk->id, sizeof post->id) != 0) {
             forget(post);
         }
-        start_look(pool, post, disk->path, false);
+        post->look = pool_look_start(pool->errands, disk->path, false,
+                                     post->has_identity ? &post->identity : NULL);
     } else if (may_look_for(pool, post, in_map)) {
-        start_look(pool, post, in_map->path, true);
+        post->look = pool_look_start(pool->errands, in_map->path, true, NULL);
     }
 }
 
@@ -455,6 +335,9 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
         return;
     }
     int64_t now_ns = gfs_monotonic_ns();
+    if (view->is_read_only && post->away_since_ns != 0) { /* it could not have come back */
+        post->away_since_ns = now_ns;
+    }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
         if (has_own_errors(pool, view->map, number)) {
@@ -464,15 +347,15 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         }
     }
-    if (post->looking != NULL && pool_errand_await(post->looking, 0)) {
+    if (post->look != NULL && pool_look_await(post->look, 0)) {
         if (post->look->is_absent && may_look_for(pool, post, in_map)) {
             look_for(pool, post, number, view->map);
         }
-        end_looking(post);
+        end_look(post);
     }
     int64_t grace_ns = (int64_t)pool->options.missing_grace_s * SECOND_NS;
-    look_at_arrival(post);
-    if (post->arriving == NULL && in_map->state != POOL_DISK_FAILED &&
+    look_at_arrival(post, number);
+    if (post->arrival == NULL && in_map->state != POOL_DISK_FAILED &&
         post->away_since_ns != 0 && !view->is_read_only &&
         now_ns - post->away_since_ns > grace_ns) {
         fail_absent(pool, post, number, "away for too long");
@@ -487,18 +370,18 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
         look_at_absent(pool, view, number, post);
         return;
     }
-    const char *what = "";
+    struct fault fault;
     post->away_since_ns = 0;
-    if (post->looking == NULL) {
+    if (post->look == NULL) {
         return; /* it came back since this round began */
     }
     if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
         post->retry_s = 0;
     }
-    enum gfs_err err = inspect(pool, post, disk, in_map, &what);
+    enum gfs_err err = inspect(pool, post, disk, in_map, &fault);
     if (err != GFS_OK) {
         forget(post);
-        pool_disk_drop(pool, disk, err, what);
+        (fault.is_of_reads ? pool_disk_distrust : pool_disk_drop)(pool, disk, err, fault.what);
     }
 }
 
@@ -507,10 +390,10 @@ static void await_looks(struct pool_patrol *patrol, uint32_t count, int64_t sinc
 {
     int64_t until_ns = since_ns + LOOK_WAIT_MS * (SECOND_NS / 1000);
     for (uint32_t i = 0; i < count; i++) {
-        const struct post *post = &patrol->posts[i];
+        const struct pool_look *look = patrol->posts[i].look;
         int64_t left_ns = until_ns - gfs_monotonic_ns();
-        if (post->looking != NULL && post->look_ns >= since_ns && left_ns > 0) {
-            (void)pool_errand_await(post->looking, (uint32_t)(left_ns / 1000000) + 1);
+        if (look != NULL && look->begun_ns >= since_ns && left_ns > 0) {
+            (void)pool_look_await(look, (uint32_t)(left_ns / 1000000) + 1);
         }
     }
 }
@@ -527,6 +410,7 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
+    pool_former_look(patrol->former);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
     if (is_closed) {
@@ -536,24 +420,11 @@ static void go_round(struct pool_patrol *patrol)
     pool_disk_reap(patrol->pool);
 }
 
-static bool wait_for_round(struct pool_patrol *patrol)
-{
-    int64_t begun_ns = gfs_monotonic_ns();
-    (void)pthread_mutex_lock(&patrol->lock);
-    int64_t until_ns = begun_ns + (int64_t)patrol->interval_ms * 1000000;
-    bool has_time = true;
-    while (!patrol->is_stopping && has_time) {
-        has_time = gfs_cond_wait_until(&patrol->cond, &patrol->lock, until_ns);
-    }
-    bool goes_on = !patrol->is_stopping;
-    (void)pthread_mutex_unlock(&patrol->lock);
-    return goes_on;
-}
-
 static void *patrol_main(void *arg)
 {
-    while (wait_for_round(arg)) {
-        go_round(arg);
+    struct pool_patrol *patrol = arg;
+    while (pool_pace_sleep(&patrol->pace, atomic_load(&patrol->interval_ms))) {
+        go_round(patrol);
     }
     return NULL;
 }
@@ -562,9 +433,9 @@ struct pool_patrol *pool_patrol_start(struct pool *pool)
 {
     struct pool_patrol *patrol = gfs_alloc(sizeof *patrol);
     patrol->pool = pool;
-    patrol->interval_ms = INTERVAL_MS;
-    (void)pthread_mutex_init(&patrol->lock, NULL);
-    gfs_cond_init(&patrol->cond);
+    atomic_init(&patrol->interval_ms, INTERVAL_MS);
+    patrol->former = pool_former_watch_new(pool);
+    pool_pace_init(&patrol->pace, 0);
     int status = pthread_create(&patrol->thread, NULL, patrol_main, patrol);
     GFS_ASSERT(status == 0);
     (void)pthread_setname_np(patrol->thread, "pool-patrol");
@@ -576,24 +447,18 @@ void pool_patrol_stop(struct pool_patrol *patrol)
     if (patrol == NULL) {
         return;
     }
-    (void)pthread_mutex_lock(&patrol->lock);
-    patrol->is_stopping = true;
-    gfs_cond_signal(&patrol->cond);
-    (void)pthread_mutex_unlock(&patrol->lock);
+    pool_pace_stop(&patrol->pace);
     (void)pthread_join(patrol->thread, NULL);
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
-        pool_errand_let_go(patrol->posts[i].looking);
-        pool_errand_let_go(patrol->posts[i].arriving);
+        pool_look_end(patrol->posts[i].look);
+        pool_arrival_end(patrol->posts[i].arrival);
     }
-    gfs_cond_fini(&patrol->cond);
-    (void)pthread_mutex_destroy(&patrol->lock);
+    pool_former_watch_free(patrol->former);
+    pool_pace_fini(&patrol->pace);
     free(patrol);
 }
 
 void pool_patrol_set_interval(struct pool_patrol *patrol, uint32_t ms)
 {
-    (void)pthread_mutex_lock(&patrol->lock);
-    patrol->interval_ms = ms;
-    gfs_cond_signal(&patrol->cond);
-    (void)pthread_mutex_unlock(&patrol->lock);
+    atomic_store(&patrol->interval_ms, ms);
 }

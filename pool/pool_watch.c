@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
-#include "libgoodfs/cond.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
+#include "pool/pool_pace.h"
 
 enum { TICK_MS = 100 };
 
@@ -32,21 +32,13 @@ struct failed_mirror {
 struct pool_watch {
     struct pool *pool;
     pthread_mutex_t lock;
-    struct gfs_cond cond;
+    struct pool_pace pace; /* the thread sleeps on it between its ticks */
     pthread_t thread;
-    bool is_stopping, is_woken;
     struct note *notes, **notes_tail;
     struct failed_mirror *failed_mirrors;
+    struct failed_mirror *unsaid_mirrors; /* no map could say so yet; owned by the thread */
     struct pool_patrol *patrol;
 };
-
-static void wake(struct pool_watch *watch)
-{
-    (void)pthread_mutex_lock(&watch->lock);
-    watch->is_woken = true;
-    gfs_cond_signal(&watch->cond);
-    (void)pthread_mutex_unlock(&watch->lock);
-}
 
 void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err, const char *what)
 {
@@ -64,8 +56,15 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
             disk->number, gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what,
             gfs_err_name(err));
     if (pool->watch != NULL) {
-        wake(pool->watch);
+        pool_pace_wake(&pool->watch->pace);
     }
+}
+
+void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
+                        const char *what)
+{
+    atomic_store(&disk->is_distrusted, true); /* first: a view made meanwhile must not keep it */
+    pool_disk_drop(pool, disk, err, what);
 }
 
 void pool_note_behind(struct pool *pool, struct pool_disk *disk,
@@ -78,8 +77,7 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk,
     (void)pthread_mutex_lock(&watch->lock);
     *watch->notes_tail = note;
     watch->notes_tail = &note->next;
-    watch->is_woken = true;
-    gfs_cond_signal(&watch->cond);
+    pool_pace_wake(&watch->pace);
     (void)pthread_mutex_unlock(&watch->lock);
 }
 
@@ -94,8 +92,7 @@ void pool_mirror_failed(struct pool *pool, const char *dir)
     (void)pthread_mutex_lock(&watch->lock);
     failed->next = watch->failed_mirrors;
     watch->failed_mirrors = failed;
-    watch->is_woken = true;
-    gfs_cond_signal(&watch->cond);
+    pool_pace_wake(&watch->pace);
     (void)pthread_mutex_unlock(&watch->lock);
 }
 
@@ -232,8 +229,10 @@ static enum gfs_err change_mirror(void *arg, struct pool_map *map, struct gfs_er
     return GFS_OK;
 }
 
-static void fail_mirror(struct pool *pool, const char *path)
+/* UNREACHABLE: no map can say so now. */
+static enum gfs_err fail_mirror(struct pool *pool, const char *path)
 {
+    enum gfs_err err = GFS_OK;
     struct pool_view *view = pool_view_get(pool);
     struct gfs_error error = {0};
     uint16_t number = 0;
@@ -243,7 +242,7 @@ static void fail_mirror(struct pool *pool, const char *path)
     }
     if (number < view->map->disk_count && view->disks[number] != NULL) {
         atomic_store(&view->disks[number]->takes_edits, false);
-        enum gfs_err err = pool_change_map(pool, change_mirror, &number, &error);
+        err = pool_change_map(pool, change_mirror, &number, &error);
         gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata failed %s\"",
                 number, gfs_err_name(err), error.text);
         if (err != GFS_OK) {
@@ -251,6 +250,39 @@ static void fail_mirror(struct pool *pool, const char *path)
         }
     }
     pool_view_put(view);
+    return err;
+}
+
+/* Said when a map can be made again: else it would be called in sync with a copy that is none. */
+static void keep_unsaid(struct pool_watch *watch, struct failed_mirror *failed)
+{
+    const struct failed_mirror *same = watch->unsaid_mirrors;
+    while (same != NULL && strcmp(same->path, failed->path) != 0) {
+        same = same->next;
+    }
+    if (same != NULL) {
+        free(failed);
+        return;
+    }
+    failed->next = watch->unsaid_mirrors;
+    watch->unsaid_mirrors = failed;
+}
+
+static void free_unsaid(struct pool_watch *watch)
+{
+    while (watch->unsaid_mirrors != NULL) {
+        struct failed_mirror *failed = watch->unsaid_mirrors;
+        watch->unsaid_mirrors = failed->next;
+        free(failed);
+    }
+}
+
+static bool is_closed(struct pool *pool)
+{
+    struct pool_view *view = pool_view_get(pool);
+    bool is_closed = view->is_read_only;
+    pool_view_put(view);
+    return is_closed;
 }
 
 static void handle_mirrors(struct pool_watch *watch)
@@ -258,11 +290,17 @@ static void handle_mirrors(struct pool_watch *watch)
     (void)pthread_mutex_lock(&watch->lock);
     struct failed_mirror *failed = GFS_TAKE(watch->failed_mirrors);
     (void)pthread_mutex_unlock(&watch->lock);
+    if (failed == NULL && watch->unsaid_mirrors != NULL && !is_closed(watch->pool)) {
+        failed = GFS_TAKE(watch->unsaid_mirrors);
+    }
     bool is_any = failed != NULL;
     while (failed != NULL) {
         struct failed_mirror *next = failed->next;
-        fail_mirror(watch->pool, failed->path);
-        free(failed);
+        if (fail_mirror(watch->pool, failed->path) == GFS_UNREACHABLE) {
+            keep_unsaid(watch, failed);
+        } else {
+            free(failed);
+        }
         failed = next;
     }
     if (is_any) {
@@ -272,25 +310,11 @@ static void handle_mirrors(struct pool_watch *watch)
 
 /* ---- the thread ---- */
 
-static bool wait_for_tick(struct pool_watch *watch)
-{
-    int64_t until_ns = gfs_monotonic_ns() + TICK_MS * 1000000;
-    bool has_time = true;
-    (void)pthread_mutex_lock(&watch->lock);
-    while (!watch->is_woken && !watch->is_stopping && has_time) {
-        has_time = gfs_cond_wait_until(&watch->cond, &watch->lock, until_ns);
-    }
-    watch->is_woken = false;
-    bool goes_on = !watch->is_stopping;
-    (void)pthread_mutex_unlock(&watch->lock);
-    return goes_on;
-}
-
 static void *watch_main(void *arg)
 {
     struct pool_watch *watch = arg;
     struct pool *pool = watch->pool;
-    while (wait_for_tick(watch)) {
+    while (pool_pace_sleep(&watch->pace, TICK_MS)) {
         int64_t now_ns = gfs_monotonic_ns();
         handle_drops(watch);
         handle_notes(watch);
@@ -300,6 +324,7 @@ static void *watch_main(void *arg)
     }
     handle_notes(watch);
     handle_mirrors(watch);
+    free_unsaid(watch);
     return NULL;
 }
 
@@ -309,7 +334,7 @@ struct pool_watch *pool_watch_start(struct pool *pool)
     watch->pool = pool;
     watch->notes_tail = &watch->notes;
     (void)pthread_mutex_init(&watch->lock, NULL);
-    gfs_cond_init(&watch->cond);
+    pool_pace_init(&watch->pace, 0);
     pool->watch = watch;
     int status = pthread_create(&watch->thread, NULL, watch_main, watch);
     GFS_ASSERT(status == 0);
@@ -324,13 +349,10 @@ void pool_watch_stop(struct pool_watch *watch)
         return;
     }
     pool_patrol_stop(watch->patrol);
-    (void)pthread_mutex_lock(&watch->lock);
-    watch->is_stopping = true;
-    gfs_cond_signal(&watch->cond);
-    (void)pthread_mutex_unlock(&watch->lock);
+    pool_pace_stop(&watch->pace);
     (void)pthread_join(watch->thread, NULL);
     watch->pool->watch = NULL;
-    gfs_cond_fini(&watch->cond);
+    pool_pace_fini(&watch->pace);
     (void)pthread_mutex_destroy(&watch->lock);
     free(watch);
 }

@@ -392,7 +392,7 @@ Test(pool_open, a_start_that_is_killed_between_two_map_writes_is_done_again)
         open_rig_open(&rig);
         put_some(&rig, &id);
         open_rig_close(&rig);
-        char command[512];
+        char command[4096];
         for (unsigned i = 0; i < DISKS; i++) {
             (void)snprintf(command, sizeof command, "cp %s/pool.json %s/old%u", rig.paths[i],
                            rig.home, i);
