@@ -38,7 +38,7 @@ enum {
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
     OPEN_S = 5,             /* between attempts to take writes again */
-    OWN_ERRORS_S = 10,      /* from its own errors until it is tried again, at first */
+    OWN_ERRORS_S = 5,       /* from its own errors until it is tried again, at first */
 };
 
 static const int64_t SECOND_NS = 1000000000;

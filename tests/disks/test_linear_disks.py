@@ -15,7 +15,7 @@ from harness.server import Server
 
 COUNT = 6
 SECONDS = float(os.environ.get("GOODFS_LINEAR_SECONDS", "20"))
-HEAL_LIMIT_S = 90
+HEAL_LIMIT_S = 180  # a disk that failed again and again is tried ever later
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
 
