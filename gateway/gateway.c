@@ -65,13 +65,16 @@ enum gfs_err gateway_start(const struct gateway_options *options, struct gateway
     return GFS_OK;
 }
 
-void gateway_stop(struct gateway *gw, uint32_t grace_ms)
+bool gateway_stop(struct gateway *gw, uint32_t grace_ms, uint32_t work_ms)
 {
     if (gw == NULL) {
-        return;
+        return true;
     }
-    http_server_stop(gw->http, grace_ms);
+    if (!http_server_stop(gw->http, grace_ms, work_ms)) {
+        return false;
+    }
     destroy(gw);
+    return true;
 }
 
 struct http_server *gateway_http(struct gateway *gw)

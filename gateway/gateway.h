@@ -28,8 +28,10 @@ struct gateway_options {
  * says which address or setting, and why. */
 enum gfs_err gateway_start(const struct gateway_options *options, struct gateway **ret,
                            struct gfs_error *error) GFS_MUST_CHECK;
-/* Finishes replies under way for at most grace_ms, then stops. NULL allowed. */
-void gateway_stop(struct gateway *gw, uint32_t grace_ms);
+/* Finishes replies under way for at most grace_ms, then stops; what goes on for requests that are
+ * closed has work_ms more. NULL allowed: true. false: some of that hangs, so that the gateway, and
+ * what its options point to, must be left as they are until the process ends. */
+bool gateway_stop(struct gateway *gw, uint32_t grace_ms, uint32_t work_ms);
 struct http_server *gateway_http(struct gateway *gw);
 
 /* Counters for metrics, by operation name. */

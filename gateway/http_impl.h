@@ -154,7 +154,8 @@ struct http_server {
     int acceptor_event_fd;
     atomic_bool is_acceptor_full; /* waits for a connection to end */
     atomic_bool is_stopping;
-    _Atomic int64_t stop_deadline_ns;
+    _Atomic int64_t stop_deadline_ns, work_deadline_ns;
+    atomic_bool has_hung; /* the handler's work, at its deadline */
     atomic_uint conn_count;
     atomic_uint_fast64_t accepted;
     atomic_uint_fast64_t request_ids;

@@ -179,12 +179,17 @@ static void serve(struct http_loop *loop)
 }
 
 /* Work that outlives its exchange still posts to this loop: its tasks are run until it has ended.
- */
+ * A disk may keep it for ever. */
 static void wait_for_handler(struct http_loop *loop)
 {
-    const struct http_handler *handler = &loop->server->options.handler;
+    struct http_server *server = loop->server;
+    const struct http_handler *handler = &server->options.handler;
     while (handler->is_idle != NULL && !handler->is_idle(handler->arg)) {
         run_tasks(loop);
+        if (gfs_monotonic_ns() >= atomic_load(&server->work_deadline_ns)) {
+            atomic_store(&server->has_hung, true);
+            return;
+        }
         struct pollfd wake = {.fd = loop->event_fd, .events = POLLIN};
         atomic_store(&loop->is_sleeping, true);
         if (!has_tasks(loop)) {

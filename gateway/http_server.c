@@ -143,7 +143,7 @@ enum gfs_err http_server_start(const struct http_server_options *options, struct
     }
     err = start_threads(server, error);
     if (err != GFS_OK) {
-        http_server_stop(server, 0);
+        (void)http_server_stop(server, 0, 0); /* there was no request */
         return err;
     }
     *ret = server;
@@ -164,12 +164,14 @@ enum gfs_err http_server_reload_tls(struct http_server *server, struct gfs_error
     return http_tls_reload(server->tls, server->tls_cert_file, server->tls_key_file, error);
 }
 
-void http_server_stop(struct http_server *server, uint32_t grace_ms)
+bool http_server_stop(struct http_server *server, uint32_t grace_ms, uint32_t work_ms)
 {
     if (server == NULL) {
-        return;
+        return true;
     }
-    atomic_store(&server->stop_deadline_ns, gfs_monotonic_ns() + grace_ms * INT64_C(1000000));
+    int64_t deadline_ns = gfs_monotonic_ns() + grace_ms * INT64_C(1000000);
+    atomic_store(&server->stop_deadline_ns, deadline_ns);
+    atomic_store(&server->work_deadline_ns, deadline_ns + work_ms * INT64_C(1000000));
     atomic_store(&server->is_stopping, true);
     http_listen_stop(server);
     for (uint32_t i = 0; i < server->options.loop_count; i++) {
@@ -178,7 +180,11 @@ void http_server_stop(struct http_server *server, uint32_t grace_ms)
     for (uint32_t i = 0; i < server->options.loop_count; i++) {
         http_loop_join(&server->loops[i]);
     }
+    if (atomic_load(&server->has_hung)) {
+        return false;
+    }
     server_free(server);
+    return true;
 }
 
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret)

@@ -105,8 +105,10 @@ uint16_t http_server_port(const struct http_server *server, uint32_t index);
 /* Reads certificate and key again; on failure the old ones stay in use. */
 enum gfs_err http_server_reload_tls(struct http_server *server, struct gfs_error *error);
 /* Stops accepting, lets replies under way finish for at most grace_ms, then closes everything and
- * joins the threads. Every exchange has been closed on return. */
-void http_server_stop(struct http_server *server, uint32_t grace_ms);
+ * joins the threads. Every exchange has been closed on return. Work that outlives its exchange
+ * (is_idle) has work_ms more. false: it hangs; what it posts will not run, and the server must stay
+ * as it is until the process ends. NULL allowed: true. */
+bool http_server_stop(struct http_server *server, uint32_t grace_ms, uint32_t work_ms);
 
 struct http_server_stats {
     uint64_t connections_accepted, connections_open, requests, refused_framing, timeouts;

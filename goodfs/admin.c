@@ -412,14 +412,18 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
     return GFS_OK;
 }
 
-void admin_stop(struct admin *admin)
+bool admin_stop(struct admin *admin, uint32_t work_ms)
 {
-    if (admin != NULL) {
-        http_server_stop(admin->http, 0);
-        worker_pool_free(admin->readers);
-        worker_pool_free(admin->changers);
-        free(admin);
+    if (admin == NULL) {
+        return true;
     }
+    if (!http_server_stop(admin->http, 0, work_ms)) {
+        return false;
+    }
+    worker_pool_free(admin->readers);
+    worker_pool_free(admin->changers);
+    free(admin);
+    return true;
 }
 
 struct http_server *admin_http(struct admin *admin)

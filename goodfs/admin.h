@@ -41,5 +41,7 @@ struct admin;
  * address and why. */
 enum gfs_err admin_start(const struct admin_options *options, struct admin **ret,
                          struct gfs_error *error) GFS_MUST_CHECK;
-void admin_stop(struct admin *admin); /* NULL allowed; waits for calls under way */
+/* Waits for calls under way, for at most work_ms. NULL allowed: true. false: one hangs, so that the
+ * admin, and what its options point to, must be left as they are until the process ends. */
+bool admin_stop(struct admin *admin, uint32_t work_ms);
 struct http_server *admin_http(struct admin *admin);

@@ -34,6 +34,7 @@ struct fsck {
     struct gfs_cond wake;
     /* guarded by lock */
     bool is_stopping, is_wanted, is_running;
+    bool is_over; /* the thread is at its end */
     bool has_result; /* of a search that came to its end */
     enum gfs_err err;
     int64_t started_ms, ended_ms; /* Unix time */
@@ -223,6 +224,8 @@ static void *fsck_main(void *arg)
         gap_ns = gfs_monotonic_ns() + SEARCH_GAP_MS * (int64_t)NS_PER_MS;
         pthread_mutex_lock(&fsck->lock);
     }
+    fsck->is_over = true;
+    gfs_cond_broadcast(&fsck->wake);
     pthread_mutex_unlock(&fsck->lock);
     return NULL;
 }
@@ -248,20 +251,44 @@ struct fsck *fsck_open(const struct fsck_options *options)
     return fsck;
 }
 
-void fsck_close(struct fsck *fsck)
+void fsck_stop(struct fsck *fsck)
+{
+    if (fsck != NULL) {
+        pthread_mutex_lock(&fsck->lock);
+        fsck->is_stopping = true;
+        gfs_cond_broadcast(&fsck->wake);
+        pthread_mutex_unlock(&fsck->lock);
+    }
+}
+
+static bool await_thread(struct fsck *fsck, uint32_t wait_ms)
+{
+    int64_t until_ns = gfs_monotonic_ns() + wait_ms * (int64_t)NS_PER_MS;
+    bool has_time = true;
+    pthread_mutex_lock(&fsck->lock);
+    while (!fsck->is_over && has_time) {
+        has_time = gfs_cond_wait_until(&fsck->wake, &fsck->lock, until_ns);
+    }
+    bool is_over = fsck->is_over;
+    pthread_mutex_unlock(&fsck->lock);
+    return is_over;
+}
+
+bool fsck_close(struct fsck *fsck, uint32_t wait_ms)
 {
     if (fsck == NULL) {
-        return;
+        return true;
     }
-    pthread_mutex_lock(&fsck->lock);
-    fsck->is_stopping = true;
-    gfs_cond_broadcast(&fsck->wake);
-    pthread_mutex_unlock(&fsck->lock);
+    fsck_stop(fsck);
+    if (!fsck->options.is_manual && !await_thread(fsck, wait_ms)) {
+        return false;
+    }
     if (!fsck->options.is_manual) {
         pthread_join(fsck->thread, NULL);
     }
     pool_errand_let_go(fsck->storing);
-    if (pool_errands_end(fsck->errands, STORE_WAIT_MS)) { /* else it hangs, and needs them */
+    /* one that is still under way was waited for already: it hangs, and needs them */
+    if (pool_errands_end(fsck->errands, 0)) {
         pool_errands_free(fsck->errands);
     }
     fsck_orphans_fini(&fsck->orphans);
@@ -269,6 +296,7 @@ void fsck_close(struct fsck *fsck)
     gfs_cond_fini(&fsck->wake);
     pthread_mutex_destroy(&fsck->lock);
     free(fsck);
+    return true;
 }
 
 void fsck_start(struct fsck *fsck)

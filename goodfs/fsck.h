@@ -33,8 +33,11 @@ struct fsck_options {
 };
 
 struct fsck *fsck_open(const struct fsck_options *options);
-/* Stops a search under way. NULL allowed. */
-void fsck_close(struct fsck *fsck);
+/* No search begins any more, and the one under way ends soon. NULL allowed. Any thread. */
+void fsck_stop(struct fsck *fsck);
+/* Waits for the end of a search under way, for at most wait_ms. NULL allowed: true. false: it hangs
+ * in a disk, so that the fsck and its source must be left as they are until the process ends. */
+bool fsck_close(struct fsck *fsck, uint32_t wait_ms);
 
 /* A search begins from now on, after the one under way; once, however often it is asked for. Any
  * thread. */

@@ -276,7 +276,7 @@ static enum gfs_err run(struct recovery *recovery, struct gfs_error *error)
     if (err == GFS_OK) {
         err = rebuild(recovery, storage, error);
     }
-    storage_close(storage);
+    (void)storage_close(storage, false);
     close_report(recovery);
     return err;
 }

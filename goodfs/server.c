@@ -23,7 +23,12 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 
-enum { READY_REASON_SIZE = 200, STOP_GRACE_MS = 5000, FSCK_IDLE_PERCENT = 30 };
+enum {
+    READY_REASON_SIZE = 200,
+    STOP_GRACE_MS = 5000, /* for replies under way */
+    STOP_WORK_MS = 10000, /* for all that requests and searches do, from the stop on */
+    FSCK_IDLE_PERCENT = 30,
+};
 
 /* Owned by the main thread; what the admin thread reads is immutable once it runs. */
 struct server {
@@ -298,17 +303,39 @@ static enum gfs_err start(struct server *server, struct gfs_error *error)
     return err;
 }
 
-static void stop(struct server *server)
+/* For requests and searches under way since the stop began; a second at least. */
+static uint32_t left_ms(int64_t begun_ns)
 {
+    int64_t left = STOP_WORK_MS - (gfs_monotonic_ns() - begun_ns) / 1000000;
+    return (uint32_t)GFS_MAX(left, (int64_t)1000);
+}
+
+/* A disk may hang for ever. Whatever waits for it is given up in the end, and with it all that it
+ * may use: nothing of that is freed. false: there is such; its threads may come back at any time.
+ */
+static bool stop(struct server *server)
+{
+    const int64_t begun_ns = gfs_monotonic_ns();
     atomic_store(&server->is_stopping, true);
-    admin_stop(server->admin);
-    gateway_stop(server->gateway, STOP_GRACE_MS);
-    fsck_close(server->fsck);
-    storage_close(server->storage);
+    fsck_stop(server->fsck);
+    if (server->storage != NULL && storage_shard(server->storage) != NULL) {
+        shard_end_visits(storage_shard(server->storage));
+    }
+    bool is_used = !admin_stop(server->admin, left_ms(begun_ns));
+    uint32_t work_ms = left_ms(begun_ns - STOP_GRACE_MS * INT64_C(1000000));
+    is_used = !gateway_stop(server->gateway, STOP_GRACE_MS, work_ms) || is_used;
+    is_used = !fsck_close(server->fsck, left_ms(begun_ns)) || is_used;
+    if (is_used) {
+        gfs_log(GFS_LOG_WARN, "msg=\"stopping: a call hangs in a disk and is given up\"");
+    }
+    if (!storage_close(server->storage, is_used)) {
+        return false;
+    }
     for (size_t i = 0; i < server->admin_user_count; i++) {
         explicit_bzero(&server->admin_users[i], sizeof server->admin_users[i]);
     }
     free(server->admin_users);
+    return true;
 }
 
 static void reload(struct server *server)
@@ -365,8 +392,12 @@ static int run(struct server *server)
         (void)fprintf(stderr, "goodfs server: %s\n",
                       error.text[0] == '\0' ? gfs_err_text(err) : error.text);
     }
-    stop(server);
-    return err == GFS_OK ? 0 : 1;
+    int status = err == GFS_OK ? 0 : 1;
+    if (!stop(server)) {
+        (void)fflush(NULL);
+        _exit(status); /* no handler of exit may run beside threads that come back */
+    }
+    return status;
 }
 
 int server_main(int argc, char **argv)

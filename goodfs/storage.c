@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include "goodfs/mirrors.h"
+#include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
+
+enum { PLAIN_WAIT_MS = 20000 }; /* for a store of one disk to be closed */
 
 struct storage {
     char **dirs; /* of a pool: whole paths, NULL-terminated; else NULL */
@@ -173,14 +177,14 @@ enum gfs_err storage_open_disks(const struct gfs_config *config, const char *con
     storage->disks = disks_new();
     for (size_t i = 0; dirs[i] != NULL; i++) {
         if (strlen(dirs[i]) >= POOL_PATH_LEN_MAX) {
-            storage_close(storage);
+            (void)storage_close(storage, false);
             return gfs_fail(error, GFS_INVALID, "%.64s...: the path is too long", dirs[i]);
         }
     }
     enum gfs_err err = is_pool(dirs) ? open_pool(storage, config, dirs, error)
                                      : open_plain(storage, config, dirs[0], error);
     if (err != GFS_OK) {
-        storage_close(storage);
+        (void)storage_close(storage, false);
         return err;
     }
     *ret = storage;
@@ -200,7 +204,7 @@ enum gfs_err storage_open(const struct gfs_config *config, const char *const *di
         err = check_metadata(storage, dirs[0], error);
     }
     if (err != GFS_OK) {
-        storage_close(storage);
+        (void)storage_close(storage, false);
         return err;
     }
     *ret = storage;
@@ -215,28 +219,60 @@ void storage_start(struct storage *storage)
     }
 }
 
-void storage_close(struct storage *storage)
+/* ---- closing ---- */
+
+static void free_storage(struct storage *storage)
 {
-    if (storage == NULL) {
-        return;
-    }
-    if (storage->pool != NULL) {
-        pool_stop(storage->pool);
-    }
-    shard_close(storage->shard);
-    bool is_closed = pool_close(storage->pool);
-    if (storage->plain != NULL) {
-        struct pool_driver driver = disks_driver(storage->disks);
-        driver.close(driver.arg, storage->plain);
-    }
-    if (is_closed) {
-        disks_free(storage->disks);
-    }
+    disks_free(storage->disks);
     for (size_t i = 0; storage->dirs != NULL && storage->dirs[i] != NULL; i++) {
         free(storage->dirs[i]);
     }
     free(storage->dirs);
     free(storage);
+}
+
+static void run_close(void *arg)
+{
+    struct storage *storage = arg;
+    struct pool_driver driver = disks_driver(storage->disks);
+    driver.close(driver.arg, storage->plain);
+}
+
+/* By an errand: the disk may hang. */
+static bool close_plain(struct storage *storage)
+{
+    struct pool_errands *errands = pool_errands_new();
+    pool_errand_let_go(pool_errand_start(errands, "disk-close", run_close, NULL, storage));
+    bool is_closed = pool_errands_end(errands, PLAIN_WAIT_MS);
+    if (is_closed) {
+        pool_errands_free(errands);
+    }
+    return is_closed;
+}
+
+bool storage_close(struct storage *storage, bool is_used)
+{
+    if (storage == NULL) {
+        return !is_used;
+    }
+    if (storage->shard != NULL) {
+        shard_end_waits(storage->shard); /* the pool may be inside, to move it */
+    }
+    if (storage->pool != NULL) {
+        pool_stop(storage->pool);
+    }
+    is_used = !shard_close(storage->shard) || is_used;
+    bool is_closed = pool_close(storage->pool, is_used) && !is_used;
+    if (storage->plain != NULL) {
+        is_closed = !is_used && close_plain(storage);
+        if (!is_closed) {
+            gfs_log(GFS_LOG_WARN, "op=close msg=\"the disk does not answer: left open\"");
+        }
+    }
+    if (is_closed) {
+        free_storage(storage);
+    }
+    return is_closed;
 }
 
 struct chunk_store *storage_chunks(struct storage *storage)

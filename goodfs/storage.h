@@ -22,8 +22,10 @@ enum gfs_err storage_open_disks(const struct gfs_config *config, const char *con
                                 struct storage **ret, struct gfs_error *error) GFS_MUST_CHECK;
 /* Begins what a pool does by itself. */
 void storage_start(struct storage *storage);
-/* No request is under way any more. NULL allowed. */
-void storage_close(struct storage *storage);
+/* No request is under way any more, but such as hang in a disk: is_used. NULL allowed. What hangs,
+ * and everything that it may use, is left as it is until the process ends: the logs have all that
+ * was acknowledged. false: there is such. */
+bool storage_close(struct storage *storage, bool is_used);
 
 struct chunk_store *storage_chunks(struct storage *storage);
 struct shard *storage_shard(struct storage *storage);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "metad/bucket_row.h"
 #include "metad/shard_copy.h"
@@ -12,6 +13,7 @@ enum {
     CACHE_BYTES = 16 << 20,
     OVERLAY_BYTES = 64 << 20,
     APPLY_DELAY_MS = 200,
+    CLOSE_STALL_MS = 15000,
     READER_COUNT = 4,
     READER_CACHE_BYTES = 1 << 20,
 };
@@ -43,6 +45,9 @@ static struct shard *shard_new(const struct shard_options *options)
     }
     if (shard->options.apply_delay_ms == 0) {
         shard->options.apply_delay_ms = APPLY_DELAY_MS;
+    }
+    if (shard->options.close_stall_ms == 0) {
+        shard->options.close_stall_ms = CLOSE_STALL_MS;
     }
     shard->seed = chunk_id_new(0).hi; /* random, drawn at process start */
     shard->overlay = overlay_new(shard->seed);
@@ -181,30 +186,80 @@ enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
     return GFS_OK;
 }
 
-void shard_close(struct shard *shard)
+void shard_end_visits(struct shard *shard)
 {
-    if (shard == NULL) {
-        return;
-    }
     (void)pthread_mutex_lock(&shard->lock);
-    shard->is_stopping = true;
+    shard->is_ending_visits = true;
     shard->is_sweep_stopping = true;
     gfs_cond_signal(&shard->sweep_wake);
     gfs_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
-    (void)pthread_join(shard->sweep_thread, NULL);
+}
 
+void shard_end_waits(struct shard *shard)
+{
+    shard_end_visits(shard);
+    (void)pthread_mutex_lock(&shard->lock);
+    shard->is_ending = true;
+    gfs_cond_broadcast(&shard->moved);
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+/* false: it hangs in a read of a database, of one that was left before if there is such. */
+static bool await_sweep(struct shard *shard)
+{
+    bool has_time = true;
+    (void)pthread_mutex_lock(&shard->lock);
+    int64_t until = shard_close_until_locked(shard);
+    while (!shard->is_sweep_over && has_time) {
+        has_time = gfs_cond_wait_until(&shard->moved, &shard->lock, until);
+    }
+    bool is_over = shard->is_sweep_over;
+    (void)pthread_mutex_unlock(&shard->lock);
+    if (is_over) {
+        (void)pthread_join(shard->sweep_thread, NULL);
+    }
+    return is_over;
+}
+
+/* false: the log hangs. Every edit decided is a reason to wait for the next. */
+static bool await_decisions(struct shard *shard)
+{
+    bool has_time = true;
     (void)pthread_mutex_lock(&shard->lock);
     shard->decided_waiters++;
-    while (shard->under_way != 0) {
-        gfs_cond_wait(&shard->decided, &shard->lock);
+    while (shard->under_way != 0 && has_time) {
+        uint32_t under_way = shard->under_way;
+        int64_t until = gfs_monotonic_ns() + shard->options.close_stall_ms * INT64_C(1000000);
+        while (shard->under_way == under_way && has_time) {
+            has_time = gfs_cond_wait_until(&shard->decided, &shard->lock, until);
+        }
     }
     shard->decided_waiters--;
+    bool is_none = shard->under_way == 0;
     (void)pthread_mutex_unlock(&shard->lock);
-    if (shard_copies_stop(shard)) {
+    return is_none;
+}
+
+bool shard_close(struct shard *shard)
+{
+    if (shard == NULL) {
+        return true;
+    }
+    shard_end_waits(shard);
+    (void)pthread_mutex_lock(&shard->lock);
+    shard->is_stopping = true;
+    (void)pthread_mutex_unlock(&shard->lock);
+    bool is_idle = await_sweep(shard);
+    is_idle = await_decisions(shard) && is_idle;
+    is_idle = shard_copies_stop(shard) && is_idle;
+    if (is_idle) {
         GFS_ASSERT(shard->parked == NULL && shard->held == NULL);
         shard_free(shard);
+    } else {
+        gfs_log(GFS_LOG_ERROR, "msg=\"a metadata database does not close: left as it is\"");
     }
+    return is_idle;
 }
 
 struct meta_service *shard_service(struct shard *shard)

@@ -42,6 +42,7 @@ struct shard_options {
     size_t overlay_bytes_max;  /* above it acknowledgements wait for SQLite; 64 MiB */
     int64_t apply_delay_ms;    /* an edit waits this long for company; 200 */
     int64_t gc_grace_ms;       /* between freeing and deleting a chunk */
+    int64_t close_stall_ms;    /* closing gives up what does not move for so long; 15,000 */
     bool has_labels;           /* each row written leaves a copy with the data (label.h): owners of
                                   DATA records are replaced while the log has them */
     /* Called on any thread, must not block and calls nothing of the shard. NULL allowed.
@@ -72,9 +73,20 @@ struct shard_stats {
 enum gfs_err shard_open(const struct shard_options *options, struct shard **ret,
                         struct gfs_error *error) GFS_MUST_CHECK;
 
-/* No call of the service is under way or comes any more; operations under way are waited for, so
- * the log is still open. Applies everything and checkpoints. NULL allowed. */
-void shard_close(struct shard *shard);
+/* The service is about to stop: first what it does by itself ends, the sweep and visits of
+ * references, which get STOPPED. Operations go on. Any thread. */
+void shard_end_visits(struct shard *shard);
+/* That, and from now on nobody waits for a database that moves or joins: they get STOPPED. Any
+ * thread. */
+void shard_end_waits(struct shard *shard);
+
+/* No call of the service comes any more, and none is under way but such as hang in a database;
+ * operations under way are waited for, so the log is still open. Applies everything, checkpoints.
+ * NULL allowed. A database or log that does not get on is waited for as the options say; a database
+ * that was left before, for a moment. false: threads hang in one, so that the shard and its log
+ * must be left as they are until the process ends. The log has everything that was acknowledged,
+ * and the next start applies it. */
+bool shard_close(struct shard *shard);
 
 /* ---- copies. Any thread, which may wait, but not one that the log waits for ---- */
 
@@ -82,7 +94,7 @@ void shard_close(struct shard *shard);
  * that is there is taken up if the log holds what it lacks; else it is replaced by a full copy. At
  * return the copy is durable, as of some applied edit. EXISTS: dir is a copy, or the live one;
  * BUSY: an earlier copy there is still being closed; TIMEOUT: nothing moved for 30 s; IO, NO_SPACE,
- * CORRUPT. */
+ * CORRUPT; STOPPED: shard_end_waits. */
 enum gfs_err shard_copy_add(struct shard *shard, const char *dir,
                             struct gfs_error *error) GFS_MUST_CHECK;
 /* dir is no longer kept up, nor does the log keep anything for it; it need not be reachable.
@@ -92,8 +104,8 @@ void shard_copy_remove(struct shard *shard, const char *dir);
  * in. Operations go on meanwhile, and reads wait. OK: readers use it. A database in dir that is not
  * kept up is good enough if the log holds what it lacks. EXISTS: it is the live one already;
  * NOT_FOUND: there is none in dir, or it is of no use, BUSY: an earlier one there is still being
- * closed: nothing was changed. CANCELLED: moved elsewhere meanwhile. IO, CORRUPT, TIMEOUT (30 s),
- * NO_SPACE: it cannot take over; then move to another one. */
+ * closed; STOPPED: shard_end_waits: nothing was changed. CANCELLED: moved elsewhere meanwhile. IO,
+ * CORRUPT, TIMEOUT (30 s), NO_SPACE: it cannot take over; then move to another one. */
 enum gfs_err shard_move(struct shard *shard, const char *dir,
                         struct gfs_error *error) GFS_MUST_CHECK;
 
@@ -111,8 +123,9 @@ typedef enum gfs_err (*shard_reference_fn)(void *arg, const struct shard_referen
 /* Calls visit for each chunk reference of rows of uploads, parts and objects, and of copies
  * made meanwhile. A chunk that a row refers to all the time, though it need not be the same row, is
  * visited for certain. Nothing is held between visits, which may take their time. Any answer of
- * visit but GFS_OK ends it and is its answer. CORRUPT: at least one row could not be read; all
- * others were visited. BUSY: too many copies were made meanwhile. IO. May wait; any thread. */
+ * visit but GFS_OK ends it and is its answer. STOPPED: shard_end_visits. CORRUPT: at least one row
+ * could not be read; all others were visited. BUSY: too many copies were made meanwhile. IO. May
+ * wait; any thread. */
 enum gfs_err shard_visit_references(struct shard *shard, shard_reference_fn visit,
                                     void *arg) GFS_MUST_CHECK;
 /* ret[i] = false: nothing refers to ids[i]: no row, no operation submitted before the call, no

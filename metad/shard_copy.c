@@ -374,7 +374,7 @@ static void trim_log(struct shard *shard)
     (void)pthread_mutex_lock(&shard->trim_lock);
     (void)pthread_mutex_lock(&shard->lock);
     uint64_t least = least_durable_locked(shard);
-    bool may_trim = shard->may_trim && !shard->is_abandoned;
+    bool may_trim = shard->may_trim;
     (void)pthread_mutex_unlock(&shard->lock);
     if (least != 0 && may_trim) {
         shard->log->ops->trim_edits(shard->log, least - 1);

@@ -54,6 +54,7 @@ struct copy {
     bool is_reported;        /* it was called failed, at */
     int64_t reported_ns;
     bool is_closed;       /* the thread is at its end */
+    bool is_given_up;     /* it hangs: closing does not wait for it any more */
     uint64_t durable_lsn; /* a complete checkpoint holds it; 0 = unknown: nothing is trimmed */
     uint64_t progress;    /* rises while it is being made */
     uint32_t waiters;     /* for its joining; they keep it from being freed */
@@ -110,6 +111,8 @@ void shard_copies_start(struct shard *shard);
 /* Closing: the live database applies everything, then the copies, and all are closed. false: a
  * thread hangs in one of them, the shard must stay in memory. */
 bool shard_copies_stop(struct shard *shard) GFS_MUST_CHECK;
+/* Until when a thread is waited for that may be in any database. Monotonic, ns. */
+int64_t shard_close_until_locked(const struct shard *shard);
 struct readers *shard_readers_new(const char *path);
 /* The live database has a fault, which stops it, or does not: then CORRUPT is only some row. true:
  * the owner is to be told, outside the lock. */

@@ -15,6 +15,7 @@
 #define WAIT_NS (SHARD_MOVE_WAIT_S * SECOND_NS)
 #define DAMAGE_REPORT_NS (3600 * SECOND_NS)
 enum { CLOSE_WAIT_S = 60 };
+#define LEFT_WAIT_MS INT64_C(2000)
 
 /* ---- faults of the live database ---- */
 
@@ -52,13 +53,13 @@ enum gfs_err shard_reader_get(struct shard *shard, struct reading *ret)
 {
     *ret = (struct reading){0};
     (void)pthread_mutex_lock(&shard->lock);
-    while (shard->is_moving && !shard->is_stopping &&
+    while (shard->is_moving && !shard->is_ending &&
            gfs_monotonic_ns() < shard->moving_ns + WAIT_NS) {
         (void)gfs_cond_wait_until(&shard->moved, &shard->lock, shard->moving_ns + WAIT_NS);
     }
     ret->move_count = shard->move_count;
-    if (shard->is_moving) {
-        enum gfs_err err = shard->is_stopping ? GFS_STOPPED : GFS_IO;
+    if (shard->is_moving || shard->is_stopping) { /* stopping: a thread that hung comes back */
+        enum gfs_err err = shard->is_ending ? GFS_STOPPED : GFS_IO;
         (void)pthread_mutex_unlock(&shard->lock);
         return err;
     }
@@ -108,7 +109,7 @@ bool shard_read_again(struct shard *shard, const struct reading *reading, enum g
     }
     (void)pthread_mutex_lock(&shard->lock);
     while (shard->move_count == reading->move_count && shard_expects_move_locked(shard) &&
-           !shard->is_stopping) {
+           !shard->is_ending) {
         (void)gfs_cond_wait_until(&shard->moved, &shard->lock,
                                   shard->live->reported_ns + WAIT_NS);
     }
@@ -175,7 +176,7 @@ static void wait_for_join_locked(struct copy *copy)
     struct shard *shard = copy->shard;
     uint64_t progress = copy->progress;
     int64_t until = gfs_monotonic_ns() + WAIT_NS;
-    while (copy->role == COPY_JOINING) {
+    while (copy->role == COPY_JOINING && !shard->is_ending) {
         int64_t now = gfs_monotonic_ns();
         if (copy->progress != progress) {
             progress = copy->progress;
@@ -196,6 +197,9 @@ static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error
     copy->waiters++;
     wait_for_join_locked(copy);
     copy->waiters--;
+    if (copy->role == COPY_JOINING) { /* it leaves when the shard closes */
+        return gfs_fail(error, GFS_STOPPED, "the service stops");
+    }
     if (copy->role != COPY_LEAVING) {
         return GFS_OK;
     }
@@ -216,7 +220,7 @@ enum gfs_err shard_copy_add(struct shard *shard, const char *dir, struct gfs_err
         err = gfs_fail(error, GFS_EXISTS, "%s: has the database already", dir);
     } else if (find_locked(shard->leavers, dir) != NULL) {
         err = gfs_fail(error, GFS_BUSY, "%s: the database there is still being closed", dir);
-    } else if (shard->is_stopping) {
+    } else if (shard->is_ending) {
         err = gfs_fail(error, GFS_STOPPED, "the service stops");
     } else {
         err = await_join_locked(begin_locked(shard, dir, true, true), error);
@@ -265,6 +269,9 @@ static enum gfs_err await_move_locked(struct shard *shard, const struct copy *co
 {
     int64_t until = gfs_monotonic_ns() + WAIT_NS;
     while (shard->live == copy && shard->is_moving && shard->apply_fault == GFS_OK) {
+        if (shard->is_ending) {
+            return gfs_fail(error, GFS_STOPPED, "the service stops");
+        }
         if (gfs_monotonic_ns() >= until) {
             return gfs_fail(error, GFS_TIMEOUT, "%s: does not take over", shard->live->dir);
         }
@@ -282,6 +289,10 @@ enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *
 {
     (void)pthread_mutex_lock(&shard->lock);
     copy_reap_locked(shard);
+    if (shard->is_ending) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        return gfs_fail(error, GFS_STOPPED, "the service stops");
+    }
     if (strcmp(shard->live->dir, dir) == 0) {
         (void)pthread_mutex_unlock(&shard->lock);
         return gfs_fail(error, GFS_EXISTS, "%s: has the live database", dir);
@@ -309,28 +320,83 @@ enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *
 
 /* ---- closing ---- */
 
+/* What changes while databases get on with being closed. */
+static uint64_t closing_progress_locked(const struct shard *shard)
+{
+    uint64_t sum = shard->applied_lsn + shard->counters.applied_batches;
+    const struct copy *const lists[] = {shard->copies, shard->leavers};
+    for (size_t i = 0; i < GFS_COUNT(lists); i++) {
+        for (const struct copy *copy = lists[i]; copy != NULL; copy = copy->next) {
+            sum += copy->durable_lsn + copy->progress + (i == 1) + copy->is_closed;
+        }
+    }
+    return sum;
+}
+
 static bool all_closed_locked(const struct shard *shard)
 {
     for (const struct copy *copy = shard->leavers; copy != NULL; copy = copy->next) {
-        if (!copy->is_closed) {
+        if (!copy->is_closed && !copy->is_given_up) {
             return false;
         }
     }
     return shard->copies == NULL;
 }
 
+/* As long as something moves, and no longer than CLOSE_WAIT_S. */
 static void await_closed_locked(struct shard *shard, const struct copy *only)
 {
-    int64_t until = gfs_monotonic_ns() + CLOSE_WAIT_S * SECOND_NS;
+    const int64_t last = gfs_monotonic_ns() + CLOSE_WAIT_S * SECOND_NS;
+    const int64_t stall = shard->options.close_stall_ms * (SECOND_NS / 1000);
+    uint64_t progress = closing_progress_locked(shard);
+    int64_t until = gfs_monotonic_ns() + stall;
     bool has_time = true;
     while (has_time && !(only == NULL ? all_closed_locked(shard) : only->is_closed)) {
-        has_time = gfs_cond_wait_until(&shard->moved, &shard->lock, until);
+        has_time = gfs_cond_wait_until(&shard->moved, &shard->lock, GFS_MIN(until, last));
+        if (progress != closing_progress_locked(shard)) {
+            progress = closing_progress_locked(shard);
+            until = gfs_monotonic_ns() + stall;
+            has_time = gfs_monotonic_ns() < last;
+        }
     }
+}
+
+int64_t shard_close_until_locked(const struct shard *shard)
+{
+    bool has_left = false; /* one that hangs, most likely */
+    for (const struct copy *copy = shard->leavers; copy != NULL; copy = copy->next) {
+        has_left = has_left || !copy->is_closed;
+    }
+    int64_t ms = shard->options.close_stall_ms;
+    return gfs_monotonic_ns() + (has_left ? GFS_MIN(ms, LEFT_WAIT_MS) : ms) * (SECOND_NS / 1000);
+}
+
+/* Databases left before are of no use to anybody: those that do not close are given up. */
+static void give_up_left_locked(struct shard *shard)
+{
+    int64_t until = shard_close_until_locked(shard);
+    bool has_time = true;
+    for (struct copy *copy = shard->leavers; copy != NULL; copy = copy->next) {
+        while (!copy->is_closed && has_time) {
+            has_time = gfs_cond_wait_until(&shard->moved, &shard->lock, until);
+        }
+        copy->is_given_up = !copy->is_closed;
+    }
+}
+
+static bool has_open_locked(const struct shard *shard)
+{
+    bool is_any = false;
+    for (const struct copy *copy = shard->leavers; copy != NULL; copy = copy->next) {
+        is_any = is_any || !copy->is_closed;
+    }
+    return is_any || shard->copies != NULL;
 }
 
 bool shard_copies_stop(struct shard *shard)
 {
     (void)pthread_mutex_lock(&shard->lock);
+    give_up_left_locked(shard);
     for (struct copy *copy = shard->copies; copy != NULL;) {
         struct copy *next = copy->next;
         if (copy->role == COPY_JOINING) {
@@ -338,24 +404,20 @@ bool shard_copies_stop(struct shard *shard)
         }
         copy = next;
     }
+    struct copy *live = shard->live;
     shard->is_apply_stopping = true;
     shard_wake_live_locked(shard);
-    await_closed_locked(shard, shard->live);
+    await_closed_locked(shard, live);
+    live->is_given_up = !live->is_closed;
     shard->is_copy_stopping = true; /* they have everything that the live one applied last */
     for (struct copy *copy = shard->copies; copy != NULL; copy = copy->next) {
         gfs_cond_signal(&copy->wake);
     }
     await_closed_locked(shard, NULL);
-    bool is_done = all_closed_locked(shard);
-    copy_reap_locked(shard);
-    (void)pthread_mutex_unlock(&shard->lock);
-    if (!is_done) {
-        (void)pthread_mutex_lock(&shard->trim_lock);
-        (void)pthread_mutex_lock(&shard->lock);
-        shard->is_abandoned = true;
-        (void)pthread_mutex_unlock(&shard->lock);
-        (void)pthread_mutex_unlock(&shard->trim_lock);
-        gfs_log(GFS_LOG_ERROR, "msg=\"a metadata database does not close: left as it is\"");
+    bool is_done = live->is_closed && !has_open_locked(shard);
+    if (is_done) { /* else threads that hang may look at the others */
+        copy_reap_locked(shard);
     }
+    (void)pthread_mutex_unlock(&shard->lock);
     return is_done;
 }

@@ -292,7 +292,7 @@ enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserv
     bool is_stuck = shard->apply_fault != GFS_OK && !shard_is_passing(shard->apply_fault);
     bool is_awaited = is_stuck && shard_expects_move_locked(shard);
     if (shard->has_failed || (is_stuck && !is_awaited)) {
-        return GFS_IO;
+        return GFS_UNREACHABLE; /* not IO: what is refused here has certainly done nothing */
     }
     size_t factor = may_use_reserve ? 2 : 1;
     bool is_full = overlay_size(shard->overlay) > factor * shard->options.overlay_bytes_max;

@@ -114,8 +114,8 @@ static enum gfs_err settle(struct shard *shard)
     shard->wanted_lsn = GFS_MAX(shard->wanted_lsn, lsn);
     shard_wake_live_locked(shard);
     while (err == GFS_OK && is_pending_locked(shard, lsn)) {
-        if (gfs_monotonic_ns() >= until || shard->is_stopping) {
-            err = shard->is_stopping ? GFS_STOPPED : GFS_IO;
+        if (gfs_monotonic_ns() >= until || shard->is_ending_visits) {
+            err = shard->is_ending_visits ? GFS_STOPPED : GFS_IO;
         } else {
             (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
         }

@@ -87,9 +87,10 @@ struct shard {
     struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
     enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
     bool is_stopping;         /* no new operations */
-    bool is_apply_stopping, is_sweep_stopping, is_copy_stopping;
+    bool is_ending_visits;    /* it is about to stop: visits end */
+    bool is_ending;           /* the same: nobody waits for a database any more */
+    bool is_apply_stopping, is_sweep_stopping, is_copy_stopping, is_sweep_over;
     bool may_trim;         /* all copies are known, and none was cut short */
-    bool is_abandoned;     /* closed, but for threads that hang: the log is not there any more */
     bool has_failed;       /* the log has failed */
     bool is_sweep_refused; /* the sweep's proposal was */
     struct shard_stats counters;
@@ -114,7 +115,7 @@ static inline bool shard_is_passing(enum gfs_err fault)
 {
     return fault == GFS_NO_SPACE || fault == GFS_BUSY;
 }
-/* Why no operation is taken now: OK, STOPPED, IO, NO_SPACE, BUSY. */
+/* Why no operation is taken now: OK, STOPPED, UNREACHABLE, NO_SPACE, BUSY. */
 enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserve);
 
 /* ---- shard_bucket.c ---- */

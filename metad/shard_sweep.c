@@ -241,6 +241,8 @@ void *shard_sweep_main(void *arg)
                                       gfs_monotonic_ns() + ms * 1000000);
         }
     }
+    shard->is_sweep_over = true;
+    gfs_cond_broadcast(&shard->moved);
     (void)pthread_mutex_unlock(&shard->lock);
     return NULL;
 }

@@ -17,6 +17,7 @@
 enum {
     CURSOR_DISK_SHIFT = 48, /* of verify_log: disk above, the disk's own cursor below */
     CLOSE_WAIT_MS = 10000,  /* for what hangs in a disk */
+    USED_WAIT_MS = 3000,    /* the same, when one hangs for certain */
 };
 
 /* ---- listing ---- */
@@ -276,15 +277,15 @@ void pool_stop(struct pool *pool)
     pool_mirrors_stop(pool->mirrors);
 }
 
-bool pool_close(struct pool *pool)
+bool pool_close(struct pool *pool, bool is_used)
 {
     if (pool == NULL) {
         return true;
     }
     pool_stop(pool);
-    bool is_idle = pool_submit_drain(pool->submit, CLOSE_WAIT_MS);
+    bool is_idle = pool_submit_drain(pool->submit, is_used ? USED_WAIT_MS : CLOSE_WAIT_MS);
     pool_watch_stop(pool->watch);
-    is_idle = is_idle && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
+    is_idle = is_idle && !is_used && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
     if (is_idle) {
         pool_change_forget_waiting(pool);
         pool_submit_free(GFS_TAKE(pool->submit));

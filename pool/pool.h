@@ -29,6 +29,9 @@ struct pool_driver {
     enum gfs_err (*open)(void *arg, const char *dir, const char *cluster, struct chunk_store **ret,
                          uint8_t ret_id[16], struct gfs_error *error);
     void (*close)(void *arg, struct chunk_store *store);
+    /* Whether the disk takes writes, found out by writing something to dir that leaves nothing
+     * behind. The store there may be open. NULL = by a small file, pool_map_file_try. */
+    enum gfs_err (*try_write)(void *arg, const char *dir);
 };
 
 /* What the pool asks of whoever keeps the metadata. Called on the pool's watch thread, blocking,
@@ -71,9 +74,11 @@ enum gfs_err pool_open(const struct pool_options *options, struct pool **ret,
 void pool_start(struct pool *pool, const struct pool_meta_hooks *hooks);
 /* No hook is called any more, nothing is moved. For a stop in order: before the metadata closes. */
 void pool_stop(struct pool *pool);
-/* Pins are released and bulk writers freed before. NULL allowed. false: a disk hangs in something,
- * so that it, and what it needs of the driver, must be left as it is until the process ends. */
-bool pool_close(struct pool *pool);
+/* Pins are released and bulk writers freed before. NULL allowed: true. is_used: somebody hangs in a
+ * disk who may yet call the pool, pins and all: what is under way is waited for, and nothing is
+ * closed. false: that, or a disk hangs in something, so that the pool, and what it needs of the
+ * driver, must be left as it is until the process ends. */
+bool pool_close(struct pool *pool, bool is_used);
 
 struct chunk_store *pool_chunks(struct pool *pool);
 /* Directory of the disk that holds the live database, "" = none; ret has POOL_PATH_LEN_MAX. index:

@@ -10,6 +10,7 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
+#include "pool/pool_former.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_place.h"
 #include "pool/pool_plan.h"
@@ -359,7 +360,10 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
     bool has_failed = entry->state == POOL_DISK_FAILED;
     newcomer->is_own_place = is_same_directory(entry->path, found->path);
     if (newcomer->is_own_place && pool_disk_is_usable(disk)) {
-        pool_disk_drop(pool, disk, GFS_IO, "emptied");
+        pool_disk_distrust(pool, disk, GFS_IO, "emptied");
+    }
+    if (newcomer->is_own_place) { /* what was there may be kept open to be read */
+        pool_former_let_go(pool, newcomer->old);
     }
     newcomer->is_old_lost = has_failed || newcomer->is_own_place || !pool_disk_is_usable(disk);
     newcomer->is_group0_used = is_group0_used(view);

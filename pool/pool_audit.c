@@ -11,6 +11,7 @@ struct listing {
     struct pool_part_entry *entries;
     size_t count;
     bool is_usable[POOL_DISKS_MAX];
+    bool has_fallback;
     pool_audit_fn visit;
     void *arg;
 };
@@ -72,7 +73,7 @@ static void visit_chunk(void *arg, const struct pool_part_chunk *chunk)
         .have = chunk->have,
         .need = chunk->need,
         .width = chunk->width,
-        .is_disk_away = chunk->away != 0,
+        .is_disk_away = chunk->away != 0 || listing->has_fallback,
     };
     listing->visit(listing->arg, &audit);
 }
@@ -81,6 +82,7 @@ void pool_audit_part(struct pool *pool, uint32_t part, pool_audit_fn visit, void
 {
     struct listing listing = {.visit = visit, .arg = arg};
     struct pool_view *view = pool_view_get(pool);
+    listing.has_fallback = pool_view_has_fallback(view);
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         listing.is_usable[i] = pool_disk_is_usable(view->disks[i]);
         if (listing.is_usable[i]) {
@@ -104,7 +106,7 @@ uint64_t pool_audit_losses(struct pool *pool)
 bool pool_audit_is_whole(struct pool *pool)
 {
     struct pool_view *view = pool_view_get(pool);
-    bool is_whole = true;
+    bool is_whole = !pool_view_has_fallback(view);
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         const struct pool_map_disk *disk = &view->map->disks[i];
         bool must_be_there = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;

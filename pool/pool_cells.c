@@ -10,6 +10,7 @@
 enum {
     GIVE_UP_MS = 30000, /* when only disks that do not answer are left */
     SLOW_MS = 3000,     /* that a disk counts as slow after a read was raced */
+    LOOK_MS = 250,      /* how often it is seen to whether a disk is stuck that is only read */
 };
 #define NS_PER_MS 1000000LL
 
@@ -31,6 +32,7 @@ struct pool_cells {
     uint64_t job_rows[POOL_WIDTH_MAX]; /* rows it covers; 0 without job */
     uint32_t late;    /* mask of slots whose job takes too long */
     uint32_t refused; /* of slots whose disk has too many jobs */
+    bool has_last;    /* last parts are asked, too: the others do not suffice */
     struct pool_read_job *done[4 * POOL_WIDTH_MAX]; /* their memory is used */
     unsigned done_count;
     struct scratch *scratch;
@@ -289,7 +291,8 @@ static uint32_t slow_parts(const struct pool_cells *cells)
 {
     uint32_t slow = cells->late;
     for (unsigned i = 0; i < cells->pin->width; i++) {
-        slow |= pool_pin_is_slow(cells->pin, i) ? 1U << i : 0;
+        bool is_slow = pool_pin_is_slow(cells->pin, i) || pool_pin_is_last(cells->pin, i);
+        slow |= is_slow ? 1U << i : 0;
     }
     return slow;
 }
@@ -298,8 +301,10 @@ static uint32_t slow_parts(const struct pool_cells *cells)
 static uint32_t askable(const struct pool_cells *cells)
 {
     uint32_t parts = pool_pin_readable(cells->pin);
+    parts |= cells->has_last ? pool_pin_last(cells->pin) : 0;
     for (unsigned i = 0; i < cells->pin->width; i++) {
-        parts |= cells->jobs[i] != NULL ? 1U << i : 0;
+        bool is_awaited = cells->jobs[i] != NULL && pool_pin_is_awaited(cells->pin, i);
+        parts |= is_awaited ? 1U << i : 0;
     }
     return parts & ~cells->refused;
 }
@@ -348,7 +353,7 @@ static uint32_t plan_row(struct pool_cells *cells, uint32_t row, uint32_t slow)
 static enum gfs_err lost(const struct pool_cells *cells)
 {
     for (unsigned i = 0; i < cells->pin->width; i++) {
-        if (atomic_load(&cells->pin->parts[i].is_busy)) {
+        if (atomic_load(&cells->pin->parts[i].is_busy) && pool_pin_is_awaited(cells->pin, i)) {
             return GFS_TIMEOUT; /* a read of it is not back yet */
         }
     }
@@ -371,6 +376,12 @@ static enum gfs_err proceed(struct pool_cells *cells)
         uint32_t asked = plan_row(cells, row, slow);
         if (asked == 0 || (asked & slow) != 0) {
             pool_pin_complete(cells->pin);
+            asked = plan_row(cells, row, slow);
+        }
+        if (asked == 0 && !cells->has_last) {
+            cells->has_last = true;
+            pool_pin_find_last(cells->pin);
+            slow = slow_parts(cells);
             asked = plan_row(cells, row, slow);
         }
         if (asked == 0) {
@@ -397,6 +408,9 @@ static int64_t mark_late(struct pool_cells *cells, int64_t now_ns)
     int64_t next_ns = cells->begun_ns + GIVE_UP_MS * NS_PER_MS;
     for (unsigned i = 0; i < cells->pin->width; i++) {
         const struct pool_read_job *job = cells->jobs[i];
+        if (job != NULL && pool_pin_is_last(cells->pin, i)) {
+            next_ns = GFS_MIN(next_ns, now_ns + LOOK_MS * NS_PER_MS);
+        }
         if (job == NULL || has(cells->late, i)) {
             continue;
         }
@@ -450,10 +464,12 @@ static uint32_t busy_parts(const struct pool_pin *pin)
 static bool wait_for_busy(struct pool_cells *cells)
 {
     struct pool_pin *pin = cells->pin;
+    int64_t now_ns = gfs_monotonic_ns();
     int64_t until_ns = cells->begun_ns + GIVE_UP_MS * NS_PER_MS;
-    if (gfs_monotonic_ns() >= until_ns) {
+    if (now_ns >= until_ns) {
         return false;
     }
+    until_ns = GFS_MIN(until_ns, now_ns + LOOK_MS * NS_PER_MS);
     (void)pthread_mutex_lock(&pin->lock);
     uint32_t busy = busy_parts(pin);
     while (busy != 0 && busy_parts(pin) == busy && gfs_monotonic_ns() < until_ns) {

@@ -11,6 +11,7 @@
 
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_former.h"
 #include "pool/pool_map_write.h"
 #include "pool/pool_plan.h"
 
@@ -80,7 +81,11 @@ static enum gfs_err drop_failed(struct pool *pool, struct pool_next *next,
             continue;
         }
         *ret_again = true;
-        pool_disk_drop(pool, targets[i], results[i], "map");
+        if (results[i] == GFS_IO || results[i] == GFS_TIMEOUT) {
+            pool_disk_drop(pool, targets[i], results[i], "map");
+        } else { /* it is not the disk it was */
+            pool_disk_distrust(pool, targets[i], results[i], "map");
+        }
         enum gfs_err err = pool_change_lose(next->map, i, results[i], error);
         if (err != GFS_OK) {
             return err;
@@ -149,12 +154,16 @@ static enum gfs_err lose_dropped(struct pool_next *next, struct gfs_error *error
 }
 
 /* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
- * it. One that was dropped too late for this version stays, so that the next one can say so. */
+ * it; what they have is still read as a last resort. One that was dropped too late for this version
+ * stays, so that the next one can say so. */
 static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
 {
     struct pool_map *map = GFS_TAKE(next->map);
     struct pool_disk *disks[POOL_DISKS_MAX] = {0};
     for (uint16_t i = 0; i < map->disk_count; i++) {
+        if (next->is_lost[i]) {
+            pool_former_keep(pool, i, next->disks[i]);
+        }
         if (is_in_use(&map->disks[i])) {
             struct pool_disk *disk = next->disks[i];
             bool is_there = disk != NULL && disk->store != NULL && !next->is_lost[i];
@@ -169,6 +178,7 @@ static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
             pool_disk_unref(disks[i]);
         }
     }
+    pool_former_fill(pool, view);
     return view;
 }
 
@@ -235,10 +245,23 @@ void pool_change_close(struct pool *pool, const char *reason)
     struct pool_view *view = make_view(pool, &next);
     view->is_read_only = true;
     (void)snprintf(view->read_only_reason, sizeof view->read_only_reason, "%.150s", reason);
+    pool_former_pardon(pool);
     pool_view_set(pool, view);
     if (!before->is_read_only) {
         gfs_log(GFS_LOG_ERROR, "op=pool msg=\"read-only: %.150s\"", reason);
     }
+    pool_view_put(before);
+}
+
+void pool_change_renew(struct pool *pool)
+{
+    struct pool_view *before = pool_view_get(pool);
+    struct pool_next next = {.map = pool_map_copy(before->map)};
+    memcpy(next.disks, before->disks, sizeof next.disks);
+    struct pool_view *view = make_view(pool, &next);
+    view->is_read_only = before->is_read_only;
+    memcpy(view->read_only_reason, before->read_only_reason, sizeof view->read_only_reason);
+    pool_view_set(pool, view);
     pool_view_put(before);
 }
 
@@ -280,6 +303,23 @@ static void add_waiting(struct pool *pool, struct pool_next *next)
     }
 }
 
+/* A pool that was closed: mirrors that are still away are not waited for, the others have all that
+ * was acknowledged. */
+static void leave_absent_mirrors(struct pool_next *next)
+{
+    const struct pool_map *map = next->map;
+    bool is_any_there = false;
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        const struct pool_log_disk *mirror = &map->log_disks[i];
+        is_any_there |= mirror->is_in_sync && pool_disk_is_usable(next->disks[mirror->disk]);
+    }
+    for (uint32_t i = 0; i < map->log_disk_count && is_any_there; i++) {
+        if (!pool_disk_is_usable(next->disks[map->log_disks[i].disk])) {
+            set_out_of_sync(next->map, map->log_disks[i].disk);
+        }
+    }
+}
+
 void pool_change_forget_waiting(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->change_lock);
@@ -288,6 +328,7 @@ void pool_change_forget_waiting(struct pool *pool)
             pool_disk_unref(GFS_TAKE(pool->waiting[i]));
         }
     }
+    pool_former_forget(pool);
     (void)pthread_mutex_unlock(&pool->change_lock);
 }
 
@@ -315,6 +356,9 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
             arriving->number = number;
             next.disks[number] = arriving;
         }
+    }
+    if (before->is_read_only) {
+        leave_absent_mirrors(&next);
     }
     err = pool_change_force(pool, &next, error);
     if (err == GFS_UNREACHABLE && arriving != NULL) {

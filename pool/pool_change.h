@@ -18,6 +18,9 @@ enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next,
                                struct gfs_error *error) GFS_MUST_CHECK;
 /* A view of the map in force that takes no writes, and why. Under change_lock. */
 void pool_change_close(struct pool *pool, const char *reason);
+/* A view of the map in force, as open or closed as it is, with the disks that are read as a last
+ * resort now. Under change_lock. */
+void pool_change_renew(struct pool *pool);
 /* Of a pool that was closed, when the disks that are there are enough by now though none came back
  * (those that were full have room): a new version shows it. */
 void pool_change_try_open(struct pool *pool);

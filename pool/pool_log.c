@@ -61,6 +61,9 @@ enum gfs_err pool_replay_edits(struct chunk_store *chunks, uint64_t after,
 void pool_trim_edits(struct chunk_store *chunks, uint64_t lsn)
 {
     struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    if (atomic_load(&pool->is_log_held)) {
+        return; /* there will be a later one */
+    }
     uint64_t before = atomic_load(&pool->lsn_trimmed);
     while (before < lsn && !atomic_compare_exchange_weak(&pool->lsn_trimmed, &before, lsn)) {
     }

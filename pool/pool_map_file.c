@@ -17,6 +17,7 @@ static const char map_name[] = "pool.json";
 static const char map_temporary[] = "pool.json.tmp";
 static const char mark_name[] = "pool.new";
 static const char mark_temporary[] = "pool.new.tmp";
+static const char try_name[] = "write.tmp";
 
 static int open_dir(const char *dir, struct gfs_error *error)
 {
@@ -123,6 +124,20 @@ static enum gfs_err replace(int dir_fd, const char *temporary, const char *name,
     return err == GFS_OK || err == GFS_NO_SPACE ? err : GFS_IO;
 }
 
+enum gfs_err pool_map_file_try(const char *dir)
+{
+    char bytes[4096] = {0};
+    GFS_CLOSE int fd = open_dir(dir, NULL);
+    if (fd < 0) {
+        return GFS_IO;
+    }
+    enum gfs_err err = replace(fd, try_name, try_name, gfs_slice_of(bytes, sizeof bytes));
+    if (err == GFS_OK && unlinkat(fd, try_name, 0) != 0) {
+        err = GFS_IO;
+    }
+    return err;
+}
+
 /* The disk has a map: it is one. After a crash before this is durable the map says so already. */
 static enum gfs_err remove_mark(int dir_fd)
 {
@@ -152,7 +167,7 @@ enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text, struct 
 
 /* Left by a disk that was emptied while it was in use: they tell of what is there no more. */
 static const char *const leftovers[] = {"scrub.json", "scrub.json.tmp", "index.ckpt", "index.tmp",
-                                        "pool.json.tmp"};
+                                        "pool.json.tmp", try_name};
 
 /* A directory that was just made has to be found after a power loss. Who may not read the one above
  * has not made it. */

@@ -11,6 +11,9 @@ enum gfs_err pool_map_file_load(const char *dir, struct pool_map **ret,
  * but the empty place it was mounted at). */
 enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text,
                                  struct gfs_error *error) GFS_MUST_CHECK;
+/* Whether files in dir can be written: makes one, flushes it, and takes it away again. NO_SPACE,
+ * IO. */
+enum gfs_err pool_map_file_try(const char *dir) GFS_MUST_CHECK;
 /* Marks an empty directory (made when missing) as one that becomes a disk: before a store is made
  * in it. Until a map is stored there it counts as empty, whatever is in it: a start that was
  * interrupted is simply done again. NO_SPACE, IO. */

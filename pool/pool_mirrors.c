@@ -143,6 +143,9 @@ static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16
         mirrors->live = next;
         return true;
     }
+    if (err == GFS_STOPPED) { /* says nothing of the disk: the next start sees to it */
+        return true;
+    }
     atomic_store(&view->disks[disk]->takes_edits, false);
     (void)set_in_sync(mirrors->pool, view->disks[disk], false);
     return false;
@@ -175,6 +178,10 @@ static void let_go(struct pool_mirrors *mirrors)
         struct copy *copy = &mirrors->copies[i];
         if (copy->disk == POOL_NO_DISK || is_good(view, copy->disk)) {
             continue;
+        }
+        const struct pool_log_disk *log_disk = find_log_disk(view->map, copy->disk);
+        if (log_disk != NULL && log_disk->is_in_sync) { /* no map can say yet that it is not */
+            atomic_store(&mirrors->pool->is_log_held, true); /* before nobody trims for it */
         }
         if (hooks->leave != NULL) {
             hooks->leave(hooks->arg, copy->path);
@@ -340,6 +347,47 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
     mirrors->retry_ns[number] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
 }
 
+static bool is_kept_up(const struct pool_mirrors *mirrors, uint16_t disk)
+{
+    bool is_it = mirrors->live.disk == disk;
+    for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
+        is_it = is_it || mirrors->copies[i].disk == disk;
+    }
+    return is_it;
+}
+
+/* Mirrors that were away while no map could say so: they are in sync still, nothing was written
+ * meanwhile, but their databases were let go of. */
+static void resume_copies(struct pool_mirrors *mirrors)
+{
+    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
+    struct pool_view *view = pin_view(mirrors);
+    bool is_any_left = view->is_read_only;
+    for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
+        uint16_t disk = view->map->log_disks[i].disk;
+        if (!view->map->log_disks[i].is_in_sync || is_kept_up(mirrors, disk)) {
+            continue;
+        }
+        is_any_left = true;
+        if (!is_good(view, disk) || gfs_monotonic_ns() < mirrors->retry_ns[disk]) {
+            continue;
+        }
+        const char *path = view->map->disks[disk].path;
+        enum gfs_err err = hooks->join == NULL ? GFS_OK : hooks->join(hooks->arg, path);
+        if (err == GFS_OK || err == GFS_EXISTS) {
+            add_copy(mirrors, view->map, disk);
+        } else {
+            mirrors->retry_ns[disk] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
+            gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata is not "
+                    "kept up to date\"", disk, gfs_err_name(err));
+        }
+    }
+    if (!is_any_left) {
+        atomic_store(&mirrors->pool->is_log_held, false);
+    }
+    pool_view_unpin(view);
+}
+
 static void take_in(struct pool_mirrors *mirrors)
 {
     struct pool_view *view = pin_view(mirrors);
@@ -362,6 +410,7 @@ static void *mirrors_main(void *arg)
     do {
         keep_live(mirrors);
         let_go(mirrors);
+        resume_copies(mirrors);
         take_in(mirrors);
     } while (pool_pace_sleep(&mirrors->pace, LOOK_MS));
     return NULL;

@@ -97,7 +97,7 @@ static void count_chunk(struct pool_pass *pass, const struct pool_part_chunk *ch
     for (unsigned i = 0; i < chunk->extra_count; i++) {
         tally->unasked += !is_explained(pass, chunk->group, chunk->extras[i]->disk);
     }
-    if (chunk->have < chunk->need && chunk->away == 0) {
+    if (chunk->have < chunk->need && chunk->away == 0 && !pool_view_has_fallback(pass->view)) {
         if (pass->lost_count < POOL_LOST_MAX) {
             pass->lost[pass->lost_count] = (struct pool_lost){
                 .id = chunk->id, .have = chunk->have, .need = chunk->need};

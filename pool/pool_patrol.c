@@ -20,6 +20,7 @@
 #include "libgoodfs/mem.h"
 #include "pool/pool_arrival.h"
 #include "pool/pool_change.h"
+#include "pool/pool_former.h"
 #include "pool/pool_look.h"
 #include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
@@ -61,6 +62,7 @@ struct pool_patrol {
     pthread_t thread;
     atomic_uint interval_ms;
     struct post posts[POOL_DISKS_MAX];
+    struct pool_former_watch *former;
     int64_t open_ns; /* monotonic; no attempt to open a closed pool before */
 };
 
@@ -106,17 +108,23 @@ static bool is_full(const struct pool_disk *disk, const struct pool_map_disk *in
     return status->is_full || status->space_free < limit;
 }
 
+/* Plain data. What is wrong with a disk in use. */
+struct fault {
+    const char *what;
+    bool is_of_reads; /* or of what it is; else of its writes, or it hangs */
+};
+
 static enum gfs_err inspect(struct pool *pool, struct post *post, struct pool_disk *disk,
-                            const struct pool_map_disk *in_map, const char **ret_what)
+                            const struct pool_map_disk *in_map, struct fault *ret)
 {
     struct chunk_store_status status = {0};
     disk->store->ops->status(disk->store, &status);
-    *ret_what = "write";
+    *ret = (struct fault){.what = "write"};
     if (status.has_failed) {
         return GFS_IO;
     }
     atomic_store(&disk->is_full, is_full(disk, in_map, &status));
-    *ret_what = "look";
+    ret->what = "look";
     if (!pool_look_await(post->look, 0)) {
         int64_t limit_ns = (int64_t)pool->options.slow_ms * HANG_FACTOR * (SECOND_NS / 1000);
         return gfs_monotonic_ns() - post->look->begun_ns > limit_ns ? GFS_TIMEOUT : GFS_OK;
@@ -130,9 +138,9 @@ static enum gfs_err inspect(struct pool *pool, struct post *post, struct pool_di
     post->read_failures = failures;
     enum gfs_err err = identify(post, disk, in_map->is_mount);
     end_look(post);
-    *ret_what = "identity";
+    *ret = (struct fault){.what = "identity", .is_of_reads = true};
     if (err == GFS_OK && more > READ_FAILURES_MAX) {
-        *ret_what = "read";
+        ret->what = "read";
         err = GFS_IO;
     }
     post->strikes = err == GFS_OK ? 0 : post->strikes + 1;
@@ -303,6 +311,9 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
         return;
     }
     int64_t now_ns = gfs_monotonic_ns();
+    if (view->is_read_only && post->away_since_ns != 0) { /* it could not have come back */
+        post->away_since_ns = now_ns;
+    }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
         if (post->returned_ns != 0 && post->retry_s != 0) {
@@ -332,7 +343,7 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
         look_at_absent(pool, view, number, post);
         return;
     }
-    const char *what = "";
+    struct fault fault;
     post->away_since_ns = 0;
     if (post->look == NULL) {
         return; /* it came back since this round began */
@@ -340,10 +351,10 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
     if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
         post->retry_s = 0;
     }
-    enum gfs_err err = inspect(pool, post, disk, in_map, &what);
+    enum gfs_err err = inspect(pool, post, disk, in_map, &fault);
     if (err != GFS_OK) {
         forget(post);
-        pool_disk_drop(pool, disk, err, what);
+        (fault.is_of_reads ? pool_disk_distrust : pool_disk_drop)(pool, disk, err, fault.what);
     }
 }
 
@@ -372,6 +383,7 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
+    pool_former_look(patrol->former);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
     if (is_closed) {
@@ -395,6 +407,7 @@ struct pool_patrol *pool_patrol_start(struct pool *pool)
     struct pool_patrol *patrol = gfs_alloc(sizeof *patrol);
     patrol->pool = pool;
     atomic_init(&patrol->interval_ms, INTERVAL_MS);
+    patrol->former = pool_former_watch_new(pool);
     pool_pace_init(&patrol->pace, 0);
     int status = pthread_create(&patrol->thread, NULL, patrol_main, patrol);
     GFS_ASSERT(status == 0);
@@ -413,6 +426,7 @@ void pool_patrol_stop(struct pool_patrol *patrol)
         pool_look_end(patrol->posts[i].look);
         pool_arrival_end(patrol->posts[i].arrival);
     }
+    pool_former_watch_free(patrol->former);
     pool_pace_fini(&patrol->pace);
     free(patrol);
 }

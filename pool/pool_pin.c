@@ -6,7 +6,10 @@
 #include "libgoodfs/mem.h"
 #include "pool/pool_reader.h"
 
-enum { OWNER_WAIT_RACES = 20 }; /* race_ms for each disk that is asked for an owner */
+enum {
+    OWNER_WAIT_RACES = 20, /* race_ms for each disk that is asked for an owner */
+    LAST_FAILURES_MAX = 32, /* reads that fail on a dropped disk before it is not read any more */
+};
 #define NS_PER_MS 1000000LL
 
 /* ---- looking for parts ---- */
@@ -84,6 +87,17 @@ static void unpin_part(struct pool_pin *pin, unsigned slot)
     }
 }
 
+static void leave_out_odd(struct pool_pin *pin)
+{
+    for (unsigned i = 0; i < pin->width; i++) {
+        if ((pin->there >> i & 1) != 0 && pin->parts[i].pin.len != pin->fragment_len) {
+            pool_pin_report(pin, i, GFS_CORRUPT);
+            pin->damaged |= 1U << i;
+            pin->there &= ~(1U << i); /* it stays pinned: a read of it may be under way */
+        }
+    }
+}
+
 /* All parts are of one length; those that are not, the fewer, are damage. */
 static void agree_on_length(struct pool_pin *pin)
 {
@@ -98,12 +112,45 @@ static void agree_on_length(struct pool_pin *pin)
             pin->fragment_len = pin->parts[i].pin.len;
         }
     }
+    leave_out_odd(pin);
+}
+
+/* On a disk that is not used any more. */
+static void pin_last(struct pool_pin *pin, unsigned slot, uint16_t number)
+{
+    struct pool_disk *disk = pin->view->disks[number];
+    if (disk == NULL || disk->store == NULL) {
+        disk = pin->view->fallbacks[number];
+    }
+    if (!pool_disk_is_readable(disk) || is_avoided(pin, slot, number) || has_copy_on(pin, disk)) {
+        return;
+    }
+    struct pool_part *part = &pin->parts[slot];
+    struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
+    enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
+    if (err == GFS_OK) {
+        part->disk = disk;
+        pin->there |= 1U << slot;
+    } else if (err != GFS_NOT_FOUND) {
+        pin->damaged |= 1U << slot;
+    }
+}
+
+void pool_pin_find_last(struct pool_pin *pin)
+{
+    if (pin->has_last) {
+        return;
+    }
+    pin->has_last = true;
     for (unsigned i = 0; i < pin->width; i++) {
-        if ((pin->there >> i & 1) != 0 && pin->parts[i].pin.len != pin->fragment_len) {
-            pool_pin_report(pin, i, GFS_CORRUPT);
-            pin->damaged |= 1U << i;
-            pin->there &= ~(1U << i); /* it stays pinned: a read of it may be under way */
+        for (uint16_t d = 0; d < pin->view->map->disk_count && pin->parts[i].disk == NULL; d++) {
+            pin_last(pin, i, d);
         }
+    }
+    if (pin->is_given) {
+        leave_out_odd(pin);
+    } else {
+        agree_on_length(pin);
     }
 }
 
@@ -208,6 +255,10 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
     } else {
         pool_pin_complete(pin);
     }
+    if ((unsigned)__builtin_popcount(pin->there) < pin->k) {
+        pool_pin_find_last(pin);
+        pin->preferred = pin->there == 0 ? 0 : (unsigned)__builtin_ctz(pin->there);
+    }
     bool is_enough = (unsigned)__builtin_popcount(pin->there) >= pin->k ||
                      (options->is_for_slot && (pin->there >> options->avoid_slot & 1) != 0);
     if (!is_enough || pin->fragment_len == 0) {
@@ -216,6 +267,7 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
         pool_pin_unref(pin);
         return err;
     }
+    pin->is_given = true;
     *ret = pin;
     return GFS_OK;
 }
@@ -259,6 +311,29 @@ uint32_t pool_pin_readable(const struct pool_pin *pin)
     return readable;
 }
 
+bool pool_pin_is_last(const struct pool_pin *pin, unsigned part)
+{
+    return pin->parts[part].disk != NULL && !pool_disk_is_usable(pin->parts[part].disk);
+}
+
+bool pool_pin_is_awaited(const struct pool_pin *pin, unsigned part)
+{
+    return !pool_pin_is_last(pin, part) || !pool_reader_is_stuck(pin->parts[part].disk->reader);
+}
+
+uint32_t pool_pin_last(const struct pool_pin *pin)
+{
+    uint32_t last = 0;
+    for (unsigned i = 0; i < pin->width; i++) {
+        const struct pool_part *part = &pin->parts[i];
+        bool is_it = (pin->there >> i & 1) != 0 && pool_pin_is_last(pin, i) &&
+                     pool_disk_is_readable(part->disk) && !atomic_load(&part->is_busy) &&
+                     pool_pin_is_awaited(pin, i);
+        last |= is_it ? 1U << i : 0;
+    }
+    return last;
+}
+
 bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part)
 {
     return is_slow(pin->parts[part].disk);
@@ -267,8 +342,16 @@ bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part)
 void pool_pin_report(struct pool_pin *pin, unsigned slot, enum gfs_err err)
 {
     struct pool_part *part = &pin->parts[slot];
-    if (!part->is_reported) {
-        part->is_reported = true;
+    if (part->is_reported) {
+        return;
+    }
+    part->is_reported = true;
+    if (pool_pin_is_last(pin, slot)) {
+        if (err != GFS_CORRUPT &&
+            atomic_fetch_add(&part->disk->last_failures, 1) >= LAST_FAILURES_MAX) {
+            atomic_store(&part->disk->is_distrusted, true); /* the patrol lets go of it */
+        }
+    } else {
         atomic_fetch_add(&part->disk->read_failures, err == GFS_CORRUPT ? 0 : 1);
         struct pool_suspect suspect = {
             .id = pin->id, .disk = part->disk->number, .slot = (uint8_t)slot, .is_bad = true};
@@ -311,9 +394,13 @@ enum gfs_err pool_pin_owner(struct pool_pin *pin, char *ret, size_t *ret_len)
 {
     pool_pin_complete(pin);
     uint32_t left = pool_pin_readable(pin);
-    for (unsigned turn = 0; turn < 2; turn++) { /* the slow ones last */
+    for (unsigned turn = 0; turn < 3; turn++) { /* the slow ones last, but for the last parts */
+        if (turn == 2) {
+            pool_pin_find_last(pin);
+            left = pool_pin_last(pin);
+        }
         for (unsigned i = 0; i < pin->width; i++) {
-            bool is_turn = turn == 1 || !pool_pin_is_slow(pin, i);
+            bool is_turn = turn != 0 || !pool_pin_is_slow(pin, i);
             if ((left >> i & 1) == 0 || !is_turn) {
                 continue;
             }

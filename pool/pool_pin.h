@@ -2,7 +2,11 @@
  *
  * Counted: by whoever pinned it and by the read jobs under way. A part is used by one read at a
  * time; while a job nobody waits for any more still uses it, it is busy and others must do. Of
- * copies only one is pinned at first. */
+ * copies only one is pinned at first.
+ *
+ * What disks have that were dropped for their writes (pool_former.c) is looked for only when the
+ * usable ones have too little: last parts. They are read on the disks' own threads, and as long as
+ * none of these is stuck. */
 #pragma once
 
 #include "libgoodfs/cond.h"
@@ -30,6 +34,8 @@ struct pool_pin {
     uint32_t damaged;   /* mask of parts whose record is known to be unusable */
     unsigned preferred; /* the copy to be read */
     bool is_complete;   /* every part was looked for */
+    bool has_last;      /* and on disks that are not used any more */
+    bool is_given;      /* its length was told */
     pthread_mutex_t lock;   /* guards what follows and is_done of jobs */
     struct gfs_cond changed;
     unsigned references;
@@ -53,10 +59,19 @@ void pool_pin_unref(struct pool_pin *pin);
 void pool_pin_complete(struct pool_pin *pin);
 /* Parts that can be read now: pinned, disk usable, not busy. */
 uint32_t pool_pin_readable(const struct pool_pin *pin);
+/* Looks for what the usable disks do not have on those that are only read. */
+void pool_pin_find_last(struct pool_pin *pin);
+/* Last parts that can be read now. */
+uint32_t pool_pin_last(const struct pool_pin *pin);
+/* The part's disk is not used any more. */
+bool pool_pin_is_last(const struct pool_pin *pin, unsigned part);
+/* A read of the part that is under way is worth waiting for. */
+bool pool_pin_is_awaited(const struct pool_pin *pin, unsigned part);
 /* A part's disk was slow lately. */
 bool pool_pin_is_slow(const struct pool_pin *pin, unsigned part);
 /* A read of the part failed: told to the suspects, and, if the disk could not read, counted; once
- * for a pin. What is read but damaged says nothing about the disk's health. */
+ * for a pin. What is read but damaged says nothing about the disk's health. Of a last part: if the
+ * disk fails too many, it is not read any more. */
 void pool_pin_report(struct pool_pin *pin, unsigned part, enum gfs_err err);
 /* Why too little of the chunk can be read. */
 enum gfs_err pool_pin_lost(const struct pool_pin *pin);

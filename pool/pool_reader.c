@@ -6,6 +6,7 @@
 #include "libgoodfs/mem.h"
 
 enum { IO_ERRORS_MAX = 2 }; /* of one job: a dying disk takes long for each */
+#define NS_PER_MS 1000000LL
 
 /* Guarded by lock, except disk and threads. */
 struct pool_reader {
@@ -15,6 +16,8 @@ struct pool_reader {
     struct pool_read_job *first, *last;
     unsigned count; /* queued */
     bool is_stopping;
+    unsigned started; /* threads that have a place in begun_ns */
+    int64_t begun_ns[POOL_READERS_PER_DISK]; /* monotonic, of what each thread does; 0 = nothing */
     pthread_t threads[POOL_READERS_PER_DISK];
 };
 
@@ -105,6 +108,7 @@ static void *reader_main(void *arg)
 {
     struct pool_reader *reader = arg;
     (void)pthread_mutex_lock(&reader->lock);
+    int64_t *begun_ns = &reader->begun_ns[reader->started++];
     while (!reader->is_stopping || reader->first != NULL) {
         struct pool_read_job *job = reader->first;
         if (job == NULL) {
@@ -112,10 +116,12 @@ static void *reader_main(void *arg)
             continue;
         }
         unlink_locked(reader, job);
+        *begun_ns = gfs_monotonic_ns();
         (void)pthread_mutex_unlock(&reader->lock);
         run(job);
         end(job);
         (void)pthread_mutex_lock(&reader->lock);
+        *begun_ns = 0;
     }
     (void)pthread_mutex_unlock(&reader->lock);
     return NULL;
@@ -152,6 +158,19 @@ void pool_reader_free(struct pool_reader *reader)
     (void)pthread_cond_destroy(&reader->wake);
     (void)pthread_mutex_destroy(&reader->lock);
     free(reader);
+}
+
+bool pool_reader_is_stuck(struct pool_reader *reader)
+{
+    int64_t slow_ns = (int64_t)reader->disk->pool->options.slow_ms * NS_PER_MS;
+    int64_t late_ns = gfs_monotonic_ns() - slow_ns; /* what began before it takes too long */
+    bool is_stuck = false;
+    (void)pthread_mutex_lock(&reader->lock);
+    for (unsigned i = 0; i < POOL_READERS_PER_DISK; i++) {
+        is_stuck = is_stuck || (reader->begun_ns[i] != 0 && reader->begun_ns[i] < late_ns);
+    }
+    (void)pthread_mutex_unlock(&reader->lock);
+    return is_stuck;
 }
 
 /* ---- those who wait ---- */

@@ -47,6 +47,7 @@ struct pool_disk {
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
+    atomic_bool is_distrusted;  /* dropped, and not for its writes alone: nothing of it is read */
     atomic_int drop_err;        /* enum gfs_err: why it was dropped */
     atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
@@ -54,6 +55,7 @@ struct pool_disk {
     atomic_llong slow_until_ns; /* monotonic; readers prefer other disks until then */
     atomic_llong progress_ns;   /* monotonic; when a write last went on here */
     atomic_ulong read_failures; /* reads the disk could not do; damage found is not among them */
+    atomic_uint last_failures;  /* of these, since it was dropped */
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
                                   the map: a pass clears is_behind only if none came meanwhile */
     atomic_ulong healed;       /* bad fragments on it that were written anew */
@@ -68,6 +70,8 @@ struct pool_view {
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
     struct pool_disk *disks[POOL_DISKS_MAX];
+    /* By number: open, not in use, and read when the others do not suffice (pool_last_read.h). */
+    struct pool_disk *fallbacks[POOL_DISKS_MAX];
     bool is_read_only;
     char read_only_reason[160];
 };
@@ -113,9 +117,13 @@ struct pool {
     struct pool_place *place;
     /* Back again, but with too few others to be taken back; counted; under change_lock. */
     struct pool_disk *waiting[POOL_DISKS_MAX];
+    /* Dropped for their writes, kept open to be read; counted; under change_lock. */
+    struct pool_disk *former[POOL_DISKS_MAX];
     uint64_t version_used;    /* the highest number a version was tried with; under change_lock */
     bool is_minority;         /* opened without a quorum: no version is ever written */
     atomic_ulong lsn_trimmed; /* edits up to it are not needed any more */
+    atomic_bool is_log_held;  /* a mirror's database is not kept up to date, though the map calls it
+                                 in sync: it will need the edits that it lacks */
     struct pool_reconcile *reconcile;
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
@@ -167,6 +175,21 @@ static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
     return disk != NULL && disk->store != NULL && !atomic_load(&disk->is_dropped);
 }
+/* What it has is what it was: it can be read, if only when the usable ones do not suffice. */
+static inline bool pool_disk_is_readable(const struct pool_disk *disk)
+{
+    return disk != NULL && disk->store != NULL && !atomic_load(&disk->is_distrusted);
+}
+/* Some disk is read as a last resort: what usable disks lack is not lost yet. */
+static inline bool pool_view_has_fallback(const struct pool_view *view)
+{
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        if (pool_disk_is_readable(view->fallbacks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
 /* The group of a chunk, NULL = no such. */
 const struct pool_group *pool_view_group(const struct pool_view *view, struct chunk_id id);
 /* The id under which a disk keeps slot `slot` of a chunk. */
@@ -179,6 +202,9 @@ const struct ec *pool_coder(struct pool *pool, struct pool_profile profile);
  * that says so. Never blocks. Any thread. what: for the log and the operator, "write", "identity".
  */
 void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err, const char *what);
+/* As well: its reads fail, or it is not the disk it was. It is not read any more. */
+void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
+                        const char *what);
 /* Makes `change` to a copy of the map in force and puts the result in force: durable on every
  * active disk, those that fail meanwhile being called failed. UNREACHABLE: the disks left are no
  * quorum (the pool is read-only then). Blocking; not on a disk's thread. */
@@ -281,6 +307,8 @@ void pool_fragment_close(struct pool_fragment *fragment); /* NULL allowed */
 struct pool_read_job;
 struct pool_reader *pool_reader_new(struct pool_disk *disk);
 void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
+/* A read on one of its threads has taken longer than slow_ms so far. Any thread. */
+bool pool_reader_is_stuck(struct pool_reader *reader);
 
 /* ---- pool_suspects.c: what reads and scrubs found, for the reconcile thread ---- */
 struct pool_suspects *pool_suspects_new(void);

@@ -154,6 +154,9 @@ static void release(struct pool_view *view, unsigned long kind)
         if (view->disks[i] != NULL) {
             pool_disk_unref(view->disks[i]);
         }
+        if (view->fallbacks[i] != NULL) {
+            pool_disk_unref(view->fallbacks[i]);
+        }
     }
     struct pool *pool = view->pool;
     (void)pthread_mutex_lock(&pool->view_lock);

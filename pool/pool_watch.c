@@ -36,6 +36,7 @@ struct pool_watch {
     pthread_t thread;
     struct note *notes, **notes_tail;
     struct failed_mirror *failed_mirrors;
+    struct failed_mirror *unsaid_mirrors; /* no map could say so yet; owned by the thread */
     struct pool_patrol *patrol;
 };
 
@@ -57,6 +58,13 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
     if (pool->watch != NULL) {
         pool_pace_wake(&pool->watch->pace);
     }
+}
+
+void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
+                        const char *what)
+{
+    atomic_store(&disk->is_distrusted, true); /* first: a view made meanwhile must not keep it */
+    pool_disk_drop(pool, disk, err, what);
 }
 
 void pool_note_behind(struct pool *pool, struct pool_disk *disk,
@@ -221,8 +229,10 @@ static enum gfs_err change_mirror(void *arg, struct pool_map *map, struct gfs_er
     return GFS_OK;
 }
 
-static void fail_mirror(struct pool *pool, const char *path)
+/* UNREACHABLE: no map can say so now. */
+static enum gfs_err fail_mirror(struct pool *pool, const char *path)
 {
+    enum gfs_err err = GFS_OK;
     struct pool_view *view = pool_view_get(pool);
     struct gfs_error error = {0};
     uint16_t number = 0;
@@ -232,7 +242,7 @@ static void fail_mirror(struct pool *pool, const char *path)
     }
     if (number < view->map->disk_count && view->disks[number] != NULL) {
         atomic_store(&view->disks[number]->takes_edits, false);
-        enum gfs_err err = pool_change_map(pool, change_mirror, &number, &error);
+        err = pool_change_map(pool, change_mirror, &number, &error);
         gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata failed %s\"",
                 number, gfs_err_name(err), error.text);
         if (err != GFS_OK) {
@@ -240,6 +250,39 @@ static void fail_mirror(struct pool *pool, const char *path)
         }
     }
     pool_view_put(view);
+    return err;
+}
+
+/* Said when a map can be made again: else it would be called in sync with a copy that is none. */
+static void keep_unsaid(struct pool_watch *watch, struct failed_mirror *failed)
+{
+    const struct failed_mirror *same = watch->unsaid_mirrors;
+    while (same != NULL && strcmp(same->path, failed->path) != 0) {
+        same = same->next;
+    }
+    if (same != NULL) {
+        free(failed);
+        return;
+    }
+    failed->next = watch->unsaid_mirrors;
+    watch->unsaid_mirrors = failed;
+}
+
+static void free_unsaid(struct pool_watch *watch)
+{
+    while (watch->unsaid_mirrors != NULL) {
+        struct failed_mirror *failed = watch->unsaid_mirrors;
+        watch->unsaid_mirrors = failed->next;
+        free(failed);
+    }
+}
+
+static bool is_closed(struct pool *pool)
+{
+    struct pool_view *view = pool_view_get(pool);
+    bool is_closed = view->is_read_only;
+    pool_view_put(view);
+    return is_closed;
 }
 
 static void handle_mirrors(struct pool_watch *watch)
@@ -247,11 +290,17 @@ static void handle_mirrors(struct pool_watch *watch)
     (void)pthread_mutex_lock(&watch->lock);
     struct failed_mirror *failed = GFS_TAKE(watch->failed_mirrors);
     (void)pthread_mutex_unlock(&watch->lock);
+    if (failed == NULL && watch->unsaid_mirrors != NULL && !is_closed(watch->pool)) {
+        failed = GFS_TAKE(watch->unsaid_mirrors);
+    }
     bool is_any = failed != NULL;
     while (failed != NULL) {
         struct failed_mirror *next = failed->next;
-        fail_mirror(watch->pool, failed->path);
-        free(failed);
+        if (fail_mirror(watch->pool, failed->path) == GFS_UNREACHABLE) {
+            keep_unsaid(watch, failed);
+        } else {
+            free(failed);
+        }
         failed = next;
     }
     if (is_any) {
@@ -275,6 +324,7 @@ static void *watch_main(void *arg)
     }
     handle_notes(watch);
     handle_mirrors(watch);
+    free_unsaid(watch);
     return NULL;
 }
 

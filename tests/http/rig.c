@@ -41,7 +41,7 @@ void rig_start(struct rig *rig)
 
 void rig_stop(struct rig *rig)
 {
-    http_server_stop(rig->server, 2000);
+    (void)http_server_stop(rig->server, 2000, 60000);
     cr_assert_eq(rig->counts->closed, rig->counts->begun);
     toy_free(rig->toy);
     free(rig_buffer);

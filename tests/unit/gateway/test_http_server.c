@@ -378,7 +378,7 @@ Test(http_server, closes_every_exchange_when_it_stops)
     rig_send(held, GET("/hold"));
     rig_send(busy, "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab");
     rig_wait(&rig.counts->begun, 2);
-    http_server_stop(rig.server, 50);
+    cr_expect(http_server_stop(rig.server, 50, 10000));
     cr_assert_eq(rig.counts->closed, 2u);
     cr_assert_eq(rig.counts->aborted, 2u);
     rig_expect_end(held);
@@ -392,6 +392,29 @@ Test(http_server, closes_every_exchange_when_it_stops)
 }
 
 /* ---- without the suite's server ---- */
+
+static bool is_never_idle(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+Test(http_server_options, work_that_hangs_is_given_up_and_the_server_stays)
+{
+    static struct http_server *left; /* until the process ends */
+    struct toy *toy = toy_new();
+    struct http_server_options options = {.listen = (const char *const[]){"127.0.0.1:0", NULL},
+                                          .loop_count = 2,
+                                          .connection_max = 10,
+                                          .handler = toy_handler(toy)};
+    options.handler.is_idle = is_never_idle;
+    cr_assert_eq(http_server_start(&options, &left, NULL), GFS_OK);
+    cr_expect(!http_server_stop(left, 0, 20));
+    struct http_server_stats stats;
+    http_server_stats(left, &stats);
+    cr_expect_eq(stats.connections_open, 0u);
+    toy_free(toy);
+}
 
 Test(http_server_options, waits_at_the_connection_limit_and_goes_on_below_it)
 {

@@ -2,6 +2,8 @@
 #include "goodfs/fsck.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,12 +11,17 @@
 
 enum { WAIT_S = 20 };
 
-static atomic_ulong lost, searches;
+static atomic_ulong lost, searches, hanging;
+static pthread_mutex_t hang = PTHREAD_MUTEX_INITIALIZER; /* held: references hang */
 
 static enum gfs_err visit_references(void *arg, fsck_reference_fn visit, void *visit_arg)
 {
     (void)arg;
     atomic_fetch_add(&searches, 1);
+    atomic_fetch_add(&hanging, 1);
+    pthread_mutex_lock(&hang);
+    pthread_mutex_unlock(&hang);
+    atomic_fetch_sub(&hanging, 1);
     struct fsck_reference reference = {
         {1, 2}, GFS_SLICE_LITERAL("bucket"), GFS_SLICE_LITERAL("key")};
     return visit(visit_arg, &reference);
@@ -82,7 +89,7 @@ Test(fsck, a_loss_that_storage_tells_of_is_searched_for_and_named_at_once)
         (void)nanosleep(&pause, NULL);
     }
     cr_assert_eq(fsck_losses(fsck), 1);
-    fsck_close(fsck);
+    cr_expect(fsck_close(fsck, 60000));
 }
 
 Test(fsck, without_a_loss_or_a_wish_it_waits)
@@ -90,6 +97,20 @@ Test(fsck, without_a_loss_or_a_wish_it_waits)
     atomic_store(&lost, 0);
     struct fsck *fsck = open_fsck();
     cr_assert_eq(fsck_losses(fsck), 0);
-    fsck_close(fsck);
+    cr_expect(fsck_close(fsck, 60000));
     cr_assert_eq(atomic_load(&searches), 0);
+}
+
+Test(fsck, a_search_that_hangs_is_given_up_and_may_end_later)
+{
+    pthread_mutex_lock(&hang);
+    struct fsck *fsck = open_fsck();
+    fsck_start(fsck);
+    while (atomic_load(&hanging) == 0) {
+        (void)sched_yield();
+    }
+    fsck_stop(fsck);
+    cr_expect(!fsck_close(fsck, 20));
+    pthread_mutex_unlock(&hang);
+    cr_expect(fsck_close(fsck, 60000), "it is whole as long as it is not closed");
 }

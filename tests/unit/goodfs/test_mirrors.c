@@ -111,13 +111,13 @@ Test(mirrors, the_next_copy_is_opened_when_the_first_is_damaged_and_the_pool_is_
     cr_assert_eq(open_all(&error), GFS_OK, "%s", error.text);
     put("a");
     join_all();
-    shard_close(mirrors.shard);
+    cr_expect(shard_close(mirrors.shard));
     damage(0);
     cr_assert_eq(open_all(&error), GFS_OK, "%s", error.text);
     cr_assert(has("a"));
     cr_assert(strstr(told, homes[0]) != NULL, "told: %s", told);
     cr_assert(strstr(told, homes[1]) == NULL);
-    shard_close(mirrors.shard);
+    cr_expect(shard_close(mirrors.shard));
 }
 
 Test(mirrors, when_none_can_be_opened_the_first_ones_reason_is_given_and_nobody_is_told)
@@ -126,7 +126,7 @@ Test(mirrors, when_none_can_be_opened_the_first_ones_reason_is_given_and_nobody_
     cr_assert_eq(open_all(&error), GFS_OK, "%s", error.text);
     put("a");
     join_all();
-    shard_close(mirrors.shard);
+    cr_expect(shard_close(mirrors.shard));
     for (size_t i = 0; i < MIRRORS; i++) {
         damage(i);
     }
@@ -161,5 +161,5 @@ Test(mirrors, the_live_database_moves_and_a_mirror_may_leave)
     }
     cr_assert_eq(err, GFS_OK, "it may come back");
     cr_assert(has("b"));
-    shard_close(mirrors.shard);
+    cr_expect(shard_close(mirrors.shard));
 }

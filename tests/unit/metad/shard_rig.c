@@ -34,7 +34,7 @@ void rig_open(struct rig *rig)
 
 void rig_close(struct rig *rig)
 {
-    shard_close(rig->shard);
+    cr_assert(shard_close(rig->shard));
     rig->shard = NULL;
 }
 

@@ -16,7 +16,7 @@ Test(shard, new_shard_is_empty)
     cr_expect(!stats.has_failed);
     cr_expect_eq(log_double_edits(rig.log), 0u);
     rig_fini(&rig);
-    shard_close(NULL);
+    cr_expect(shard_close(NULL));
 }
 
 Test(shard, closing_applies_everything_and_trims_the_log_but_for_the_newest_edit)

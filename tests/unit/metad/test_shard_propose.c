@@ -95,7 +95,7 @@ Test(shard_propose, after_a_failure_of_the_log_everything_is_an_error)
     cr_expect_eq(job_wait(&first), GFS_IO);
     cr_expect_eq(job_wait(&second), GFS_IO);
     put_job(&third, bucket, "b", 1, 1);
-    cr_expect_eq(rig_run(&rig, &third), GFS_IO);
+    cr_expect_eq(rig_run(&rig, &third), GFS_UNREACHABLE);
     cr_expect_eq(log_double_waiting(rig.log), 0u);
     struct shard_stats stats;
     shard_stats(rig.shard, &stats);

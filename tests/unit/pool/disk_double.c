@@ -119,7 +119,8 @@ static enum gfs_err outcome_locked(struct disk_double *disk)
     if (disk->is_closed) {
         return GFS_STOPPED;
     }
-    return disk->is_failing || disk->is_crashed ? GFS_IO : GFS_OK;
+    bool is_bad = disk->is_failing || disk->is_unwritable || disk->is_crashed;
+    return is_bad ? GFS_IO : GFS_OK;
 }
 
 static void decide_group(struct disk_double *disk, struct chunk_group *group)
@@ -264,7 +265,7 @@ static enum gfs_err op_bulk_begin(struct chunk_store *store,
     GFS_ASSERT(options->owner.len <= CHUNK_OWNER_LEN_MAX);
     (void)pthread_mutex_lock(&disk->lock);
     enum gfs_err err = GFS_OK;
-    if (disk->is_failing || disk->is_crashed || disk->is_closed) {
+    if (disk->is_failing || disk->is_unwritable || disk->is_crashed || disk->is_closed) {
         err = GFS_IO;
     } else if (disk->room != DISK_DOUBLE_ROOM) {
         err = GFS_NO_SPACE;
@@ -544,6 +545,7 @@ void disk_double_set_space(struct disk_double *disk, uint64_t total, uint64_t fr
 SET(disk_double_set_auto, bool, is_auto)
 SET(disk_double_set_delay, int64_t, delay_ns)
 SET(disk_double_fail, unsigned, fail_in)
+SET(disk_double_set_unwritable, bool, is_unwritable)
 SET(disk_double_hang, bool, is_hanging)
 SET(disk_double_set_room, enum disk_double_room, room)
 SET(disk_double_set_cold, bool, is_cold)
@@ -561,6 +563,7 @@ SET(disk_double_set_bulk_max, size_t, bulk_max)
     }
 
 GET(disk_double_has_failed, bool, is_failing)
+GET(disk_double_is_unwritable, bool, is_unwritable)
 GET(disk_double_waiting, size_t, waiting)
 GET(disk_double_chunks, size_t, chunk_count)
 GET(disk_double_edits, size_t, edit_count)

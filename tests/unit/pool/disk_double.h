@@ -34,6 +34,8 @@ void disk_double_set_delay(struct disk_double *disk, int64_t delay_ns);
 /* From the n-th decision from now on (1 = the next; 0 = never again) every write is answered
  * GFS_IO, and from then on every read too. Stays until it is revived. */
 void disk_double_fail(struct disk_double *disk, unsigned n);
+/* While it is so every write is answered GFS_IO, and it cannot be opened; reads go on. */
+void disk_double_set_unwritable(struct disk_double *disk, bool is_unwritable);
 /* Nothing is answered until released: decisions wait, blocking reads block, NOWAIT reads are
  * answered AGAIN. */
 void disk_double_hang(struct disk_double *disk, bool is_hanging);

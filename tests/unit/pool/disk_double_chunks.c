@@ -229,7 +229,7 @@ void disk_double_op_status(struct chunk_store *store, struct chunk_store_status 
         .lsn_floor = GFS_MAX(disk->lsn_last, disk->trimmed),
         .damaged_places = disk->damage_known,
         .read_errors = disk->read_errors,
-        .has_failed = disk->is_failing || disk->is_crashed,
+        .has_failed = disk->is_failing || disk->is_unwritable || disk->is_crashed,
         .is_full = disk->room != DISK_DOUBLE_ROOM,
     };
     (void)pthread_mutex_unlock(&disk->lock);

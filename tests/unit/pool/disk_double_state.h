@@ -42,7 +42,7 @@ struct disk_double {
     pthread_mutex_t deciding; /* decisions are made one at a time, in order */
     pthread_t thread;
     bool is_auto, is_stopping, is_closed;
-    bool is_hanging, is_failing, is_crashed, is_cold;
+    bool is_hanging, is_failing, is_unwritable, is_crashed, is_cold;
     unsigned fail_in; /* decisions until it fails, 0 = never */
     unsigned generation; /* of bulks: those of before a crash cannot be placed */
     enum disk_double_room room;
@@ -95,5 +95,6 @@ void disk_double_op_trim(struct chunk_store *store, uint64_t lsn);
 void disk_double_wait_locked(struct disk_double *disk);
 /* By disk_double_fail; a crash is over with the next opening. */
 bool disk_double_has_failed(struct disk_double *disk);
+bool disk_double_is_unwritable(struct disk_double *disk);
 /* Opened again by a driver, or closed. */
 void disk_double_set_open(struct disk_double *disk, bool is_open);

@@ -125,7 +125,9 @@ static enum gfs_err open_locked(struct disk_doubles *set, const char *dir, const
         return GFS_CONFLICT;
     }
     *ret = entry;
-    return disk_double_has_failed(entry->disk) ? GFS_IO : GFS_OK;
+    bool is_bad =
+        disk_double_has_failed(entry->disk) || disk_double_is_unwritable(entry->disk);
+    return is_bad ? GFS_IO : GFS_OK;
 }
 
 static enum gfs_err driver_open(void *arg, const char *dir, const char *cluster,
@@ -144,6 +146,14 @@ static enum gfs_err driver_open(void *arg, const char *dir, const char *cluster,
     }
     (void)pthread_mutex_unlock(&set->lock);
     return err == GFS_OK ? err : gfs_fail(error, err, "%s: %s", dir, gfs_err_text(err));
+}
+
+static enum gfs_err driver_try_write(void *arg, const char *dir)
+{
+    struct disk_double *disk = disk_doubles_at(arg, dir);
+    bool is_bad =
+        disk == NULL || disk_double_has_failed(disk) || disk_double_is_unwritable(disk);
+    return is_bad ? GFS_IO : GFS_OK;
 }
 
 static void driver_close(void *arg, struct chunk_store *store)
@@ -183,7 +193,8 @@ void disk_doubles_free(struct disk_doubles *set)
 
 struct pool_driver disk_doubles_driver(struct disk_doubles *set)
 {
-    return (struct pool_driver){.arg = set, .open = driver_open, .close = driver_close};
+    return (struct pool_driver){
+        .arg = set, .open = driver_open, .close = driver_close, .try_write = driver_try_write};
 }
 
 struct disk_double *disk_doubles_at(struct disk_doubles *set, const char *dir)

@@ -66,7 +66,7 @@ void open_rig_open(struct open_rig *rig)
 
 void open_rig_close(struct open_rig *rig)
 {
-    cr_assert(pool_close(GFS_TAKE(rig->pool)));
+    cr_assert(pool_close(GFS_TAKE(rig->pool), false));
 }
 
 void open_rig_reopen(struct open_rig *rig)

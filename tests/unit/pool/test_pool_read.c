@@ -39,6 +39,7 @@ static void lose(struct data_rig *rig, uint32_t lost)
 {
     for (unsigned i = 0; i < rig->width; i++) {
         atomic_store(&rig->pool_disks[i]->is_dropped, (lost >> i & 1) != 0);
+        atomic_store(&rig->pool_disks[i]->is_distrusted, (lost >> i & 1) != 0);
     }
 }
 
@@ -437,6 +438,91 @@ Test(pool_read, a_fragment_under_another_slots_id_is_not_taken_for_it)
     data_heard_fini(&heard);
     cr_expect_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
     free(bytes);
+    free(chunk.bytes);
+    data_rig_fini(&rig);
+}
+
+/* ---- disks that are only read ---- */
+
+static void drop(struct data_rig *rig, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        atomic_store(&rig->pool_disks[i]->is_dropped, true);
+    }
+}
+
+static size_t reads_of(struct data_rig *rig, unsigned disk)
+{
+    struct disk_double_counts counts;
+    disk_double_counts(rig->disks[disk], &counts);
+    return counts.reads + counts.pins;
+}
+
+static void check_last(const char *profile)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, profile, 0);
+    struct written chunk = write_chunk(&rig, 600000, 100000);
+    size_t before = reads_of(&rig, 0);
+    drop(&rig, 0, rig.profile.m);
+    cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
+    cr_assert_eq(reads_of(&rig, 0), before, "the others suffice");
+    drop(&rig, 0, rig.width);
+    cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
+    check_ranges(&rig, &chunk, 1);
+    for (unsigned i = 0; i <= rig.profile.m; i++) {
+        cr_assert(disk_double_flip(rig.disks[i], data_rig_fragment(&rig, chunk.id, i), 5));
+    }
+    enum gfs_err err = data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len);
+    cr_assert_eq(err, GFS_UNREACHABLE, "never wrong bytes: %s", gfs_err_name(err));
+    cr_assert_eq(rig.suspect_count, 0, "nothing can be repaired there");
+    free(chunk.bytes);
+    data_rig_fini(&rig);
+}
+
+Test(pool_read, disks_dropped_for_their_writes_are_read_where_the_others_do_not_suffice)
+{
+    check_last("ec:4+2");
+    check_last("replica:3");
+}
+
+Test(pool_read, damage_on_a_used_disk_is_made_good_from_one_that_is_only_read)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:2+1", 0);
+    struct written chunk = write_chunk(&rig, 600000, 100000);
+    struct chunk_pin pin;
+    cr_assert_eq(rig.pool.view->disks[0], rig.pool_disks[0]);
+    cr_assert_eq(pool_pin(&rig.pool.base, chunk.id, &pin), GFS_OK);
+    pool_unpin(&rig.pool.base, &pin);
+    drop(&rig, 2, 1);
+    cr_assert(disk_double_flip(rig.disks[0], data_rig_fragment(&rig, chunk.id, 0), 5));
+    cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
+    free(chunk.bytes);
+    data_rig_fini(&rig);
+}
+
+Test(pool_read, nobody_waits_long_for_a_disk_that_is_only_read_and_hangs)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:2+1", 0);
+    rig.pool.options.slow_ms = 100;
+    struct written chunk = write_chunk(&rig, 600000, 100000);
+    drop(&rig, 0, 2);
+    disk_double_hang(rig.disks[0], true);
+    int64_t begun_ns = gfs_monotonic_ns();
+    cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK, "two answer");
+    disk_double_hang(rig.disks[1], true);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_UNREACHABLE);
+    }
+    cr_assert_lt(gfs_monotonic_ns() - begun_ns, 5000 * MS);
+    disk_double_hang(rig.disks[0], false);
+    disk_double_hang(rig.disks[1], false);
+    int64_t until_ns = gfs_monotonic_ns() + 10000 * MS; /* what hung has to end first */
+    while (data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len) != GFS_OK) {
+        cr_assert_lt(gfs_monotonic_ns(), until_ns);
+    }
     free(chunk.bytes);
     data_rig_fini(&rig);
 }

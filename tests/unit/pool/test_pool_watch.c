@@ -207,6 +207,7 @@ Test(pool_watch, without_a_quorum_the_pool_is_read_only_until_disks_return)
 /* ---- the keeper of the metadata ---- */
 
 struct keeper {
+    enum gfs_err join_err, move_err;
     atomic_uint joins, leaves, moves;
     char moved_to[POOL_PATH_LEN_MAX];
 };
@@ -216,7 +217,7 @@ static enum gfs_err keeper_join(void *arg, const char *dir)
     struct keeper *keeper = arg;
     (void)dir;
     atomic_fetch_add(&keeper->joins, 1);
-    return GFS_OK;
+    return keeper->join_err;
 }
 
 static void keeper_leave(void *arg, const char *dir)
@@ -232,7 +233,7 @@ static enum gfs_err keeper_move(void *arg, const char *lost_dir, const char *dir
     (void)lost_dir;
     (void)snprintf(keeper->moved_to, sizeof keeper->moved_to, "%s", dir);
     atomic_fetch_add(&keeper->moves, 1);
-    return GFS_OK;
+    return keeper->move_err;
 }
 
 Test(pool_watch, the_live_databases_disk_is_lost_and_the_next_mirror_takes_over)
@@ -257,6 +258,31 @@ Test(pool_watch, the_live_databases_disk_is_lost_and_the_next_mirror_takes_over)
     cr_assert(pool_mirror_dir(rig.pool, 0, live));
     cr_assert_str_eq(live, rig.paths[1]);
     cr_assert(!pool_mirror_dir(rig.pool, 3, live));
+    open_rig_fini(&rig);
+}
+
+static bool has_tried_to_move(struct open_rig *rig, const struct pool_view *view)
+{
+    const struct keeper *keeper = rig->pool->hooks.arg;
+    (void)view;
+    return atomic_load(&keeper->moves) != 0;
+}
+
+Test(pool_watch, a_move_that_ends_because_the_service_stops_is_held_against_no_disk)
+{
+    struct open_rig rig;
+    struct chunk_id id;
+    struct keeper keeper = {.join_err = GFS_BUSY, .move_err = GFS_STOPPED};
+    struct pool_meta_hooks hooks = {.arg = &keeper, .join = keeper_join, .move = keeper_move};
+    open_started(&rig, 3, &hooks);
+    put_some(&rig, &id);
+    disk_double_crash(open_rig_double(&rig, 0), 0);
+    open_rig_await(&rig, is_0_failed);
+    open_rig_await(&rig, has_tried_to_move);
+    pool_stop(rig.pool);
+    struct pool_view *view = pool_view_get(rig.pool);
+    cr_expect_eq(count_in_sync(view->map), 2u);
+    pool_view_put(view);
     open_rig_fini(&rig);
 }
 

@@ -1,0 +1,272 @@
+/* Disks that were dropped for their writes, kept open to be read when the others do not suffice.
+ *
+ * A disk that cannot be written, or does not answer writes, is used for nothing new; but what it
+ * has can often be read still. When a controller hiccups or file systems are remounted read-only,
+ * that is true of all disks at once, and nothing else is left of the data.
+ *
+ * Why what it has is right, however long ago it was dropped:
+ *  - Every block is verified when it is read, and the record's own id with it.
+ *  - An id names the same bytes for ever: ids are not used again, a chunk never changes, and what
+ *    repair writes anew under the id of a fragment are the fragment's bytes.
+ *  - What the disk missed are deletions and fragments written since. Nobody asks for a chunk that
+ *    was deleted: no metadata names it; and what it does not have it does not give.
+ *  - So it is never asked what there is: it is not listed, and no pass takes it for the place of
+ *    anything. Edits are not read from it either: its log may lack the newest.
+ * That is not so when its reads fail, or when what is in its directory is not the disk any more: it
+ * is distrusted, and read no more.
+ *
+ * It is the last resort: looked at only when the usable disks have too little of a chunk, and read
+ * on its own reader threads alone, which nobody waits for when one is stuck.
+ *
+ *   dropped, can be read -> kept -> takes writes again     -> closed, and opened anew by the patrol
+ *                                -> not itself, reads fail -> distrusted, closed
+ *                                -> failed, not needed     -> closed: it can be unmounted
+ *
+ * Between being closed and opened a disk cannot be read. So they go a few at a time, and the next
+ * ones when these are back: those that wait for a quorum (pool->waiting) are read the same way. */
+#include "pool/pool_former.h"
+
+#include <stdlib.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/log.h"
+#include "libgoodfs/mem.h"
+#include "pool/pool_change.h"
+#include "pool/pool_errand.h"
+#include "pool/pool_map_file.h"
+
+enum {
+    RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
+    TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
+};
+
+#define SECOND_NS 1000000000LL
+
+/* ---- keeping ---- */
+
+void pool_former_keep(struct pool *pool, uint16_t number, struct pool_disk *disk)
+{
+    if (!pool_disk_is_readable(disk) || pool->former[number] == disk) {
+        return;
+    }
+    if (pool->former[number] != NULL) {
+        pool_disk_unref(pool->former[number]);
+    }
+    pool->former[number] = pool_disk_ref(disk);
+    gfs_log(GFS_LOG_WARN, "op=disk-drop disk=%u msg=\"it is read where the others do not suffice\"",
+            number);
+}
+
+static void forget(struct pool *pool, uint16_t number)
+{
+    if (pool->former[number] != NULL) {
+        pool_disk_unref(GFS_TAKE(pool->former[number]));
+    }
+}
+
+void pool_former_forget(struct pool *pool)
+{
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        forget(pool, i);
+    }
+}
+
+void pool_former_fill(struct pool *pool, struct pool_view *view)
+{
+    for (uint16_t i = 0; i < view->map->disk_count; i++) {
+        bool is_back = view->disks[i] != NULL && view->disks[i]->store != NULL;
+        if (is_back || !pool_disk_is_readable(pool->former[i]) ||
+            view->map->disks[i].state == POOL_DISK_REMOVED) {
+            forget(pool, i);
+        }
+        struct pool_disk *disk = pool->waiting[i] != NULL ? pool->waiting[i] : pool->former[i];
+        if (!is_back && pool_disk_is_readable(disk)) {
+            view->fallbacks[i] = pool_disk_ref(disk);
+        }
+    }
+}
+
+void pool_former_pardon(struct pool *pool)
+{
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        if (pool->former[i] != NULL) {
+            atomic_store(&pool->drop_errs[i], (int)GFS_UNREACHABLE);
+        }
+    }
+}
+
+void pool_former_let_go(struct pool *pool, uint16_t number)
+{
+    (void)pthread_mutex_lock(&pool->change_lock);
+    if (pool->former[number] != NULL) {
+        forget(pool, number);
+        pool_change_renew(pool);
+    }
+    (void)pthread_mutex_unlock(&pool->change_lock);
+}
+
+/* ---- what becomes of them ---- */
+
+/* A look at one, by an errand. Owned by it until it is over. */
+struct trial {
+    const struct pool_driver *driver;
+    char path[POOL_PATH_LEN_MAX];
+    uint8_t id[16];
+    bool is_known;  /* whether it is itself; else the directory could not be read */
+    bool is_itself;
+    bool takes_writes;
+};
+
+struct pool_former_watch {
+    struct pool *pool;
+    struct pool_errand *trying[POOL_DISKS_MAX]; /* under way, with: */
+    struct trial *trials[POOL_DISKS_MAX];
+    int64_t left_ns; /* when the last one was let go of */
+};
+
+static void run_trial(void *arg)
+{
+    struct trial *trial = arg;
+    struct pool_found found;
+    pool_found_probe(trial->path, &found);
+    trial->is_itself = found.has_identity && memcmp(found.id, trial->id, sizeof found.id) == 0;
+    trial->is_known = found.has_identity || found.error.code != GFS_IO;
+    pool_found_fini(&found);
+    if (trial->is_itself) {
+        const struct pool_driver *driver = trial->driver;
+        enum gfs_err err = driver->try_write == NULL
+                               ? pool_map_file_try(trial->path)
+                               : driver->try_write(driver->arg, trial->path);
+        trial->takes_writes = err == GFS_OK || err == GFS_NO_SPACE;
+    }
+}
+
+static void start_trial(struct pool_former_watch *watch, uint16_t number,
+                        const struct pool_disk *disk)
+{
+    struct pool *pool = watch->pool;
+    struct trial *trial = gfs_alloc(sizeof *trial);
+    trial->driver = &pool->options.driver;
+    memcpy(trial->path, disk->path, sizeof trial->path);
+    memcpy(trial->id, disk->id, sizeof trial->id);
+    watch->trials[number] = trial;
+    watch->trying[number] = pool_errand_start(pool->errands, "disk-try", run_trial, free, trial);
+}
+
+/* Something is being made anew, perhaps from what it has, or a group lacks too much without it. */
+static bool is_needed(const struct pool_view *view)
+{
+    for (uint32_t g = 0; g < view->map->group_count; g++) {
+        const struct pool_group *group = &view->map->groups[g];
+        unsigned lacking = 0;
+        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+            const struct pool_slot *slot = &group->slots[i];
+            if (slot->is_filling) {
+                return true;
+            }
+            lacking += pool_disk_is_usable(view->disks[slot->disk]) ? 0 : 1;
+        }
+        if (lacking > group->profile.m) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* So few disks are neither used nor read that one more does no harm. */
+static bool may_leave(const struct pool_former_watch *watch, const struct pool_view *view)
+{
+    unsigned away = 0, bearable = POOL_WIDTH_MAX;
+    bool is_closing = false;
+    for (uint32_t g = 0; g < view->map->group_count; g++) {
+        unsigned m = view->map->groups[g].profile.m;
+        bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
+    }
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        enum pool_disk_state state = view->map->disks[i].state;
+        bool is_in_use = state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING;
+        if (is_in_use && !pool_disk_is_usable(view->disks[i]) &&
+            !pool_disk_is_readable(view->fallbacks[i])) {
+            away++;
+            is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
+        }
+    }
+    bool is_late = gfs_monotonic_ns() - watch->left_ns > RETURN_S * SECOND_NS;
+    return away < GFS_MAX(bearable, 1U) || (is_late && !is_closing);
+}
+
+static void judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
+                  const struct trial *trial)
+{
+    struct pool *pool = watch->pool;
+    bool has_own_errors = view->map->disks[number].state == POOL_DISK_FAILED &&
+                          atomic_load(&pool->drop_errs[number]) == GFS_IO;
+    bool goes = false;
+    if (trial->is_known && !trial->is_itself) {
+        pool_disk_distrust(pool, view->fallbacks[number], GFS_CONFLICT, "identity");
+        goes = true;
+    } else if (has_own_errors) {
+        goes = !is_needed(view); /* it is not taken back in this run */
+    } else {
+        goes = trial->takes_writes && may_leave(watch, view);
+    }
+    if (goes) {
+        watch->left_ns = gfs_monotonic_ns();
+        pool_former_let_go(pool, number);
+    }
+}
+
+static bool is_kept(const struct pool_view *view, uint16_t number)
+{
+    return view->fallbacks[number] != NULL && atomic_load(&view->fallbacks[number]->is_dropped);
+}
+
+static void look_at(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
+                    uint32_t wait_ms)
+{
+    const struct pool_disk *disk = view->fallbacks[number];
+    if (is_kept(view, number) && !pool_disk_is_readable(disk)) {
+        pool_former_let_go(watch->pool, number);
+    } else if (watch->trying[number] != NULL &&
+               pool_errand_await(watch->trying[number], wait_ms)) {
+        const struct trial *trial = watch->trials[number];
+        if (is_kept(view, number) && memcmp(trial->id, disk->id, sizeof disk->id) == 0) {
+            judge(watch, view, number, trial);
+        }
+        pool_errand_let_go(GFS_TAKE(watch->trying[number]));
+    }
+}
+
+void pool_former_look(struct pool_former_watch *watch)
+{
+    struct pool_view *view = pool_view_get(watch->pool);
+    uint32_t count = view->map->disk_count;
+    for (uint16_t i = 0; i < count; i++) {
+        if (is_kept(view, i) && watch->trying[i] == NULL) {
+            start_trial(watch, i, view->fallbacks[i]);
+        }
+    }
+    pool_view_put(view);
+    int64_t until_ns = gfs_monotonic_ns() + TRY_WAIT_MS * 1000000LL;
+    for (uint16_t i = 0; i < count; i++) {
+        int64_t left_ns = GFS_MAX(until_ns - gfs_monotonic_ns(), 0);
+        view = pool_view_get(watch->pool); /* as it is without those that went */
+        look_at(watch, view, i, (uint32_t)(left_ns / 1000000));
+        pool_view_put(view);
+    }
+}
+
+struct pool_former_watch *pool_former_watch_new(struct pool *pool)
+{
+    struct pool_former_watch *watch = gfs_alloc(sizeof *watch);
+    watch->pool = pool;
+    return watch;
+}
+
+void pool_former_watch_free(struct pool_former_watch *watch)
+{
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        pool_errand_let_go(watch->trying[i]);
+    }
+    free(watch);
+}

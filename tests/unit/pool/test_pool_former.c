@@ -1,0 +1,224 @@
+/* Disks that cannot be written any more are read where the others do not suffice, until they are
+ * taken back: a whole pool, on disks in memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
+#include "tests/unit/pool/open_rig.h"
+
+enum { CHUNKS = 24, LARGE = 200000 };
+
+/* Small ones are copies, large ones stripes. */
+struct kept {
+    struct open_rig rig;
+    struct chunk_id ids[CHUNKS];
+    char *texts[CHUNKS];
+    uint64_t lsn;
+};
+
+static enum gfs_err put(struct kept *kept, unsigned number, struct chunk_id *ret)
+{
+    return open_rig_put(&kept->rig, kept->texts[number], ++kept->lsn, ret);
+}
+
+static void kept_init(struct kept *kept, unsigned disks)
+{
+    *kept = (struct kept){0};
+    open_rig_init(&kept->rig, disks);
+    open_rig_open(&kept->rig);
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        size_t len = i % 3 == 0 ? LARGE + i : 10 + i;
+        kept->texts[i] = gfs_alloc(len + 1);
+        for (size_t at = 0; at < len; at++) {
+            kept->texts[i][at] = (char)('a' + (at * 7 + i) % 23);
+        }
+        cr_assert_eq(put(kept, i, &kept->ids[i]), GFS_OK);
+    }
+    open_rig_start(&kept->rig, NULL);
+}
+
+static void kept_fini(struct kept *kept)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        free(kept->texts[i]);
+    }
+    open_rig_fini(&kept->rig);
+}
+
+static void expect_readable(struct kept *kept)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        cr_assert(open_rig_has(&kept->rig, kept->ids[i], kept->texts[i]), "chunk %u", i);
+    }
+}
+
+static void set_unwritable(struct kept *kept, unsigned first, unsigned count, bool is_unwritable)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        disk_double_set_unwritable(open_rig_double(&kept->rig, i), is_unwritable);
+    }
+}
+
+static bool is_read_only(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->is_read_only;
+}
+
+static bool is_healthy(struct open_rig *rig, const struct pool_view *view)
+{
+    char reason[256];
+    return !view->is_read_only && pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
+}
+
+static bool is_used_by_nobody(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    bool is_so = view->is_read_only;
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        is_so = is_so && !pool_disk_is_usable(view->disks[d]);
+    }
+    return is_so;
+}
+
+Test(pool_former, when_no_disk_takes_writes_everything_is_read_and_writes_say_why_not)
+{
+    struct kept kept;
+    char reason[256];
+    struct chunk_id id;
+    kept_init(&kept, 6);
+    set_unwritable(&kept, 0, 6, true);
+    open_rig_await(&kept.rig, is_used_by_nobody);
+    expect_readable(&kept);
+    cr_assert_eq(put(&kept, 0, &id), GFS_UNREACHABLE);
+    cr_assert_eq(put(&kept, 1, &id), GFS_UNREACHABLE);
+    cr_assert_eq(pool_health(kept.rig.pool, reason, sizeof reason), POOL_READ_ONLY);
+    cr_assert(strstr(reason, "disk") != NULL, "%s", reason);
+    (void)usleep(100000); /* many rounds of the patrol: it stays so */
+    expect_readable(&kept);
+    set_unwritable(&kept, 0, 6, false);
+    open_rig_await(&kept.rig, is_healthy);
+    expect_readable(&kept);
+    cr_assert_eq(put(&kept, 0, &kept.ids[0]), GFS_OK);
+    open_rig_reopen(&kept.rig);
+    expect_readable(&kept);
+    kept_fini(&kept);
+}
+
+/* At any time: those that are closed to be opened again are few, and the others wait readable. */
+Test(pool_former, everything_is_read_while_the_disks_are_taken_back)
+{
+    struct kept kept;
+    kept_init(&kept, 6);
+    set_unwritable(&kept, 0, 6, true);
+    open_rig_await(&kept.rig, is_used_by_nobody);
+    set_unwritable(&kept, 0, 6, false);
+    int64_t until_ns = gfs_monotonic_ns() + 30000000000LL;
+    struct pool_view *view = open_rig_view(&kept.rig);
+    while (!is_healthy(&kept.rig, view)) {
+        pool_view_put(view);
+        cr_assert_lt(gfs_monotonic_ns(), until_ns, "they are not taken back");
+        expect_readable(&kept);
+        view = open_rig_view(&kept.rig);
+    }
+    pool_view_put(view);
+    kept_fini(&kept);
+}
+
+/* Three are more than a stripe of 4 + 2 can lose; five of eight go on. */
+static bool is_made_anew(struct open_rig *rig, const struct pool_view *view)
+{
+    struct pool_repair_summary summary;
+    unsigned failed = 0;
+    bool is_so = true;
+    pool_reconcile_summary(rig->pool, &summary);
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        failed += view->map->disks[d].state == POOL_DISK_FAILED;
+        is_so = is_so && view->fallbacks[d] == NULL;
+    }
+    return is_so && failed == 3 && !summary.is_running;
+}
+
+Test(pool_former, what_too_many_failed_disks_have_is_made_anew_from_them)
+{
+    struct kept kept;
+    kept_init(&kept, 9);
+    struct pool_view *view = open_rig_view(&kept.rig);
+    const struct pool_map *map = view->map;
+    unsigned mirrors = 0;
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        mirrors |= 1U << map->log_disks[i].disk;
+    }
+    pool_view_put(view);
+    for (unsigned d = 0, count = 0; d < 9 && count < 3; d++) {
+        if ((mirrors >> d & 1) == 0) {
+            set_unwritable(&kept, d, 1, true);
+            count++;
+        }
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        expect_readable(&kept);
+    }
+    open_rig_await(&kept.rig, is_made_anew); /* and only then they are closed */
+    expect_readable(&kept);
+    kept_fini(&kept);
+}
+
+static bool is_third_let_go(struct open_rig *rig, const struct pool_view *view)
+{
+    return view->fallbacks[3] == NULL && !pool_disk_is_open(rig->pool, rig->paths[3]);
+}
+
+Test(pool_former, a_disk_that_is_emptied_or_gone_is_not_read_any_more)
+{
+    struct kept kept;
+    kept_init(&kept, 6);
+    set_unwritable(&kept, 0, 6, true);
+    open_rig_await(&kept.rig, is_used_by_nobody);
+    open_rig_empty(&kept.rig, 3);
+    open_rig_await(&kept.rig, is_third_let_go);
+    expect_readable(&kept); /* the others suffice */
+    open_rig_take_away(&kept.rig, 4);
+    open_rig_take_away(&kept.rig, 5);
+    struct chunk_store *store = pool_chunks(kept.rig.pool);
+    struct chunk_pin pin;
+    enum gfs_err err;
+    int64_t until = gfs_monotonic_ns() + 10000000000LL;
+    while ((err = store->ops->pin(store, kept.ids[0], &pin)) == GFS_OK) {
+        store->ops->unpin(store, &pin);
+        cr_assert_lt(gfs_monotonic_ns(), until, "they are read still");
+        (void)usleep(1000);
+    }
+    cr_assert_eq(err, GFS_UNREACHABLE);
+    open_rig_bring_back(&kept.rig, 4);
+    open_rig_bring_back(&kept.rig, 5);
+    set_unwritable(&kept, 0, 3, false);
+    set_unwritable(&kept, 4, 2, false);
+    until = gfs_monotonic_ns() + 10000000000LL;
+    while (!open_rig_has(&kept.rig, kept.ids[0], kept.texts[0])) {
+        cr_assert_lt(gfs_monotonic_ns(), until, "it does not come back");
+        (void)usleep(1000);
+    }
+    kept_fini(&kept);
+}
+
+Test(pool_former, a_read_under_way_goes_on_when_its_disks_are_dropped)
+{
+    struct kept kept;
+    struct chunk_pin pin;
+    kept_init(&kept, 6);
+    struct chunk_store *store = pool_chunks(kept.rig.pool);
+    cr_assert_eq(store->ops->pin(store, kept.ids[0], &pin), GFS_OK);
+    set_unwritable(&kept, 0, 6, true);
+    open_rig_await(&kept.rig, is_read_only);
+    char *bytes = gfs_alloc(pin.len);
+    cr_assert_eq(store->ops->read(store, &pin, 0, pin.len, bytes, 0), GFS_OK);
+    cr_assert_eq(memcmp(bytes, kept.texts[0], strlen(kept.texts[0])), 0);
+    free(bytes);
+    store->ops->unpin(store, &pin);
+    kept_fini(&kept);
+}
