@@ -105,6 +105,35 @@ void pool_former_let_go(struct pool *pool, uint16_t number)
     (void)pthread_mutex_unlock(&pool->change_lock);
 }
 
+/* ---- those that failed by themselves ---- */
+
+bool pool_former_has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    return map->disks[number].state == POOL_DISK_FAILED &&
+           atomic_load(&pool->drop_errs[number]) == GFS_IO;
+}
+
+static bool is_named(const struct pool_map *map, uint16_t number)
+{
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        const struct pool_group *group = &map->groups[g];
+        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+            if (group->slots[i].disk == number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    struct pool_repair_summary repair;
+    pool_reconcile_summary(pool, &repair);
+    return pool_former_has_own_errors(pool, map, number) && !is_named(map, number) &&
+           repair.lost == 0;
+}
+
 /* ---- what becomes of them ---- */
 
 /* A look at one, by an errand. Owned by it until it is over. */
@@ -196,19 +225,18 @@ static bool may_leave(const struct pool_former_watch *watch, const struct pool_v
 }
 
 static void judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
-                  const struct trial *trial)
+                  bool is_due)
 {
     struct pool *pool = watch->pool;
-    bool has_own_errors = view->map->disks[number].state == POOL_DISK_FAILED &&
-                          atomic_load(&pool->drop_errs[number]) == GFS_IO;
+    const struct trial *trial = watch->trials[number];
     bool goes = false;
     if (trial->is_known && !trial->is_itself) {
         pool_disk_distrust(pool, view->fallbacks[number], GFS_CONFLICT, "identity");
         goes = true;
-    } else if (has_own_errors) {
-        goes = !is_needed(view); /* it is not taken back in this run */
+    } else if (pool_former_is_kept_out(pool, view->map, number)) {
+        goes = !is_needed(view);
     } else {
-        goes = trial->takes_writes && may_leave(watch, view);
+        goes = is_due && trial->takes_writes && may_leave(watch, view);
     }
     if (goes) {
         watch->left_ns = gfs_monotonic_ns();
@@ -222,7 +250,7 @@ static bool is_kept(const struct pool_view *view, uint16_t number)
 }
 
 static void look_at(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
-                    uint32_t wait_ms)
+                    uint32_t wait_ms, bool is_due)
 {
     const struct pool_disk *disk = view->fallbacks[number];
     if (is_kept(view, number) && !pool_disk_is_readable(disk)) {
@@ -231,13 +259,13 @@ static void look_at(struct pool_former_watch *watch, const struct pool_view *vie
                pool_errand_await(watch->trying[number], wait_ms)) {
         const struct trial *trial = watch->trials[number];
         if (is_kept(view, number) && memcmp(trial->id, disk->id, sizeof disk->id) == 0) {
-            judge(watch, view, number, trial);
+            judge(watch, view, number, is_due);
         }
         pool_errand_let_go(GFS_TAKE(watch->trying[number]));
     }
 }
 
-void pool_former_look(struct pool_former_watch *watch)
+void pool_former_look(struct pool_former_watch *watch, const bool *is_due)
 {
     struct pool_view *view = pool_view_get(watch->pool);
     uint32_t count = view->map->disk_count;
@@ -251,7 +279,7 @@ void pool_former_look(struct pool_former_watch *watch)
     for (uint16_t i = 0; i < count; i++) {
         int64_t left_ns = GFS_MAX(until_ns - gfs_monotonic_ns(), 0);
         view = pool_view_get(watch->pool); /* as it is without those that went */
-        look_at(watch, view, i, (uint32_t)(left_ns / 1000000));
+        look_at(watch, view, i, (uint32_t)(left_ns / 1000000), is_due[i]);
         pool_view_put(view);
     }
 }

@@ -256,32 +256,12 @@ static void fail_absent(struct pool *pool, struct post *post, uint16_t number, c
     pool_mirrors_wake(pool);
 }
 
-static bool has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number)
-{
-    return atomic_load(&pool->drop_errs[number]) == GFS_IO &&
-           map->disks[number].state == POOL_DISK_FAILED;
-}
-
-static bool is_missed(struct pool *pool, const struct pool_map *map, uint16_t number)
-{
-    for (uint32_t g = 0; g < map->group_count; g++) {
-        for (unsigned i = 0; i < pool_profile_width(map->groups[g].profile); i++) {
-            if (map->groups[g].slots[i].disk == number) {
-                return true;
-            }
-        }
-    }
-    struct pool_repair_summary repair;
-    pool_reconcile_summary(pool, &repair);
-    return repair.lost != 0;
-}
-
 static void look_for(struct pool *pool, struct post *post, uint16_t number,
                      const struct pool_map *map)
 {
     const struct pool_map_disk *in_map = &map->disks[number];
     const struct pool_found *found = &post->look->found;
-    bool is_kept_out = has_own_errors(pool, map, number) && !is_missed(pool, map, number);
+    bool is_kept_out = pool_former_is_kept_out(pool, map, number);
     if (is_fresh_place(found, in_map)) {
         take_in(pool, post, number, in_map->path, true);
     } else if (found->has_identity && memcmp(found->id, in_map->id, sizeof found->id) == 0 &&
@@ -340,7 +320,7 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
     }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
-        if (has_own_errors(pool, view->map, number)) {
+        if (pool_former_has_own_errors(pool, view->map, number)) {
             post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         } else if (post->returned_ns != 0 && post->retry_s != 0) {
@@ -410,7 +390,11 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
-    pool_former_look(patrol->former);
+    bool is_due[POOL_DISKS_MAX] = {false};
+    for (uint16_t i = 0; i < view->map->disk_count; i++) {
+        is_due[i] = begun_ns >= patrol->posts[i].retry_ns;
+    }
+    pool_former_look(patrol->former, is_due);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
     if (is_closed) {
