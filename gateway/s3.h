@@ -131,6 +131,10 @@ enum s3_err s3_err_from_gfs(enum gfs_err err, enum meta_missing what_missing);
  * are waiting the request is answered SlowDown and neither runs. */
 void s3_block(struct s3_request *r, void (*work)(struct s3_request *r),
               void (*after)(struct s3_request *r));
+/* The same, but for requests whose reply is under way: false, and no answer, when too many are
+ * waiting. */
+bool s3_try_block(struct s3_request *r, void (*work)(struct s3_request *r),
+                  void (*after)(struct s3_request *r));
 /* Submits the operation (from memory at once, else through a worker) and calls after(r, op, err) on
  * the loop thread. The op lives in the arena or op_state; op->done and op->arg are set here. */
 void s3_commit(struct s3_request *r, struct meta_op *op,

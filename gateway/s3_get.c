@@ -173,29 +173,6 @@ static void prefetch_after(struct s3_request *r)
     }
 }
 
-struct prefetch_job {
-    struct worker_job job;
-    struct http_task task;
-    struct s3_request *r;
-};
-
-static void prefetch_posted(struct http_task *task)
-{
-    struct prefetch_job *prefetch = GFS_CONTAINER_OF(task, struct prefetch_job, task);
-    struct s3_request *r = prefetch->r;
-    free(prefetch);
-    prefetch_after(r);
-    s3_release(r);
-}
-
-static void prefetch_run(struct worker_job *job)
-{
-    struct prefetch_job *prefetch = GFS_CONTAINER_OF(job, struct prefetch_job, job);
-    prefetch_work(prefetch->r);
-    prefetch->task.fn = prefetch_posted;
-    http_post(prefetch->r->loop, &prefetch->task);
-}
-
 /* The reply is under way, so s3_block's SlowDown is no answer here: a full queue ends the transfer.
  */
 static bool start_prefetch(struct s3_request *r, struct get *get)
@@ -206,18 +183,11 @@ static bool start_prefetch(struct s3_request *r, struct get *get)
             return false;
         }
     }
-    struct prefetch_job *prefetch = gfs_alloc(sizeof *prefetch);
-    prefetch->r = r;
-    prefetch->job.run = prefetch_run;
-    s3_hold(r);
     get->is_prefetching = true;
-    if (worker_submit(r->gw->workers, &prefetch->job)) {
-        return true;
+    if (!s3_try_block(r, prefetch_work, prefetch_after)) {
+        get->is_prefetching = false;
     }
-    get->is_prefetching = false;
-    free(prefetch);
-    s3_release(r);
-    return false;
+    return get->is_prefetching;
 }
 
 static int64_t broken(struct s3_request *r, enum gfs_err err)

@@ -187,17 +187,25 @@ static void blocked_run(struct worker_job *job)
     http_post(blocked->r->loop, &blocked->task);
 }
 
-void s3_block(struct s3_request *r, void (*work)(struct s3_request *r),
-              void (*after)(struct s3_request *r))
+bool s3_try_block(struct s3_request *r, void (*work)(struct s3_request *r),
+                  void (*after)(struct s3_request *r))
 {
-    s3_hold(r);
     struct blocked *blocked = gfs_alloc(sizeof *blocked);
     *blocked = (struct blocked){.r = r, .work = work, .after = after};
     blocked->job.run = blocked_run;
     if (!worker_submit(r->gw->workers, &blocked->job)) {
         free(blocked);
+        return false;
+    }
+    s3_hold(r); /* in time: it is over on this thread */
+    return true;
+}
+
+void s3_block(struct s3_request *r, void (*work)(struct s3_request *r),
+              void (*after)(struct s3_request *r))
+{
+    if (!s3_try_block(r, work, after)) {
         s3_fail(r, S3_SlowDown, NULL);
-        s3_release(r);
     }
 }
 

@@ -409,6 +409,8 @@ bool shard_copies_stop(struct shard *shard)
     shard_wake_live_locked(shard);
     await_closed_locked(shard, live);
     live->is_given_up = !live->is_closed;
+    /* Copies that close are counted no more, and lack what it may still apply: the log keeps it. */
+    shard->may_trim = shard->may_trim && live->is_closed;
     shard->is_copy_stopping = true; /* they have everything that the live one applied last */
     for (struct copy *copy = shard->copies; copy != NULL; copy = copy->next) {
         gfs_cond_signal(&copy->wake);

@@ -253,20 +253,39 @@ static bool may_hold(const struct splitter *splitter, uint16_t disk)
     return state != POOL_DISK_FAILED && state != POOL_DISK_REMOVED;
 }
 
+/* A disk that may hold a fragment of a chunk. */
+struct holder {
+    uint16_t disk;
+    struct chunk_id fragment;
+};
+
+/* All of a chunk that count; how many. */
+static unsigned find_holders(const struct splitter *splitter, struct chunk_id id,
+                             struct holder ret[2 * POOL_WIDTH_MAX])
+{
+    const struct pool_group *group = pool_view_group(splitter->flight->view, id);
+    unsigned width = group == NULL ? 0 : pool_profile_width(group->profile);
+    unsigned count = 0;
+    for (unsigned slot = 0; slot < width; slot++) {
+        const uint16_t disks[] = {group->slots[slot].disk, group->slots[slot].from};
+        for (unsigned i = 0; i < GFS_COUNT(disks); i++) {
+            if (may_hold(splitter, disks[i])) {
+                ret[count++] = (struct holder){disks[i], pool_fragment_id(group, id, slot)};
+            }
+        }
+    }
+    return count;
+}
+
 static void split_delete(struct splitter *splitter, struct gfs_slice ids)
 {
     struct flight *flight = splitter->flight;
+    struct holder holders[2 * POOL_WIDTH_MAX];
     for (size_t i = 0; i < ids.len / ID_LEN; i++) {
         struct chunk_id id = id_at(ids, i);
-        const struct pool_group *group = pool_view_group(flight->view, id);
-        unsigned width = group == NULL ? 0 : pool_profile_width(group->profile);
-        for (unsigned slot = 0; slot < width; slot++) {
-            const uint16_t disks[] = {group->slots[slot].disk, group->slots[slot].from};
-            for (unsigned j = 0; j < GFS_COUNT(disks); j++) {
-                if (may_hold(splitter, disks[j])) {
-                    splitter->counts[disks[j]]++;
-                }
-            }
+        unsigned count = find_holders(splitter, id, holders);
+        for (unsigned j = 0; j < count; j++) {
+            splitter->counts[holders[j].disk]++;
         }
         flight->deletes[flight->delete_count++] = id;
     }
@@ -299,19 +318,12 @@ static void fill_deletes(struct splitter *splitter, char *room)
         room += len;
         append(leg, &leg->delete_record);
     }
+    struct holder holders[2 * POOL_WIDTH_MAX];
     for (uint32_t i = 0; i < flight->delete_count; i++) {
-        struct chunk_id id = flight->deletes[i];
-        const struct pool_group *group = pool_view_group(flight->view, id);
-        unsigned width = group == NULL ? 0 : pool_profile_width(group->profile);
-        for (unsigned slot = 0; slot < width; slot++) {
-            const uint16_t disks[] = {group->slots[slot].disk, group->slots[slot].from};
-            for (unsigned j = 0; j < GFS_COUNT(disks); j++) {
-                if (may_hold(splitter, disks[j])) {
-                    struct pool_disk *disk = flight->view->disks[disks[j]];
-                    save_id(&flight->legs[leg_of(flight, disk, disks[j])],
-                            pool_fragment_id(group, id, slot));
-                }
-            }
+        unsigned count = find_holders(splitter, flight->deletes[i], holders);
+        for (unsigned j = 0; j < count; j++) {
+            struct pool_disk *disk = flight->view->disks[holders[j].disk];
+            save_id(&flight->legs[leg_of(flight, disk, holders[j].disk)], holders[j].fragment);
         }
     }
 }
