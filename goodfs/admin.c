@@ -4,7 +4,9 @@
  *   end:   the body's hash, its JSON, the parameters           -> refused, or a worker's job
  *   job:   the route's function, on a thread that may wait     -> posted back -> reply
  *
- * A request lives until its exchange was closed and its job has come back, whichever is later. */
+ * A request lives until its exchange was closed and its job has come back, whichever is later. A
+ * job that may hang in a disk is an errand's. One that does not come back in time keeps its
+ * request; the exchange goes to another one, which answers that. */
 #include "goodfs/admin.h"
 
 #include <stdatomic.h>
@@ -18,21 +20,37 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
+#include "pool/pool_errand.h"
 
 enum {
     ARENA_LEN_MAX = 128 * 1024 * 1024, /* the chunks of the largest object */
     READER_COUNT = 3,
     READERS_QUEUED_MAX = 64,
+    ASKER_COUNT = 2,
+    ASKERS_QUEUED_MAX = 16,
     CHANGERS_QUEUED_MAX = 16,
     CONNECTIONS_MAX = 64,
     REQUEST_ID_LEN = 16,
+    CALL_WAIT_MS = 30000,
+    STOP_WAIT_MS = 3000, /* the same, when the server stops */
+    WAIT_STEP_MS = 50,
+    HUNG_MAX = 8, /* calls by errands */
 };
 
 struct admin {
     struct admin_options options;
     struct http_server *http;
-    struct worker_pool *readers, *changers;
-    atomic_uint live_count; /* requests begun and not yet destroyed */
+    struct worker_pool *readers, *askers, *changers;
+    struct pool_errands *errands;
+    atomic_uint live_count; /* requests begun, not yet destroyed and not given up */
+    atomic_uint hung_count; /* calls by errands, those given up included */
+    _Atomic int64_t stop_ns; /* when it was told to stop; 0 = not yet */
+};
+
+/* A job that an errand does: what outlives a request that is answered. */
+struct hanging {
+    struct admin_request *r;
+    bool is_given_up; /* set before the errand is let go: it destroys the request */
 };
 
 /* Owned by the listener's thread, but for `call` and `reply` while is_working. */
@@ -52,6 +70,9 @@ struct admin_request {
     struct http_task task;
     enum gfs_err err; /* of the job */
     bool is_head, is_replied, is_working;
+    bool is_given_up;           /* set on the loop, which then lets go of it */
+    struct pool_errand *errand; /* of the job; NULL = none */
+    struct hanging *hanging;    /* the errand's */
     char request_id[REQUEST_ID_LEN + 1];
 };
 
@@ -147,6 +168,17 @@ static void reply_fail(struct admin_request *r, enum gfs_err err, const char *me
 
 /* ---- life ---- */
 
+static struct admin_request *new_request(struct admin *admin, struct http_exchange *x)
+{
+    struct admin_request *r = gfs_alloc(sizeof *r);
+    r->admin = admin;
+    r->x = x;
+    gfs_arena_init(&r->arena, ARENA_LEN_MAX);
+    gfs_buf_init(&r->body, ADMIN_BODY_LEN_MAX);
+    gfs_buf_init(&r->reply, ADMIN_REPLY_LEN_MAX);
+    return r;
+}
+
 static void destroy(struct admin_request *r)
 {
     struct admin *admin = r->admin;
@@ -154,8 +186,13 @@ static void destroy(struct admin_request *r)
     gfs_buf_fini(&r->body);
     gfs_buf_fini(&r->reply);
     gfs_arena_fini(&r->arena);
+    bool is_given_up = r->is_given_up;
     free(r);
-    atomic_fetch_sub(&admin->live_count, 1); /* last: the admin may go now */
+    if (is_given_up) {
+        atomic_fetch_sub(&admin->hung_count, 1);
+    } else {
+        atomic_fetch_sub(&admin->live_count, 1); /* last: the admin may go now */
+    }
 }
 
 static bool is_key(struct gfs_slice access_key, const char *known)
@@ -229,15 +266,10 @@ static void admin_begin(void *arg, struct http_exchange *x)
 {
     struct admin *admin = arg;
     const struct http_request *request = http_exchange_request(x);
-    struct admin_request *r = gfs_alloc(sizeof *r);
+    struct admin_request *r = new_request(admin, x);
     atomic_fetch_add(&admin->live_count, 1);
-    r->admin = admin;
-    r->x = x;
     r->loop = http_exchange_loop(x);
     r->is_head = request->method == HTTP_HEAD;
-    gfs_arena_init(&r->arena, ARENA_LEN_MAX);
-    gfs_buf_init(&r->body, ADMIN_BODY_LEN_MAX);
-    gfs_buf_init(&r->reply, ADMIN_REPLY_LEN_MAX);
     uint8_t id[REQUEST_ID_LEN / 2];
     gfs_random(id, sizeof id);
     gfs_hex_encode(id, sizeof id, r->request_id);
@@ -320,6 +352,33 @@ static void come_back(struct http_task *task)
     finish(GFS_CONTAINER_OF(task, struct admin_request, task));
 }
 
+/* The job hangs in a disk and keeps the request: another one, which counts as this one did, answers
+ * in its stead. What is read of it here is never changed. */
+static void give_up(struct http_task *task)
+{
+    struct admin_request *hung = GFS_CONTAINER_OF(task, struct admin_request, task);
+    struct admin *admin = hung->admin;
+    struct admin_request *r = new_request(admin, hung->x);
+    r->loop = hung->loop;
+    r->route = hung->route;
+    r->is_head = hung->is_head;
+    r->path = gfs_arena_copy(&r->arena, hung->path);
+    memcpy(r->request_id, hung->request_id, sizeof r->request_id);
+    if (r->x != NULL) {
+        http_exchange_set_data(r->x, r);
+    }
+    hung->x = NULL;
+    hung->is_given_up = hung->hanging->is_given_up = true;
+    pool_errand_let_go(hung->errand); /* it may be gone now */
+    reply_fail(r, GFS_TIMEOUT,
+               r->route->thread == ADMIN_CHANGER
+                   ? "a disk does not answer: given up; when it answers it may still be done"
+                   : "a disk does not answer: given up");
+    if (r->x == NULL) {
+        destroy(r);
+    }
+}
+
 static void run_route(struct admin_request *r)
 {
     if (!r->route->is_text) {
@@ -341,6 +400,72 @@ static void work(struct worker_job *job)
     http_post(r->loop, &r->task);
 }
 
+/* ---- work that may hang ---- */
+
+static void run_errand(void *arg)
+{
+    struct hanging *hanging = arg;
+    run_route(hanging->r);
+}
+
+static void end_errand(void *arg)
+{
+    struct hanging *hanging = arg;
+    if (hanging->is_given_up) { /* else the request may be gone */
+        destroy(hanging->r);
+    }
+    free(hanging);
+}
+
+/* Until when it is waited for, as of now: sooner once the server stops. */
+static int64_t wait_until_ns(struct admin *admin, int64_t begun_ns)
+{
+    int64_t until_ns = begun_ns + admin->options.call_wait_ms * INT64_C(1000000);
+    int64_t stop_ns = atomic_load(&admin->stop_ns);
+    return stop_ns == 0 ? until_ns : GFS_MIN(until_ns, stop_ns + STOP_WAIT_MS * INT64_C(1000000));
+}
+
+static void work_by_errand(struct worker_job *job)
+{
+    struct admin_request *r = GFS_CONTAINER_OF(job, struct admin_request, job);
+    struct admin *admin = r->admin;
+    int64_t begun_ns = gfs_monotonic_ns();
+    bool is_over = false;
+    if (atomic_fetch_add(&admin->hung_count, 1) >= HUNG_MAX) {
+        r->err = gfs_fail(&r->call.error, GFS_BUSY, "%d calls hang in disks already", HUNG_MAX);
+        is_over = true;
+    } else {
+        r->hanging = gfs_alloc(sizeof *r->hanging);
+        r->hanging->r = r;
+        r->errand = pool_errand_start(admin->errands, "admin-call", run_errand, end_errand,
+                                      r->hanging);
+    }
+    while (!is_over && gfs_monotonic_ns() < wait_until_ns(admin, begun_ns)) {
+        is_over = pool_errand_await(r->errand, WAIT_STEP_MS);
+    }
+    if (is_over) { /* not given up: the errand leaves the request alone */
+        atomic_fetch_sub(&admin->hung_count, 1);
+        pool_errand_let_go(r->errand);
+    }
+    r->task.fn = is_over ? come_back : give_up;
+    http_post(r->loop, &r->task);
+}
+
+static struct worker_pool *workers_of(struct admin_request *r)
+{
+    struct admin *admin = r->admin;
+    switch (r->route->thread) {
+    case ADMIN_CHANGER:
+        return admin->changers;
+    case ADMIN_ASKER:
+        return admin->askers;
+    case ADMIN_READER:
+    case ADMIN_LOOP:
+        break;
+    }
+    return admin->readers;
+}
+
 static void admin_end(struct http_exchange *x)
 {
     struct admin_request *r = http_exchange_data(x);
@@ -360,10 +485,9 @@ static void admin_end(struct http_exchange *x)
         finish(r);
         return;
     }
-    r->job.run = work;
+    r->job.run = r->route->thread == ADMIN_READER ? work : work_by_errand;
     r->is_working = true;
-    bool is_change = r->route->thread == ADMIN_CHANGER;
-    if (!worker_submit(is_change ? r->admin->changers : r->admin->readers, &r->job)) {
+    if (!worker_submit(workers_of(r), &r->job)) {
         r->is_working = false;
         reply_fail(r, GFS_BUSY, "too many calls are waiting already");
     }
@@ -385,12 +509,30 @@ static bool is_idle(void *arg)
     return atomic_load(&admin->live_count) == 0;
 }
 
+/* No request is under way. false: calls that were given up hang. */
+static bool free_threads(struct admin *admin)
+{
+    worker_pool_free(admin->readers);
+    worker_pool_free(admin->askers);
+    worker_pool_free(admin->changers);
+    bool is_free = pool_errands_end(admin->errands, 0);
+    if (is_free) {
+        pool_errands_free(admin->errands);
+    }
+    return is_free;
+}
+
 enum gfs_err admin_start(const struct admin_options *options, struct admin **ret,
                          struct gfs_error *error)
 {
     struct admin *admin = gfs_alloc(sizeof *admin);
     admin->options = *options;
+    if (admin->options.call_wait_ms == 0) {
+        admin->options.call_wait_ms = CALL_WAIT_MS;
+    }
+    admin->errands = pool_errands_new();
     admin->readers = worker_pool_new(READER_COUNT, READERS_QUEUED_MAX);
+    admin->askers = worker_pool_new(ASKER_COUNT, ASKERS_QUEUED_MAX);
     admin->changers = worker_pool_new(1, CHANGERS_QUEUED_MAX);
     struct http_server_options http = {
         .listen = options->listen,
@@ -403,8 +545,7 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
     };
     enum gfs_err err = http_server_start(&http, &admin->http, error);
     if (err != GFS_OK) {
-        worker_pool_free(admin->readers);
-        worker_pool_free(admin->changers);
+        (void)free_threads(admin); /* none was made */
         free(admin);
         return err;
     }
@@ -417,11 +558,10 @@ bool admin_stop(struct admin *admin, uint32_t work_ms)
     if (admin == NULL) {
         return true;
     }
-    if (!http_server_stop(admin->http, 0, work_ms)) {
+    atomic_store(&admin->stop_ns, gfs_monotonic_ns());
+    if (!http_server_stop(admin->http, 0, work_ms) || !free_threads(admin)) {
         return false;
     }
-    worker_pool_free(admin->readers);
-    worker_pool_free(admin->changers);
     free(admin);
     return true;
 }

@@ -2,7 +2,9 @@
  * admin API below /_/admin/v1/ for who signs with the root keys (SigV4, service "goodfs").
  *
  * One table (admin_routes.c) of method, path, who may, and what runs; whatever is not in it is
- * refused. Nothing that may wait runs on the listener's thread. */
+ * refused. Nothing that may wait runs on the listener's thread, and a call that asks disks is given
+ * up when it takes longer than call_wait_ms: TIMEOUT. It hangs on by itself, few at a time; what it
+ * was to change may still come about. Status and health wait for no disk. */
 #pragma once
 
 #include "gateway/http_server.h"
@@ -23,6 +25,7 @@ struct admin_options {
     const struct credentials *users;     /* admin users: their keys are good here only */
     size_t user_count;
     int64_t started_ns;                  /* of the process, monotonic */
+    uint32_t call_wait_ms;               /* 0 = 30,000 */
     const char *dir;                     /* the one directory, without a pool */
     struct pool *pool;                   /* NULL: one directory */
     struct chunk_store *chunks;

@@ -32,7 +32,8 @@ enum admin_access {
     ADMIN_ANYONE,
 };
 enum admin_thread {
-    ADMIN_READER = 0, /* one of a few threads for calls that wait */
+    ADMIN_READER = 0, /* one of a few threads; waits for no disk */
+    ADMIN_ASKER,      /* one of a few others, for calls that ask disks */
     ADMIN_CHANGER,    /* the one thread on which everything is changed, one call after the other */
     ADMIN_LOOP,       /* the listener's own: never waits */
 };

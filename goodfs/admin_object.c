@@ -11,7 +11,7 @@
 #include "libgoodfs/text.h"
 #include "pool/pool.h"
 
-enum { PAGE_MAX = 1000, VERIFY_PAGE_MAX = 16, CHUNK_ID_TEXT_SIZE = 33 };
+enum { PAGE_MAX = 1000, VERIFY_PAGE_MAX = 8, CHUNK_ID_TEXT_SIZE = 33 };
 
 /* Plain data. What a call asks for. */
 struct page {

@@ -13,34 +13,31 @@ static struct pool *pool_of(struct admin_call *call)
     return call->services->pool;
 }
 
-enum gfs_err admin_run_groups(struct admin_call *call)
+typedef void (*pool_json_fn)(struct pool *pool, struct gfs_json_out *out, const char *name);
+
+static enum gfs_err show(struct admin_call *call, pool_json_fn json, const char *name)
 {
     struct pool *pool = pool_of(call);
     if (pool == NULL) {
         return GFS_UNSUPPORTED;
     }
-    pool_groups_json(pool, call->out, "groups");
+    json(pool, call->out, name);
     return GFS_OK;
+}
+
+enum gfs_err admin_run_groups(struct admin_call *call)
+{
+    return show(call, pool_groups_json, "groups");
 }
 
 enum gfs_err admin_run_repair(struct admin_call *call)
 {
-    struct pool *pool = pool_of(call);
-    if (pool == NULL) {
-        return GFS_UNSUPPORTED;
-    }
-    pool_repair_json(pool, call->out, "repair");
-    return GFS_OK;
+    return show(call, pool_repair_json, "repair");
 }
 
 enum gfs_err admin_run_scrub(struct admin_call *call)
 {
-    struct pool *pool = pool_of(call);
-    if (pool == NULL) {
-        return GFS_UNSUPPORTED;
-    }
-    pool_scrub_json(pool, call->out, "scrub");
-    return GFS_OK;
+    return show(call, pool_scrub_json, "scrub");
 }
 
 enum gfs_err admin_run_scrub_start(struct admin_call *call)
@@ -59,12 +56,7 @@ enum gfs_err admin_run_scrub_start(struct admin_call *call)
 
 enum gfs_err admin_run_rebalance(struct admin_call *call)
 {
-    struct pool *pool = pool_of(call);
-    if (pool == NULL) {
-        return GFS_UNSUPPORTED;
-    }
-    pool_rebalance_json(pool, call->out, "rebalance");
-    return GFS_OK;
+    return show(call, pool_rebalance_json, "rebalance");
 }
 
 enum gfs_err admin_run_rebalance_start(struct admin_call *call)

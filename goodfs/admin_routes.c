@@ -66,6 +66,7 @@ static const struct admin_route routes[] = {
     {.method = "GET", .path = API "routes", .run = admin_run_routes},
     {.method = "GET",
      .path = API "objects/{bucket}/{key...}",
+     .thread = ADMIN_ASKER,
      .query = "verify,after,limit",
      .run = admin_run_object},
     {.method = "GET", .path = API "buckets/{bucket}/storage-class", .run = admin_run_bucket_class},

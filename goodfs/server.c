@@ -22,9 +22,11 @@
 #include "libgoodfs/config.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
 
 enum {
     READY_REASON_SIZE = 200,
+    SPREAD_WAIT_MS = 3000,
     STOP_GRACE_MS = 5000, /* for replies under way */
     STOP_WORK_MS = 10000, /* for all that requests and searches do, from the stop on */
     FSCK_IDLE_PERCENT = 30,
@@ -42,6 +44,7 @@ struct server {
     size_t admin_user_count;
     struct gateway *gateway;
     struct admin *admin;
+    struct pool_errands *errands; /* of keys on their way to disks */
     int64_t started_ns;
     atomic_bool is_stopping;
     bool has_tls;
@@ -111,12 +114,50 @@ static void free_dirs(struct dirs *dirs)
     }
 }
 
+/* One disk's, by an errand: it may hang. */
+struct spreading {
+    struct credentials credentials;
+    char *dir;
+};
+
+static void run_spreading(void *arg)
+{
+    const struct spreading *spreading = arg;
+    const char *const dirs[] = {spreading->dir, NULL};
+    credentials_spread(dirs, &spreading->credentials);
+}
+
+static void end_spreading(void *arg)
+{
+    struct spreading *spreading = arg;
+    explicit_bzero(&spreading->credentials, sizeof spreading->credentials);
+    free(spreading->dir);
+    free(spreading);
+}
+
+/* To all disks at once; those that do not answer soon are told again by the next start. */
 static void disks_changed(void *arg)
 {
     struct server *server = arg;
     struct dirs dirs = {0};
+    struct pool_errand *errands[POOL_DISKS_MAX];
     disks_each(storage_disks(server->storage), add_dir, &dirs);
-    credentials_spread((const char *const *)dirs.items, &server->credentials);
+    for (size_t i = 0; i < dirs.count; i++) {
+        struct spreading *spreading = gfs_alloc(sizeof *spreading);
+        spreading->credentials = server->credentials;
+        spreading->dir = gfs_strdup(dirs.items[i]);
+        errands[i] = pool_errand_start(server->errands, "keys", run_spreading, end_spreading,
+                                       spreading);
+    }
+    int64_t until_ns = gfs_monotonic_ns() + SPREAD_WAIT_MS * INT64_C(1000000);
+    for (size_t i = 0; i < dirs.count; i++) {
+        int64_t left_ns = GFS_MAX(until_ns - gfs_monotonic_ns(), INT64_C(1000000));
+        if (!pool_errand_await(errands[i], (uint32_t)(left_ns / 1000000))) {
+            gfs_log(GFS_LOG_WARN, "msg=\"a disk does not answer: no keys on it\" dir=\"%s\"",
+                    dirs.items[i]);
+        }
+        pool_errand_let_go(errands[i]);
+    }
     free_dirs(&dirs);
 }
 
@@ -325,6 +366,7 @@ static bool stop(struct server *server)
     uint32_t work_ms = left_ms(begun_ns - STOP_GRACE_MS * INT64_C(1000000));
     is_used = !gateway_stop(server->gateway, STOP_GRACE_MS, work_ms) || is_used;
     is_used = !fsck_close(server->fsck, left_ms(begun_ns)) || is_used;
+    is_used = !pool_errands_end(server->errands, 0) || is_used;
     if (is_used) {
         gfs_log(GFS_LOG_WARN, "msg=\"stopping: a call hangs in a disk and is given up\"");
     }
@@ -335,6 +377,7 @@ static bool stop(struct server *server)
         explicit_bzero(&server->admin_users[i], sizeof server->admin_users[i]);
     }
     free(server->admin_users);
+    pool_errands_free(server->errands);
     return true;
 }
 
@@ -419,6 +462,7 @@ int server_main(int argc, char **argv)
         (void)fprintf(stderr, "goodfs server: needs at least one directory (see --help)\n");
     } else {
         server.dirs = operands;
+        server.errands = pool_errands_new();
         status = run(&server);
     }
     gfs_config_free(server.config);

@@ -13,6 +13,7 @@
 #include "pool/pool_open.h"
 #include "pool/pool_place.h"
 #include "pool/pool_watch.h"
+#include "pool/pool_where.h"
 
 enum {
     CURSOR_DISK_SHIFT = 48, /* of verify_log: disk above, the disk's own cursor below */
@@ -209,6 +210,7 @@ struct pool *pool_new(const struct pool_options *options)
     gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->change_lock, NULL);
+    (void)pthread_mutex_init(&pool->asking_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
     pool->suspects = pool_suspects_new();
     pool->tombs = pool_tombs_new();
@@ -249,6 +251,7 @@ bool pool_free(struct pool *pool)
     pool_suspects_free(pool->suspects);
     (void)pthread_mutex_destroy(&pool->bulk_lock);
     (void)pthread_mutex_destroy(&pool->change_lock);
+    (void)pthread_mutex_destroy(&pool->asking_lock);
     (void)pthread_mutex_destroy(&pool->coder_lock);
     gfs_cond_fini(&pool->views_gone);
     (void)pthread_mutex_destroy(&pool->view_lock);
@@ -285,6 +288,7 @@ bool pool_close(struct pool *pool, bool is_used)
     pool_stop(pool);
     bool is_idle = pool_submit_drain(pool->submit, is_used ? USED_WAIT_MS : CLOSE_WAIT_MS);
     pool_watch_stop(pool->watch);
+    pool_where_end(pool);
     is_idle = is_idle && !is_used && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
     if (is_idle) {
         pool_change_forget_waiting(pool);

@@ -15,6 +15,7 @@
 #include "pool/pool_place.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_state.h"
+#include "pool/pool_where.h"
 
 enum { CLOSING_WAIT_MS = 50, CLOSING_WAITS = 400 };
 
@@ -23,6 +24,20 @@ static void put_view(struct pool_view **view)
     if (*view != NULL) {
         pool_view_put(*view);
     }
+}
+
+/* The map in force, for who may hang in a disk and does no work by it. */
+static struct pool_view *pin_view(struct pool *pool)
+{
+    struct pool_view *view = pool_view_get(pool);
+    pool_view_pin(view);
+    pool_view_put(view);
+    return view;
+}
+
+static void unpin_view(struct pool_view **view)
+{
+    pool_view_unpin(*view);
 }
 
 static void unref_disk(struct pool_disk *disk)
@@ -34,18 +49,7 @@ static void unref_disk(struct pool_disk *disk)
 
 /* ---- naming disks and places ---- */
 
-/* Asks the file system, so it may wait for a disk that hangs: not under a lock. */
-static bool is_same_directory(const char *a, const char *b)
-{
-    struct stat left, right;
-    if (strcmp(a, b) == 0) {
-        return true;
-    }
-    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev &&
-           left.st_ino == right.st_ino;
-}
-
-static uint16_t find_place(const struct pool_map *map, const char *path)
+static uint16_t find_place(struct pool *pool, const struct pool_map *map, const char *path)
 {
     for (int must_ask = 0; must_ask < 2; must_ask++) {
         for (uint16_t i = 0; i < map->disk_count; i++) {
@@ -53,7 +57,7 @@ static uint16_t find_place(const struct pool_map *map, const char *path)
             if (disk->state == POOL_DISK_REMOVED || disk->path[0] == '\0') {
                 continue;
             }
-            if (must_ask ? is_same_directory(disk->path, path) : strcmp(disk->path, path) == 0) {
+            if (must_ask ? pool_where_is(pool, map, i, path) : strcmp(disk->path, path) == 0) {
                 return i;
             }
         }
@@ -62,8 +66,8 @@ static uint16_t find_place(const struct pool_map *map, const char *path)
 }
 
 /* A disk by number, id or path. */
-static enum gfs_err find_disk(const struct pool_map *map, const char *text, uint16_t *ret,
-                              struct gfs_error *error)
+static enum gfs_err find_disk(struct pool *pool, const struct pool_map *map, const char *text,
+                              uint16_t *ret, struct gfs_error *error)
 {
     uint64_t number;
     uint8_t id[16];
@@ -73,7 +77,7 @@ static enum gfs_err find_disk(const struct pool_map *map, const char *text, uint
     } else if (pool_map_id_parse(gfs_slice_str(text), id)) {
         found = pool_map_find_disk(map, id);
     } else if (text[0] == '/') {
-        found = find_place(map, text);
+        found = find_place(pool, map, text);
     }
     if (found == POOL_NO_DISK) {
         return gfs_fail(error, GFS_NOT_FOUND,
@@ -105,14 +109,14 @@ static enum gfs_err take_path(const char *path, char ret[POOL_PATH_LEN_MAX],
 }
 
 /* Two disks on one file system fail and fill together: allowed, for trying things out. */
-static void warn_if_shared(const struct pool_map *map, const char *path)
+static void warn_if_shared(struct pool *pool, const struct pool_map *map, const char *path)
 {
     struct stat own, other;
     for (uint16_t i = 0; i < map->disk_count && stat(path, &own) == 0; i++) {
         const struct pool_map_disk *disk = &map->disks[i];
         bool is_used = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
-        if (is_used && strcmp(disk->path, path) != 0 && stat(disk->path, &other) == 0 &&
-            own.st_dev == other.st_dev) {
+        if (is_used && strcmp(disk->path, path) != 0 &&
+            pool_where_stat(pool, i, disk->path, &other) && own.st_dev == other.st_dev) {
             char quoted[256];
             gfs_log(GFS_LOG_WARN,
                     "op=disk-add path=%s disk=%u msg=\"on the same file system as this disk: they "
@@ -268,10 +272,10 @@ static enum gfs_err open_back(struct pool *pool, struct newcomer *ret, struct gf
 static enum gfs_err add(struct pool *pool, const struct pool_found *found,
                         struct newcomer *newcomer, struct gfs_error *error)
 {
-    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
     const struct pool_map *map = view->map;
     bool is_back = found->has_identity && !found->is_begun;
-    uint16_t place = find_place(map, found->path);
+    uint16_t place = find_place(pool, map, found->path);
     enum gfs_err err = GFS_OK;
     if (is_back) {
         err = check_back(map, found, error);
@@ -291,7 +295,7 @@ static enum gfs_err add(struct pool *pool, const struct pool_found *found,
         return err;
     }
     newcomer->is_group0_used = is_group0_used(view);
-    warn_if_shared(map, found->path);
+    warn_if_shared(pool, map, found->path);
     return pool_change_map_with(pool, newcomer->disk, is_back ? change_back : change_add, newcomer,
                                 error);
 }
@@ -334,10 +338,11 @@ static enum gfs_err change_replace(void *arg, struct pool_map *map, struct gfs_e
     return err;
 }
 
-static enum gfs_err check_replace(const struct pool_map *map, const struct pool_found *found,
-                                  uint16_t old, struct gfs_error *error)
+static enum gfs_err check_replace(struct pool *pool, const struct pool_map *map,
+                                  const struct pool_found *found, uint16_t old,
+                                  struct gfs_error *error)
 {
-    uint16_t place = find_place(map, found->path);
+    uint16_t place = find_place(pool, map, found->path);
     if (map->disks[old].path[0] == '\0') {
         return gfs_fail(error, GFS_EXISTS,
                         "disk %u was replaced or given up already (an empty directory in a lost "
@@ -359,10 +364,10 @@ static enum gfs_err check_replace(const struct pool_map *map, const struct pool_
 static enum gfs_err replace(struct pool *pool, const char *old, const struct pool_found *found,
                             struct newcomer *newcomer, struct gfs_error *error)
 {
-    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
-    enum gfs_err err = find_disk(view->map, old, &newcomer->old, error);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    enum gfs_err err = find_disk(pool, view->map, old, &newcomer->old, error);
     if (err == GFS_OK) {
-        err = check_replace(view->map, found, newcomer->old, error);
+        err = check_replace(pool, view->map, found, newcomer->old, error);
     }
     if (err == GFS_OK) {
         err = check_fresh(found, error);
@@ -373,7 +378,7 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
     const struct pool_map_disk *entry = &view->map->disks[newcomer->old];
     struct pool_disk *disk = view->disks[newcomer->old];
     bool has_failed = entry->state == POOL_DISK_FAILED;
-    newcomer->is_own_place = is_same_directory(entry->path, found->path);
+    newcomer->is_own_place = pool_where_is(pool, view->map, newcomer->old, found->path);
     if (newcomer->is_own_place && pool_disk_is_usable(disk)) {
         pool_disk_distrust(pool, disk, GFS_IO, "emptied");
     }
@@ -386,7 +391,7 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
     if (err != GFS_OK) {
         return err;
     }
-    warn_if_shared(view->map, found->path);
+    warn_if_shared(pool, view->map, found->path);
     newcomer->is_share_due = has_failed;
     err = pool_change_map_with(pool, newcomer->disk, change_replace, newcomer, error);
     return err;
@@ -395,8 +400,8 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
 /* Whether the empty directory in the disk's own place was taken in meanwhile (pool_patrol.c). */
 static bool is_taken_in(struct pool *pool, struct newcomer *newcomer)
 {
-    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
-    newcomer->number = find_place(view->map, newcomer->entry.path);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    newcomer->number = find_place(pool, view->map, newcomer->entry.path);
     return newcomer->is_own_place && newcomer->number != POOL_NO_DISK &&
            newcomer->number != newcomer->old && view->map->disks[newcomer->old].path[0] == '\0' &&
            view->map->disks[newcomer->number].state == POOL_DISK_ACTIVE;
@@ -442,8 +447,8 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
 static enum gfs_err find_in_force(struct pool *pool, const char *text, uint16_t *ret,
                                   struct gfs_error *error)
 {
-    GFS_CLEANUP(put_view) struct pool_view *view = pool_view_get(pool);
-    return find_disk(view->map, text, ret, error);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    return find_disk(pool, view->map, text, ret, error);
 }
 
 /* Plain data. */

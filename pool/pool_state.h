@@ -110,6 +110,8 @@ struct pool {
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
     struct pool_errands *errands;
+    pthread_mutex_t asking_lock; /* a few instructions; above it none */
+    struct pool_errand *asking[POOL_DISKS_MAX]; /* where a disk is: hangs; NULL = none does */
     struct pool_submit *submit;
     struct pool_watch *watch;
     struct pool_mirrors *mirrors;

@@ -19,6 +19,7 @@ WORKERS = 4
 LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
 HEAL_LIMIT_S = 60
 LEFT_OPEN_LIMIT_S = 40  # of a stop: 10 for calls, 15 for metadata, 3 for the rest, a slow machine
+ADMIN_LIMIT_S = 100  # two calls, one after the other, 30 for each
 HANG_PUT_LIMIT_S = 8  # of a PUT while a disk hangs: 2 to give it up, the rest for the machine
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
@@ -203,6 +204,51 @@ class DiskDies(unittest.TestCase):
         pool.end_load()
         pool.audit()
 
+    def test_admin_calls_that_hang_are_given_up_and_the_others_go_on(self):
+        """disk add of a place that hangs, as often as one likes; and a disk of the pool that
+        hangs is replaced all the same."""
+        pool = PoolUnderLoad(4)
+        self.addCleanup(pool.close)
+        stray = disks.FaultDisk(pool.home, "stray")
+        pool.disks.append(stray)
+        stray.hang()
+        adds = [threading.Thread(target=self.expect_given_up, args=(pool, stray.path))
+                for _ in range(2)]
+        for thread in adds:
+            thread.start()
+        until = time.monotonic() + ADMIN_LIMIT_S
+        while any(thread.is_alive() for thread in adds):
+            for words in (("status",), ("health",), ("disk", "ls")):
+                begun = time.monotonic()
+                ctl.ask(pool.server, *words)
+                self.assertLess(time.monotonic() - begun, 5, words)
+            self.assertLess(time.monotonic(), until, "a call is not given up")
+            time.sleep(0.5)
+        self.assertEqual(self.given_up, 2)
+        self.assertEqual(self.put(pool).status, 200)
+        pool.disks[1].hang()
+        begun = time.monotonic()
+        ctl.run(pool.server, "object", "info", f"{BUCKET}/new", "--verify")
+        self.assertLess(time.monotonic() - begun, ADMIN_LIMIT_S / 2)
+        pool.disks.append(disks.FaultDisk(pool.home, "fresh"))
+        begun = time.monotonic()
+        status, out, err = ctl.run(pool.server, "disk", "replace", "1", pool.disks[-1].path)
+        self.assertEqual(status, 0, out + err)
+        self.assertLess(time.monotonic() - begun, 25, "the one that hangs is waited for")
+        print(f"{self.id().split('.')[-1]}: replaced in {time.monotonic() - begun:.1f} s",
+              flush=True)
+        ctl.await_health(pool.server, HEAL_LIMIT_S)
+        begun = time.monotonic()
+        pool.server.stop(lambda: self.await_left_open(pool, 1, stray))
+        print(f"{self.id().split('.')[-1]}: stopped in {time.monotonic() - begun:.1f} s",
+              flush=True)
+
+    given_up = 0
+
+    def expect_given_up(self, pool, path):
+        status, out, err = ctl.run(pool.server, "disk", "add", path)
+        self.given_up += status != 0 and "does not answer" in out + err
+
     def put_large(self, lean, size, seconds):
         """Large objects, one after the other, all acknowledged; seconds that the slowest took."""
         slowest, until = 0, time.monotonic() + seconds
@@ -216,13 +262,14 @@ class DiskDies(unittest.TestCase):
         lean.close()
         return slowest
 
-    def await_left_open(self, pool, index):
+    def await_left_open(self, pool, index, *others):
         """The server is done with all but the disk; then the disk is ended under it."""
         until = time.monotonic() + LEFT_OPEN_LIMIT_S
         while "left open" not in pool.server.log():
             self.assertLess(time.monotonic(), until, "the server waits for the disk")
             time.sleep(0.1)
-        pool.disks[index].abandon()
+        for disk in (pool.disks[index], *others):
+            disk.abandon()
 
     def test_a_disk_that_is_emptied_is_filled_again(self):
         self.check(4, disks.FaultDisk.empty, "data")
