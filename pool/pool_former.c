@@ -150,6 +150,7 @@ struct pool_former_watch {
     struct pool *pool;
     struct pool_errand *trying[POOL_DISKS_MAX]; /* under way, with: */
     struct trial *trials[POOL_DISKS_MAX];
+    bool has_left[POOL_DISKS_MAX]; /* to be opened again, and was not seen since */
     int64_t left_ns; /* when the last one was let go of */
 };
 
@@ -203,7 +204,7 @@ static bool is_needed(const struct pool_view *view)
 }
 
 /* So few disks are neither used nor read that one more does no harm. */
-static bool may_leave(const struct pool_former_watch *watch, const struct pool_view *view)
+static bool may_leave(struct pool_former_watch *watch, const struct pool_view *view)
 {
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
     bool is_closing = false;
@@ -214,8 +215,10 @@ static bool may_leave(const struct pool_former_watch *watch, const struct pool_v
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         enum pool_disk_state state = view->map->disks[i].state;
         bool is_in_use = state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING;
-        if (is_in_use && !pool_disk_is_usable(view->disks[i]) &&
-            !pool_disk_is_readable(view->fallbacks[i])) {
+        bool is_there = pool_disk_is_usable(view->disks[i]) ||
+                        pool_disk_is_readable(view->fallbacks[i]);
+        watch->has_left[i] = watch->has_left[i] && !is_there;
+        if (!is_there && (is_in_use || watch->has_left[i])) {
             away++;
             is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
         }
@@ -237,6 +240,7 @@ static void judge(struct pool_former_watch *watch, const struct pool_view *view,
         goes = !is_needed(view);
     } else {
         goes = is_due && trial->takes_writes && may_leave(watch, view);
+        watch->has_left[number] = goes;
     }
     if (goes) {
         watch->left_ns = gfs_monotonic_ns();
