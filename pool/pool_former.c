@@ -37,6 +37,7 @@
 
 enum {
     RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
+    KEEP_S = 5,    /* that a failed one is kept at least: more may fail, and it was not its fault */
     TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
 };
 
@@ -150,6 +151,7 @@ struct pool_former_watch {
     struct pool *pool;
     struct pool_errand *trying[POOL_DISKS_MAX]; /* under way, with: */
     struct trial *trials[POOL_DISKS_MAX];
+    int64_t kept_ns[POOL_DISKS_MAX]; /* since when; 0 = it is not */
     bool has_left[POOL_DISKS_MAX]; /* to be opened again, and was not seen since */
     int64_t left_ns; /* when the last one was let go of */
 };
@@ -160,7 +162,8 @@ static void run_trial(void *arg)
     struct pool_found found;
     pool_found_probe(trial->path, &found);
     trial->is_itself = found.has_identity && memcmp(found.id, trial->id, sizeof found.id) == 0;
-    trial->is_known = found.has_identity || found.error.code != GFS_IO;
+    trial->is_known = found.has_identity || found.is_empty || found.is_begun ||
+                      found.error.code == GFS_NOT_FOUND;
     pool_found_fini(&found);
     if (trial->is_itself) {
         const struct pool_driver *driver = trial->driver;
@@ -208,17 +211,20 @@ static bool may_leave(struct pool_former_watch *watch, const struct pool_view *v
 {
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
     bool is_closing = false;
+    bool is_named[POOL_DISKS_MAX] = {0};
     for (uint32_t g = 0; g < view->map->group_count; g++) {
-        unsigned m = view->map->groups[g].profile.m;
+        const struct pool_group *group = &view->map->groups[g];
+        unsigned m = group->profile.m;
         bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
+        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+            is_named[group->slots[i].disk] = true;
+        }
     }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
-        enum pool_disk_state state = view->map->disks[i].state;
-        bool is_in_use = state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING;
         bool is_there = pool_disk_is_usable(view->disks[i]) ||
                         pool_disk_is_readable(view->fallbacks[i]);
         watch->has_left[i] = watch->has_left[i] && !is_there;
-        if (!is_there && (is_in_use || watch->has_left[i])) {
+        if (!is_there && (is_named[i] || watch->has_left[i])) {
             away++;
             is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
         }
@@ -237,7 +243,8 @@ static void judge(struct pool_former_watch *watch, const struct pool_view *view,
         pool_disk_distrust(pool, view->fallbacks[number], GFS_CONFLICT, "identity");
         goes = true;
     } else if (pool_former_is_kept_out(pool, view->map, number)) {
-        goes = !is_needed(view);
+        int64_t kept_ns = gfs_monotonic_ns() - watch->kept_ns[number];
+        goes = !is_needed(view) && kept_ns > KEEP_S * SECOND_NS;
     } else {
         goes = is_due && trial->takes_writes && may_leave(watch, view);
         watch->has_left[number] = goes;
@@ -274,6 +281,8 @@ void pool_former_look(struct pool_former_watch *watch, const bool *is_due)
     struct pool_view *view = pool_view_get(watch->pool);
     uint32_t count = view->map->disk_count;
     for (uint16_t i = 0; i < count; i++) {
+        int64_t since_ns = watch->kept_ns[i] != 0 ? watch->kept_ns[i] : gfs_monotonic_ns();
+        watch->kept_ns[i] = is_kept(view, i) ? since_ns : 0;
         if (is_kept(view, i) && watch->trying[i] == NULL) {
             start_trial(watch, i, view->fallbacks[i]);
         }
