@@ -70,7 +70,7 @@ struct pool_view {
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
     struct pool_disk *disks[POOL_DISKS_MAX];
-    /* By number: open, not in use, and read when the others do not suffice (pool_last_read.h). */
+    /* By number: open, not in use, and read when the others do not suffice (pool_former.h). */
     struct pool_disk *fallbacks[POOL_DISKS_MAX];
     bool is_read_only;
     char read_only_reason[160];
