@@ -91,8 +91,8 @@ static enum ctl_status run_health(struct ctl *ctl)
 /* ---- disks ---- */
 
 #define DISK_COLUMNS                                                                               \
-    "number,state,is_away,is_behind,is_read_only,is_full,is_mirror,capacity,free,reserved,"        \
-    "live_bytes,chunks,slots,read_errors,path"
+    "number,state,is_away,is_last_resort,is_behind,is_read_only,is_full,is_mirror,capacity,free,"  \
+    "reserved,live_bytes,chunks,slots,read_errors,path"
 
 static enum ctl_status run_disk_ls(struct ctl *ctl)
 {

@@ -252,6 +252,14 @@ static enum gfs_err check_back(const struct pool_map *map, const struct pool_fou
     return GFS_OK; /* whether it is an older copy of itself sees pool_disk_open */
 }
 
+/* What was open in the place is closed by its last user. */
+static void wait_for_closing(struct pool *pool)
+{
+    const struct timespec pause = {.tv_nsec = CLOSING_WAIT_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+    pool_disk_reap(pool);
+}
+
 static enum gfs_err open_back(struct pool *pool, struct newcomer *ret, struct gfs_error *error)
 {
     enum gfs_err err = pool_disk_open(pool, ret->entry.path, &ret->disk, error);
@@ -279,6 +287,9 @@ static enum gfs_err add(struct pool *pool, const struct pool_found *found,
     if (err != GFS_OK) {
         return err;
     }
+    if (is_back) { /* it may be kept open to be read */
+        pool_former_let_go(pool, pool_map_find_disk(map, found->id));
+    }
     err = is_back ? open_back(pool, newcomer, error) : open_fresh(pool, found, newcomer, error);
     if (err != GFS_OK) {
         return err;
@@ -299,6 +310,10 @@ enum gfs_err pool_disk_add(struct pool *pool, const char *path, struct gfs_error
     struct pool_found found;
     pool_found_probe(newcomer.entry.path, &found);
     err = add(pool, &found, &newcomer, error);
+    for (int i = 0; i < CLOSING_WAITS && err == GFS_BUSY && newcomer.disk == NULL; i++) {
+        wait_for_closing(pool);
+        err = add(pool, &found, &newcomer, error);
+    }
     pool_found_fini(&found);
     unref_disk(newcomer.disk);
     if (err == GFS_OK) {
@@ -414,9 +429,7 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
     /* The store that was in the same place is closed by its last user: that takes a moment, and
      * then whoever comes first takes the directory in. */
     for (int i = 0; i < CLOSING_WAITS && err == GFS_BUSY && newcomer.disk == NULL; i++) {
-        const struct timespec pause = {.tv_nsec = CLOSING_WAIT_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
-        pool_disk_reap(pool);
+        wait_for_closing(pool);
         err = is_taken_in(pool, &newcomer) ? GFS_OK : try_replace(pool, disk, &newcomer, error);
     }
     if (err == GFS_EXISTS && is_taken_in(pool, &newcomer)) {

@@ -37,6 +37,7 @@
 
 enum {
     RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
+    KEEP_S = 5,    /* that a failed one is kept at least: more may fail, and it was not its fault */
     TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
 };
 
@@ -105,6 +106,35 @@ void pool_former_let_go(struct pool *pool, uint16_t number)
     (void)pthread_mutex_unlock(&pool->change_lock);
 }
 
+/* ---- those that failed by themselves ---- */
+
+bool pool_former_has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    return map->disks[number].state == POOL_DISK_FAILED &&
+           atomic_load(&pool->drop_errs[number]) == GFS_IO;
+}
+
+static bool is_named(const struct pool_map *map, uint16_t number)
+{
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        const struct pool_group *group = &map->groups[g];
+        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+            if (group->slots[i].disk == number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    struct pool_repair_summary repair;
+    pool_reconcile_summary(pool, &repair);
+    return pool_former_has_own_errors(pool, map, number) && !is_named(map, number) &&
+           repair.lost == 0;
+}
+
 /* ---- what becomes of them ---- */
 
 /* A look at one, by an errand. Owned by it until it is over. */
@@ -121,6 +151,8 @@ struct pool_former_watch {
     struct pool *pool;
     struct pool_errand *trying[POOL_DISKS_MAX]; /* under way, with: */
     struct trial *trials[POOL_DISKS_MAX];
+    int64_t kept_ns[POOL_DISKS_MAX]; /* since when; 0 = it is not */
+    bool has_left[POOL_DISKS_MAX]; /* to be opened again, and was not seen since */
     int64_t left_ns; /* when the last one was let go of */
 };
 
@@ -130,7 +162,8 @@ static void run_trial(void *arg)
     struct pool_found found;
     pool_found_probe(trial->path, &found);
     trial->is_itself = found.has_identity && memcmp(found.id, trial->id, sizeof found.id) == 0;
-    trial->is_known = found.has_identity || found.error.code != GFS_IO;
+    trial->is_known = found.has_identity || found.is_empty || found.is_begun ||
+                      found.error.code == GFS_NOT_FOUND;
     pool_found_fini(&found);
     if (trial->is_itself) {
         const struct pool_driver *driver = trial->driver;
@@ -174,19 +207,24 @@ static bool is_needed(const struct pool_view *view)
 }
 
 /* So few disks are neither used nor read that one more does no harm. */
-static bool may_leave(const struct pool_former_watch *watch, const struct pool_view *view)
+static bool may_leave(struct pool_former_watch *watch, const struct pool_view *view)
 {
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
     bool is_closing = false;
+    bool is_named[POOL_DISKS_MAX] = {0};
     for (uint32_t g = 0; g < view->map->group_count; g++) {
-        unsigned m = view->map->groups[g].profile.m;
+        const struct pool_group *group = &view->map->groups[g];
+        unsigned m = group->profile.m;
         bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
+        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+            is_named[group->slots[i].disk] = true;
+        }
     }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
-        enum pool_disk_state state = view->map->disks[i].state;
-        bool is_in_use = state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING;
-        if (is_in_use && !pool_disk_is_usable(view->disks[i]) &&
-            !pool_disk_is_readable(view->fallbacks[i])) {
+        bool is_there = pool_disk_is_usable(view->disks[i]) ||
+                        pool_disk_is_readable(view->fallbacks[i]);
+        watch->has_left[i] = watch->has_left[i] && !is_there;
+        if (!is_there && (is_named[i] || watch->has_left[i])) {
             away++;
             is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
         }
@@ -196,19 +234,20 @@ static bool may_leave(const struct pool_former_watch *watch, const struct pool_v
 }
 
 static void judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
-                  const struct trial *trial)
+                  bool is_due)
 {
     struct pool *pool = watch->pool;
-    bool has_own_errors = view->map->disks[number].state == POOL_DISK_FAILED &&
-                          atomic_load(&pool->drop_errs[number]) == GFS_IO;
+    const struct trial *trial = watch->trials[number];
     bool goes = false;
     if (trial->is_known && !trial->is_itself) {
         pool_disk_distrust(pool, view->fallbacks[number], GFS_CONFLICT, "identity");
         goes = true;
-    } else if (has_own_errors) {
-        goes = !is_needed(view); /* it is not taken back in this run */
+    } else if (pool_former_is_kept_out(pool, view->map, number)) {
+        int64_t kept_ns = gfs_monotonic_ns() - watch->kept_ns[number];
+        goes = !is_needed(view) && kept_ns > KEEP_S * SECOND_NS;
     } else {
-        goes = trial->takes_writes && may_leave(watch, view);
+        goes = is_due && trial->takes_writes && may_leave(watch, view);
+        watch->has_left[number] = goes;
     }
     if (goes) {
         watch->left_ns = gfs_monotonic_ns();
@@ -222,7 +261,7 @@ static bool is_kept(const struct pool_view *view, uint16_t number)
 }
 
 static void look_at(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,
-                    uint32_t wait_ms)
+                    uint32_t wait_ms, bool is_due)
 {
     const struct pool_disk *disk = view->fallbacks[number];
     if (is_kept(view, number) && !pool_disk_is_readable(disk)) {
@@ -231,17 +270,19 @@ static void look_at(struct pool_former_watch *watch, const struct pool_view *vie
                pool_errand_await(watch->trying[number], wait_ms)) {
         const struct trial *trial = watch->trials[number];
         if (is_kept(view, number) && memcmp(trial->id, disk->id, sizeof disk->id) == 0) {
-            judge(watch, view, number, trial);
+            judge(watch, view, number, is_due);
         }
         pool_errand_let_go(GFS_TAKE(watch->trying[number]));
     }
 }
 
-void pool_former_look(struct pool_former_watch *watch)
+void pool_former_look(struct pool_former_watch *watch, const bool *is_due)
 {
     struct pool_view *view = pool_view_get(watch->pool);
     uint32_t count = view->map->disk_count;
     for (uint16_t i = 0; i < count; i++) {
+        int64_t since_ns = watch->kept_ns[i] != 0 ? watch->kept_ns[i] : gfs_monotonic_ns();
+        watch->kept_ns[i] = is_kept(view, i) ? since_ns : 0;
         if (is_kept(view, i) && watch->trying[i] == NULL) {
             start_trial(watch, i, view->fallbacks[i]);
         }
@@ -251,7 +292,7 @@ void pool_former_look(struct pool_former_watch *watch)
     for (uint16_t i = 0; i < count; i++) {
         int64_t left_ns = GFS_MAX(until_ns - gfs_monotonic_ns(), 0);
         view = pool_view_get(watch->pool); /* as it is without those that went */
-        look_at(watch, view, i, (uint32_t)(left_ns / 1000000));
+        look_at(watch, view, i, (uint32_t)(left_ns / 1000000), is_due[i]);
         pool_view_put(view);
     }
 }

@@ -15,10 +15,16 @@ void pool_former_fill(struct pool *pool, struct pool_view *view);
 void pool_former_pardon(struct pool *pool);
 /* The store of that number is closed when nobody reads it any more, if one is kept. Blocking. */
 void pool_former_let_go(struct pool *pool, uint16_t number);
+/* Whether the disk was called failed for errors of its own in this run. */
+bool pool_former_has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number);
+/* It was, and the others can do without it: no slot names it, as other disks took these over, and
+ * no chunk has too few fragments left. It is not taken back. */
+bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number);
 void pool_former_forget(struct pool *pool); /* all; at the close, under change_lock */
 
 /* Who finds out what becomes of them: the patrol, in every round. Owned by its thread. */
 struct pool_former_watch;
 struct pool_former_watch *pool_former_watch_new(struct pool *pool);
 void pool_former_watch_free(struct pool_former_watch *watch);
-void pool_former_look(struct pool_former_watch *watch);
+/* is_due: by number, whether the disk would be opened again at once; until then it is kept. */
+void pool_former_look(struct pool_former_watch *watch, const bool *is_due);

@@ -187,6 +187,7 @@ static void put_disk(const struct pool_view *view, uint16_t number, struct gfs_j
     gfs_json_out_text(out, "path", disk->path);
     gfs_json_out_text(out, "state", pool_map_state_text(disk->state));
     gfs_json_out_bool(out, "is_away", is_in_use(disk) && !is_there);
+    gfs_json_out_bool(out, "is_last_resort", pool_disk_is_readable(view->fallbacks[number]));
     gfs_json_out_bool(out, "is_behind", disk->is_behind);
     gfs_json_out_bool(out, "is_read_only", disk->is_read_only);
     gfs_json_out_bool(out, "is_full", is_there && atomic_load(&open->is_full));
@@ -270,6 +271,20 @@ static const char *verify(struct chunk_store *store, struct chunk_pin *pin)
     return "ok";
 }
 
+/* On a disk that is only read: "readable", or what look says. Not read here: it may hang. */
+static const char *look_last(struct pool_disk *disk, struct chunk_id fragment, uint32_t *ret_len)
+{
+    struct chunk_pin pin = {0};
+    *ret_len = 0;
+    if (!pool_disk_is_readable(disk) ||
+        disk->store->ops->pin(disk->store, fragment, &pin) != GFS_OK) {
+        return "unreachable";
+    }
+    *ret_len = pin.len;
+    disk->store->ops->unpin(disk->store, &pin);
+    return "readable";
+}
+
 /* "ok", "damaged", "missing", "unreachable". */
 static const char *look(struct pool_disk *disk, struct chunk_id fragment, bool must_verify,
                         uint32_t *ret_len)
@@ -305,6 +320,9 @@ static void put_fragment(const struct pool_view *view, const struct pool_group *
             state = from_state;
             len = from_len;
         }
+    }
+    if (strcmp(state, "unreachable") == 0) {
+        state = look_last(view->fallbacks[disk], fragment, &len);
     }
     gfs_json_out_object(out, NULL);
     gfs_json_out_u64(out, "disk", disk);

@@ -11,7 +11,10 @@
  *   away or failed -> itself again        -> opened, behind
  *                  -> an empty directory  -> a new disk in its stead
  *
- * A disk that failed by its own errors is not taken back in this run. */
+ * A disk that failed by its own errors is taken back, ever later, only while others cannot do
+ * without it: a slot still names it, as no other disk could take that over, or chunks have too few
+ * fragments left. When its errors are gone what it holds is good, and when they are not it fails
+ * again: to come back it must write its log and the map. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +38,7 @@ enum {
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
     OPEN_S = 5,             /* between attempts to take writes again */
+    OWN_ERRORS_S = 5,       /* from its own errors until it is tried again, at first */
 };
 
 static const int64_t SECOND_NS = 1000000000;
@@ -253,19 +257,19 @@ static void fail_absent(struct pool *pool, struct post *post, uint16_t number, c
 }
 
 static void look_for(struct pool *pool, struct post *post, uint16_t number,
-                     const struct pool_map_disk *in_map)
+                     const struct pool_map *map)
 {
+    const struct pool_map_disk *in_map = &map->disks[number];
     const struct pool_found *found = &post->look->found;
-    int drop_err = atomic_load(&pool->drop_errs[number]);
-    bool has_own_errors = drop_err == GFS_IO && in_map->state == POOL_DISK_FAILED;
+    bool is_kept_out = pool_former_is_kept_out(pool, map, number);
     if (is_fresh_place(found, in_map)) {
         take_in(pool, post, number, in_map->path, true);
     } else if (found->has_identity && memcmp(found->id, in_map->id, sizeof found->id) == 0 &&
-               !has_own_errors) {
+               !is_kept_out) {
         take_in(pool, post, number, in_map->path, false);
     } else if (found->has_identity && in_map->state != POOL_DISK_FAILED) {
         fail_absent(pool, post, number, "another disk is in its place");
-    } else if (!found->is_missing && !has_own_errors) {
+    } else if (!found->is_missing && !is_kept_out) {
         put_off(post, found->error.code == GFS_OK ? "something else is in its place"
                                                   : found->error.text, number);
     }
@@ -316,13 +320,16 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
     }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
-        if (post->returned_ns != 0 && post->retry_s != 0) {
+        if (pool_former_has_own_errors(pool, view->map, number)) {
+            post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
+            post->retry_ns = now_ns + post->retry_s * SECOND_NS;
+        } else if (post->returned_ns != 0 && post->retry_s != 0) {
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         }
     }
     if (post->look != NULL && pool_look_await(post->look, 0)) {
         if (post->look->is_absent && may_look_for(pool, post, in_map)) {
-            look_for(pool, post, number, in_map);
+            look_for(pool, post, number, view->map);
         }
         end_look(post);
     }
@@ -383,7 +390,11 @@ static void go_round(struct pool_patrol *patrol)
         look_at(patrol->pool, view, i, &patrol->posts[i]);
     }
     tell_full(patrol->pool, view);
-    pool_former_look(patrol->former);
+    bool is_due[POOL_DISKS_MAX] = {false};
+    for (uint16_t i = 0; i < view->map->disk_count; i++) {
+        is_due[i] = begun_ns >= patrol->posts[i].retry_ns;
+    }
+    pool_former_look(patrol->former, is_due);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
     pool_view_put(view);
     if (is_closed) {

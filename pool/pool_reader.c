@@ -5,7 +5,10 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 
-enum { IO_ERRORS_MAX = 2 }; /* of one job: a dying disk takes long for each */
+enum {
+    IO_ERRORS_MAX = 2, /* of one job: a dying disk takes long for each */
+    STUCK_FACTOR = 5,  /* times slow_ms: a read that takes longer hangs */
+};
 #define NS_PER_MS 1000000LL
 
 /* Guarded by lock, except disk and threads. */
@@ -162,8 +165,8 @@ void pool_reader_free(struct pool_reader *reader)
 
 bool pool_reader_is_stuck(struct pool_reader *reader)
 {
-    int64_t slow_ns = (int64_t)reader->disk->pool->options.slow_ms * NS_PER_MS;
-    int64_t late_ns = gfs_monotonic_ns() - slow_ns; /* what began before it takes too long */
+    int64_t limit_ns = (int64_t)reader->disk->pool->options.slow_ms * STUCK_FACTOR * NS_PER_MS;
+    int64_t late_ns = gfs_monotonic_ns() - limit_ns; /* what began before it takes too long */
     bool is_stuck = false;
     (void)pthread_mutex_lock(&reader->lock);
     for (unsigned i = 0; i < POOL_READERS_PER_DISK; i++) {

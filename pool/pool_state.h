@@ -309,7 +309,7 @@ void pool_fragment_close(struct pool_fragment *fragment); /* NULL allowed */
 struct pool_read_job;
 struct pool_reader *pool_reader_new(struct pool_disk *disk);
 void pool_reader_free(struct pool_reader *reader); /* waits for its jobs */
-/* A read on one of its threads has taken longer than slow_ms so far. Any thread. */
+/* A read on one of its threads has taken so long that it hangs: 5 times slow_ms. Any thread. */
 bool pool_reader_is_stuck(struct pool_reader *reader);
 
 /* ---- pool_suspects.c: what reads and scrubs found, for the reconcile thread ---- */

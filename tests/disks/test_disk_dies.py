@@ -144,6 +144,13 @@ class DiskDies(unittest.TestCase):
     def test_errors_on_the_disk_with_the_metadata(self):
         self.check(7, disks.FaultDisk.fail, "metadata")
 
+    def test_errors_that_go_away_on_a_disk_that_is_missed(self):
+        """No other disk can take its place: it is taken back when it works again."""
+        def mend(pool, index):
+            time.sleep(2)
+            pool.disks[index].mend()
+        self.check(6, disks.FaultDisk.fail, "data", mend)
+
     def test_a_disk_that_hangs_for_a_while(self):
         """The load goes on without it; what waits for its answers ends with the hanging."""
         def release(pool, index):

@@ -86,7 +86,13 @@ class FaultDisk(PlainDisk):
         self.process.kill()
         self.process.wait()
 
+    def mend(self):
+        """No fault and no delay any more."""
+        self.set()
+        self.delay(0)
+
     def delay(self, milliseconds):
+        """Of every call, until it is set again."""
         self._write(milliseconds.to_bytes(2, "little"), DELAY)
 
     def _write(self, data, offset):

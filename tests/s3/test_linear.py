@@ -1,20 +1,12 @@
 """Reads and listings of keys that many clients write: each key is a linearizable register."""
-import concurrent.futures
-import hashlib
-import itertools
 import os
-import random
-import threading
-import time
 import unittest
 
 from harness.case import S3Case
-from harness.lean import Lean
-from register import Operation, find_fault
+from harness.linear import Clients
+from harness.register import Operation, find_fault
 
-THREADS = 6
 SECONDS = float(os.environ.get("GOODFS_LINEAR_SECONDS", "5"))
-KEYS = ("one", "two")
 
 
 class Judge(unittest.TestCase):
@@ -46,57 +38,9 @@ class Judge(unittest.TestCase):
 
 
 class Linear(S3Case):
-    def setUp(self):
-        super().setUp()
-        self.own = self.new_bucket()
-        self.histories = {key: [] for key in KEYS}
-        self.lock = threading.Lock()
-        self.numbers = itertools.count()
-        for key in KEYS:
-            self.write(Lean(self.server), key)
-
-    def note(self, key, kind, value, began):
-        with self.lock:
-            self.histories[key].append(Operation(kind, value, began, time.monotonic()))
-
-    def write(self, lean, key):
-        body = b"%s %d" % (key.encode(), next(self.numbers)) * 50
-        began = time.monotonic()
-        reply = lean.request("PUT", f"/{self.own}/{key}", body=body)
-        self.assertEqual(reply.status, 200)
-        self.note(key, "write", hashlib.md5(body).hexdigest(), began)
-
-    def read(self, lean, key):
-        began = time.monotonic()
-        reply = lean.request("GET", f"/{self.own}/{key}")
-        self.assertEqual(reply.status, 200)
-        digest = hashlib.md5(reply.body).hexdigest()
-        self.assertEqual(reply.headers["etag"], f'"{digest}"')
-        self.note(key, "read", digest, began)
-
-    def list(self, lean):
-        began = time.monotonic()
-        shown = lean.list_all(self.own)
-        self.assertEqual(set(shown), set(KEYS))
-        for key, (etag, _) in shown.items():
-            self.note(key, "read", etag.strip('"'), began)
-
-    def client(self, seed):
-        rng, lean = random.Random(seed), Lean(self.server)
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            choice = rng.random()
-            if choice < 0.4:
-                self.write(lean, rng.choice(KEYS))
-            elif choice < 0.9:
-                self.read(lean, rng.choice(KEYS))
-            else:
-                self.list(lean)
-        lean.close()
-
     def test_keys_are_linearizable_under_concurrent_writers_readers_and_listings(self):
-        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self.client, range(THREADS)))
-        for key, history in self.histories.items():
+        clients = Clients(self.server, self.new_bucket())
+        clients.run(SECONDS)
+        for history in clients.histories.values():
             self.assertGreater(len(history), 100)
-            self.assertIsNone(find_fault(history), key)
+        self.assertEqual(clients.faults(), {})

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libgoodfs/clock.h"
@@ -129,7 +128,24 @@ Test(pool_former, everything_is_read_while_the_disks_are_taken_back)
     kept_fini(&kept);
 }
 
-/* Three are more than a stripe of 4 + 2 can lose; five of eight go on. */
+/* Three are more than a stripe of 4 + 2 can lose; the others go on. Answers them as a mask. */
+static unsigned fail_three(struct kept *kept)
+{
+    struct pool_view *view = open_rig_view(&kept->rig);
+    unsigned mirrors = 0, failed = 0;
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        mirrors |= 1U << view->map->log_disks[i].disk;
+    }
+    for (unsigned d = 0; d < view->map->disk_count && __builtin_popcount(failed) < 3; d++) {
+        if ((mirrors >> d & 1) == 0) {
+            set_unwritable(kept, d, 1, true);
+            failed |= 1U << d;
+        }
+    }
+    pool_view_put(view);
+    return failed;
+}
+
 static bool is_made_anew(struct open_rig *rig, const struct pool_view *view)
 {
     struct pool_repair_summary summary;
@@ -147,23 +163,43 @@ Test(pool_former, what_too_many_failed_disks_have_is_made_anew_from_them)
 {
     struct kept kept;
     kept_init(&kept, 9);
-    struct pool_view *view = open_rig_view(&kept.rig);
-    const struct pool_map *map = view->map;
-    unsigned mirrors = 0;
-    for (uint32_t i = 0; i < map->log_disk_count; i++) {
-        mirrors |= 1U << map->log_disks[i].disk;
-    }
-    pool_view_put(view);
-    for (unsigned d = 0, count = 0; d < 9 && count < 3; d++) {
-        if ((mirrors >> d & 1) == 0) {
-            set_unwritable(&kept, d, 1, true);
-            count++;
-        }
-    }
+    (void)fail_three(&kept);
     for (unsigned i = 0; i < 20; i++) {
         expect_readable(&kept);
     }
     open_rig_await(&kept.rig, is_made_anew); /* and only then they are closed */
+    expect_readable(&kept);
+    kept_fini(&kept);
+}
+
+static bool are_three_kept(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    unsigned kept = 0;
+    for (uint32_t d = 0; d < view->map->disk_count; d++) {
+        kept += view->map->disks[d].state == POOL_DISK_FAILED && view->fallbacks[d] != NULL;
+    }
+    return kept == 3;
+}
+
+Test(pool_former, failed_disks_that_are_still_read_can_be_added_back)
+{
+    struct kept kept;
+    struct gfs_error error = {0};
+    kept_init(&kept, 7);
+    unsigned failed = fail_three(&kept);
+    open_rig_await(&kept.rig, are_three_kept); /* and for good: four cannot take over for seven */
+    (void)usleep(50000);
+    expect_readable(&kept);
+    for (unsigned d = 0; d < 7; d++) {
+        if ((failed >> d & 1) != 0) {
+            set_unwritable(&kept, d, 1, false);
+            cr_assert_eq(pool_disk_add(kept.rig.pool, kept.rig.paths[d], &error), GFS_OK, "%s",
+                         error.text);
+            expect_readable(&kept);
+        }
+    }
+    open_rig_await(&kept.rig, is_healthy);
     expect_readable(&kept);
     kept_fini(&kept);
 }
