@@ -241,6 +241,7 @@ bool pool_free(struct pool *pool)
         return leave_open();
     }
     pool_errands_free(pool->errands);
+    pool_reconcile_free(pool->reconcile);
     for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (size_t m = 0; m <= POOL_WIDTH_MAX; m++) {
             ec_free(pool->coders[k][m]);
@@ -273,10 +274,9 @@ void pool_stop(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->change_lock);
     struct pool_scrub *scrub = GFS_TAKE(pool->scrub);
-    struct pool_reconcile *reconcile = GFS_TAKE(pool->reconcile);
     (void)pthread_mutex_unlock(&pool->change_lock);
     pool_scrub_stop(scrub);
-    pool_reconcile_stop(reconcile);
+    pool_reconcile_stop(pool->reconcile);
     pool_mirrors_stop(pool->mirrors);
 }
 

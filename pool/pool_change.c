@@ -384,7 +384,7 @@ enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, poo
     pool_view_put(before);
     bool is_changed = err == GFS_OK || err == GFS_UNREACHABLE;
     if (is_changed) {
-        pool_reconcile_wake(pool); /* under the lock: pool_stop takes it away under it */
+        pool_reconcile_wake(pool);
     }
     (void)pthread_mutex_unlock(&pool->change_lock);
     if (is_changed) {

@@ -238,15 +238,16 @@ static void judge(struct pool_former_watch *watch, const struct pool_view *view,
 {
     struct pool *pool = watch->pool;
     const struct trial *trial = watch->trials[number];
+    bool is_kept_long = gfs_monotonic_ns() - watch->kept_ns[number] > KEEP_S * SECOND_NS;
+    bool is_early = !is_kept_long && pool_former_has_own_errors(pool, view->map, number);
     bool goes = false;
     if (trial->is_known && !trial->is_itself) {
         pool_disk_distrust(pool, view->fallbacks[number], GFS_CONFLICT, "identity");
         goes = true;
     } else if (pool_former_is_kept_out(pool, view->map, number)) {
-        int64_t kept_ns = gfs_monotonic_ns() - watch->kept_ns[number];
-        goes = !is_needed(view) && kept_ns > KEEP_S * SECOND_NS;
+        goes = !is_needed(view) && is_kept_long;
     } else {
-        goes = is_due && trial->takes_writes && may_leave(watch, view);
+        goes = is_due && !is_early && trial->takes_writes && may_leave(watch, view);
         watch->has_left[number] = goes;
     }
     if (goes) {

@@ -38,6 +38,7 @@ enum {
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
     OPEN_S = 5,             /* between attempts to take writes again */
+    CLOSED_RETRY_S = 5,     /* between attempts, at most, while the pool takes no writes */
     OWN_ERRORS_S = 5,       /* from its own errors until it is tried again, at first */
 };
 
@@ -53,6 +54,7 @@ struct post {
     unsigned strikes;
     unsigned long read_failures;
     int64_t away_since_ns; /* 0 = it is there */
+    bool has_own_errors;   /* it was seen that it failed by itself */
     int64_t retry_ns;      /* not before */
     int64_t retry_s;       /* grows with every return and every refusal */
     int64_t returned_ns;
@@ -320,12 +322,17 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
     }
     if (post->away_since_ns == 0) {
         post->away_since_ns = now_ns;
-        if (pool_former_has_own_errors(pool, view->map, number)) {
-            post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
-            post->retry_ns = now_ns + post->retry_s * SECOND_NS;
-        } else if (post->returned_ns != 0 && post->retry_s != 0) {
+        if (post->returned_ns != 0 && post->retry_s != 0) {
             post->retry_ns = now_ns + post->retry_s * SECOND_NS;
         }
+    }
+    if (!post->has_own_errors && pool_former_has_own_errors(pool, view->map, number)) {
+        post->has_own_errors = true;
+        post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
+        post->retry_ns = now_ns + post->retry_s * SECOND_NS;
+    }
+    if (view->is_read_only) { /* the pool may need just this one */
+        post->retry_ns = GFS_MIN(post->retry_ns, now_ns + CLOSED_RETRY_S * SECOND_NS);
     }
     if (post->look != NULL && pool_look_await(post->look, 0)) {
         if (post->look->is_absent && may_look_for(pool, post, in_map)) {

@@ -281,11 +281,18 @@ struct pool_reconcile *pool_reconcile_start(struct pool *pool)
 
 void pool_reconcile_stop(struct pool_reconcile *reconcile)
 {
+    if (reconcile != NULL && !reconcile->is_joined) {
+        pool_pace_stop(&reconcile->pace);
+        (void)pthread_join(reconcile->thread, NULL);
+        reconcile->is_joined = true;
+    }
+}
+
+void pool_reconcile_free(struct pool_reconcile *reconcile)
+{
     if (reconcile == NULL) {
         return;
     }
-    pool_pace_stop(&reconcile->pace);
-    (void)pthread_join(reconcile->thread, NULL);
     pool_progress_fini(&reconcile->progress);
     pool_pace_fini(&reconcile->pace);
     free(reconcile->bytes);
@@ -294,7 +301,8 @@ void pool_reconcile_stop(struct pool_reconcile *reconcile)
 
 void pool_reconcile_wake(struct pool *pool)
 {
-    if (pool->reconcile != NULL) {
-        pool_pace_wake(&pool->reconcile->pace);
+    struct pool_reconcile *reconcile = pool->reconcile;
+    if (reconcile != NULL) {
+        pool_pace_wake(&reconcile->pace);
     }
 }

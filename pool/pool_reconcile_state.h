@@ -7,6 +7,7 @@
 struct pool_reconcile {
     struct pool *pool;
     pthread_t thread;
+    bool is_joined; /* who stops it */
     struct pool_pace pace;
     struct pool_progress progress;
     atomic_ulong moves;       /* slots that rebalancing moved since it was asked for */

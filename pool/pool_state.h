@@ -126,7 +126,7 @@ struct pool {
     atomic_ulong lsn_trimmed; /* edits up to it are not needed any more */
     atomic_bool is_log_held;  /* a mirror's database is not kept up to date, though the map calls it
                                  in sync: it will need the edits that it lacks */
-    struct pool_reconcile *reconcile;
+    struct pool_reconcile *_Atomic reconcile; /* set once, freed with the pool */
     struct pool_scrub *scrub;
     struct pool_suspects *suspects;
     struct pool_tombs *tombs;
@@ -351,7 +351,10 @@ bool pool_tombs_submit(struct pool *pool, struct chunk_id id, struct pool_disk *
 
 /* ---- pool_reconcile.c, pool_scrub.c ---- */
 struct pool_reconcile *pool_reconcile_start(struct pool *pool);
-void pool_reconcile_stop(struct pool_reconcile *reconcile); /* NULL allowed */
+/* Ends the thread; what others ask or tell it later comes to nothing. NULL allowed, and
+ * twice. */
+void pool_reconcile_stop(struct pool_reconcile *reconcile);
+void pool_reconcile_free(struct pool_reconcile *reconcile); /* stopped before; NULL allowed */
 void pool_reconcile_wake(
     struct pool *pool); /* the map changed, or there are suspects. Never blocks */
 /* Plain data. What repair knows, for health and metrics (pool_repair.c). All zero when it does not

@@ -41,7 +41,8 @@ static void start(struct repair_rig *rig)
 
 static void stop(struct repair_rig *rig)
 {
-    pool_reconcile_stop(GFS_TAKE(rig->pool.reconcile));
+    pool_reconcile_stop(rig->pool.reconcile);
+    pool_reconcile_free(rig->pool.reconcile);
 }
 
 Test(pool_reconcile, a_drained_disk_is_removed_in_the_end)

@@ -17,7 +17,8 @@ static void start(struct repair_rig *rig)
 static void stop(struct repair_rig *rig)
 {
     pool_scrub_stop(GFS_TAKE(rig->pool.scrub));
-    pool_reconcile_stop(GFS_TAKE(rig->pool.reconcile));
+    pool_reconcile_stop(rig->pool.reconcile);
+    pool_reconcile_free(rig->pool.reconcile);
 }
 
 static char *show(struct repair_rig *rig, struct gfs_buf *text)
