@@ -37,6 +37,7 @@
 
 enum {
     RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
+    CLOSE_S = 60,  /* for one to be closed: it may never be, and the others are needed */
     KEEP_S = 5,    /* that a failed one is kept at least: more may fail, and it was not its fault */
     TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
 };
@@ -229,8 +230,9 @@ static bool may_leave(struct pool_former_watch *watch, const struct pool_view *v
             is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
         }
     }
-    bool is_late = gfs_monotonic_ns() - watch->left_ns > RETURN_S * SECOND_NS;
-    return away < GFS_MAX(bearable, 1U) || (is_late && !is_closing);
+    int64_t since_ns = gfs_monotonic_ns() - watch->left_ns;
+    bool is_late = since_ns > (is_closing ? CLOSE_S : RETURN_S) * SECOND_NS;
+    return away < GFS_MAX(bearable, 1U) || is_late;
 }
 
 static void judge(struct pool_former_watch *watch, const struct pool_view *view, uint16_t number,

@@ -404,10 +404,19 @@ static void take_in(struct pool_mirrors *mirrors)
 
 /* ---- the thread ---- */
 
+/* What was given up keeps its disks open until it is over and somebody saw that. */
+static void end_log_works(struct pool_mirrors *mirrors)
+{
+    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
+        (void)is_log_busy(mirrors, i);
+    }
+}
+
 static void *mirrors_main(void *arg)
 {
     struct pool_mirrors *mirrors = arg;
     do {
+        end_log_works(mirrors);
         keep_live(mirrors);
         let_go(mirrors);
         resume_copies(mirrors);

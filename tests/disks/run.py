@@ -1,4 +1,6 @@
-"""Many disks, and what happens to disks: usage run.py [PART-OF-A-TEST-NAME...]."""
+"""Many disks, and what happens to disks: usage run.py [PART-OF-A-TEST-NAME...].
+
+Much of the time is waiting for disks that hang: GOODFS_DISKS_JOBS (2) tests run at once."""
 import os
 import sys
 
@@ -9,4 +11,4 @@ sys.path.insert(0, os.path.join(os.path.dirname(FOLDER), "crash"))
 from harness import runner  # noqa: E402  (needs the path above)
 
 if __name__ == "__main__":
-    sys.exit(runner.main("disks", FOLDER))
+    sys.exit(runner.main("disks", FOLDER, jobs=int(os.environ.get("GOODFS_DISKS_JOBS", "2"))))

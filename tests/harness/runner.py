@@ -1,9 +1,11 @@
 """Runs unittest modules of a folder and counts.
 
 Prints a line per failure and per skip; the last line is `NAME: P passed, F failed, S skipped`.
-Arguments on the command line choose tests by a part of their name.
+Arguments on the command line choose tests by a part of their name. Suites whose tests mostly wait
+run several at once, each in one of `jobs` processes.
 """
 import importlib
+import json
 import os
 import signal
 import sys
@@ -58,6 +60,16 @@ class Result(unittest.TestResult):
     def addUnexpectedSuccess(self, test):
         self.failed_ids.append(test.id())
 
+    def to_json(self):
+        return json.dumps([self.passed, self.failed_ids, self.skipped_count, self.slowest])
+
+    def add_json(self, text):
+        passed, failed_ids, skipped_count, slowest = json.loads(text)
+        self.passed += passed
+        self.failed_ids += failed_ids
+        self.skipped_count += skipped_count
+        self.slowest += slowest
+
 
 def _out_of_time(_signal, _frame):
     raise TimeoutError("the test took too long")
@@ -71,8 +83,60 @@ def _flatten(suite):
             yield test
 
 
-def main(name, folder, after=None):
-    """after() runs last; what it raises is one more failure."""
+def _units(tests):
+    """What can run anywhere: a test, or all of a class that is set up once for them."""
+    classes = {}
+    for test in tests:
+        has_fixture = type(test).setUpClass.__func__ is not unittest.TestCase.setUpClass.__func__
+        classes.setdefault(type(test) if has_fixture else test, unittest.TestSuite()).addTest(test)
+    return list(classes.values())
+
+
+def _work(units, numbers, answer):
+    """A process of several: runs the units whose numbers it gets hold of, and ends."""
+    result = Result()
+    with os.fdopen(answer, "w", encoding="utf-8") as out:
+        while number := os.read(numbers, 2):
+            units[int.from_bytes(number, "little")].run(result)
+        out.write(result.to_json())
+
+
+def _start(units, numbers):
+    """What a new process will answer, as a file."""
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        status = 1
+        try:
+            os.close(ours)
+            _work(units, numbers, theirs)
+            status = 0
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    os.close(theirs)
+    return os.fdopen(ours, encoding="utf-8")
+
+
+def _run_at_once(tests, jobs, result):
+    units = _units(tests)
+    numbers, fill = os.pipe()
+    os.write(fill, b"".join(number.to_bytes(2, "little") for number in range(len(units))))
+    os.close(fill)
+    answers = [_start(units, numbers) for _ in range(jobs)]
+    for answer in answers:
+        text = answer.read()
+        answer.close()
+        if text:
+            result.add_json(text)
+        else:
+            result.failed_ids.append("a process that ended without an answer")
+    for _ in answers:
+        os.wait()
+
+
+def main(name, folder, after=None, jobs=1):
+    """after() runs last; what it raises is one more failure. jobs > 1: tests of different
+    classes must not share anything."""
     signal.signal(signal.SIGALRM, _out_of_time)
     sys.path.insert(0, folder)
     suite = unittest.TestSuite()
@@ -83,7 +147,10 @@ def main(name, folder, after=None):
                 if len(sys.argv) < 2 or any(word in test.id() for word in sys.argv[1:]):
                     suite.addTest(test)
     result = Result()
-    suite.run(result)
+    if jobs > 1:
+        _run_at_once(list(suite), jobs, result)
+    else:
+        suite.run(result)
     failed = len(result.failed_ids)
     try:
         if after:
