@@ -8,7 +8,13 @@
 #include "libgoodfs/md5_lanes.h"
 #include "libgoodfs/mem.h"
 
-enum { SECRET_LEN_MAX = 128 };
+enum {
+    SECRET_LEN_MAX = 128,
+    /* Each disk that begins to hang while it has the live metadata may keep as many threads as the
+     * shard has readers. */
+    WORKERS_EXTRA_MAX = 28,
+    WORKERS_LATE_MS = 2000,
+};
 
 /* Compares the whole candidate, in time that does not depend on where it differs. */
 static bool find_root_key(void *arg, struct gfs_slice access_key, char *ret_secret)
@@ -49,7 +55,11 @@ enum gfs_err gateway_start(const struct gateway_options *options, struct gateway
     struct gateway *gw = gfs_alloc(sizeof *gw);
     gw->options = *options;
     gw->keys = (struct auth_keys){find_root_key, gw};
-    gw->workers = worker_pool_new(options->worker_count, GATEWAY_WORKER_QUEUE_MAX);
+    const struct worker_options workers = {.thread_count = options->worker_count,
+                                           .extra_max = WORKERS_EXTRA_MAX,
+                                           .late_ms = WORKERS_LATE_MS,
+                                           .queue_max = GATEWAY_WORKER_QUEUE_MAX};
+    gw->workers = worker_pool_new(&workers);
     gw->md5_pools = gfs_alloc_array(options->http.loop_count, sizeof(struct gfs_md5_pool *));
     for (uint32_t i = 0; i < options->http.loop_count; i++) {
         gw->md5_pools[i] = gfs_md5_pool_new();

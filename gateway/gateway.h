@@ -15,7 +15,7 @@ struct gateway_options {
     const char *region;                  /* default us-east-1 */
     const char *const *domains;          /* virtual-host style below these; NULL-terminated */
     bool is_region_strict;
-    uint32_t worker_count;           /* threads for calls that may block */
+    uint32_t worker_count;           /* threads for calls that may block; more when they hang */
     uint64_t ingest_bytes_max;       /* memory for small bodies under way; over it SlowDown */
     struct http_server_options http; /* handler is set by the gateway */
     /* Answers whether the service may take requests (health), and why not, or what is to be known

@@ -522,6 +522,12 @@ static bool free_threads(struct admin *admin)
     return is_free;
 }
 
+static struct worker_pool *new_workers(uint32_t thread_count, uint32_t queue_max)
+{
+    const struct worker_options options = {.thread_count = thread_count, .queue_max = queue_max};
+    return worker_pool_new(&options);
+}
+
 enum gfs_err admin_start(const struct admin_options *options, struct admin **ret,
                          struct gfs_error *error)
 {
@@ -531,9 +537,9 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
         admin->options.call_wait_ms = CALL_WAIT_MS;
     }
     admin->errands = pool_errands_new();
-    admin->readers = worker_pool_new(READER_COUNT, READERS_QUEUED_MAX);
-    admin->askers = worker_pool_new(ASKER_COUNT, ASKERS_QUEUED_MAX);
-    admin->changers = worker_pool_new(1, CHANGERS_QUEUED_MAX);
+    admin->readers = new_workers(READER_COUNT, READERS_QUEUED_MAX);
+    admin->askers = new_workers(ASKER_COUNT, ASKERS_QUEUED_MAX);
+    admin->changers = new_workers(1, CHANGERS_QUEUED_MAX);
     struct http_server_options http = {
         .listen = options->listen,
         .loop_count = 1,
