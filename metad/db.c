@@ -10,6 +10,7 @@
 #include "libgoodfs/codec.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
+#include "metad/db_calls.h"
 
 enum {
     PAGE_SIZE = 8192,
@@ -128,7 +129,7 @@ static enum gfs_err open_handle(const char *path, int flags, size_t cache_size, 
     /* Answers MISUSE, harmlessly, once SQLite is initialised. */
     (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int code = db_calls_open(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX);
     if (code != SQLITE_OK) {
         return gfs_fail(error, to_err(code), "database %s: %s", path, sqlite3_errstr(code));
     }
@@ -465,7 +466,7 @@ enum gfs_err db_copy(struct db *reader, const char *path, bool (*tick)(void *arg
 {
     sqlite3 *handle = NULL;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int code = sqlite3_open_v2(path, &handle, flags, NULL);
+    int code = db_calls_open(path, &handle, flags);
     if (code == SQLITE_OK) { /* a file that is thrown away unless it is whole needs no journal */
         code = sqlite3_exec(handle, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;", NULL, NULL,
                             NULL);

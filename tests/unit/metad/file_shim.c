@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ typedef ssize_t (*write_fn)(int fd, const void *bytes, size_t len, off_t offset)
 typedef int (*fd_fn)(int fd);
 typedef int (*truncate_fn)(int fd, off_t len);
 typedef int (*path_fn)(const char *path);
+typedef int (*stat_fn)(const char *path, struct stat64 *info);
 typedef int (*two_paths_fn)(const char *from, const char *to);
 typedef int (*open_fn)(const char *path, int flags, ...);
 
@@ -158,6 +160,14 @@ SHOWN int unlink(const char *path)
     bool is_last;
     int code = judge(path, true, false, &is_last);
     return end_or(is_last, code) != 0 ? -1 : real(path);
+}
+
+SHOWN int stat64(const char *path, struct stat64 *info)
+{
+    REAL("stat64", stat_fn);
+    bool is_last;
+    int code = judge(path, false, false, &is_last);
+    return end_or(false, code) != 0 ? -1 : real(path, info);
 }
 
 SHOWN int rename(const char *from, const char *to)
