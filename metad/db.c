@@ -123,13 +123,10 @@ static enum gfs_err run(sqlite3_stmt *stmt)
     return code == SQLITE_DONE ? GFS_OK : to_err(reset == SQLITE_OK ? SQLITE_ERROR : reset);
 }
 
-static enum gfs_err open_handle(const char *path, int flags, size_t cache_size, struct db *db,
-                                struct gfs_error *error)
+static enum gfs_err open_guarded(const char *path, int flags, size_t cache_size, struct db *db,
+                                 struct gfs_error *error)
 {
-    /* Answers MISUSE, harmlessly, once SQLite is initialised. */
-    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    int code = db_calls_open(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX);
+    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         return gfs_fail(error, to_err(code), "database %s: %s", path, sqlite3_errstr(code));
     }
@@ -146,6 +143,18 @@ static enum gfs_err open_handle(const char *path, int flags, size_t cache_size, 
         err = prepare(db, "COMMIT", &db->commit);
     }
     return err == GFS_OK ? prepare(db, "ROLLBACK", &db->rollback) : err;
+}
+
+static enum gfs_err open_handle(const char *path, int flags, size_t cache_size, struct db *db,
+                                struct gfs_error *error)
+{
+    /* Answers MISUSE, harmlessly, once SQLite is initialised. */
+    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    db_calls_guard(true);
+    enum gfs_err err = open_guarded(path, flags, cache_size, db, error);
+    db_calls_guard(false);
+    return err;
 }
 
 static enum gfs_err check_format(struct db *db, struct gfs_error *error)
@@ -466,7 +475,9 @@ enum gfs_err db_copy(struct db *reader, const char *path, bool (*tick)(void *arg
 {
     sqlite3 *handle = NULL;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int code = db_calls_open(path, &handle, flags);
+    db_calls_guard(true);
+    int code = sqlite3_open_v2(path, &handle, flags, NULL);
+    db_calls_guard(false);
     if (code == SQLITE_OK) { /* a file that is thrown away unless it is whole needs no journal */
         code = sqlite3_exec(handle, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;", NULL, NULL,
                             NULL);

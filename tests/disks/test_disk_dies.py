@@ -10,7 +10,7 @@ import time
 import unittest
 
 from harness import ctl, disks
-from harness.lean import Gone, Lean
+from harness.lean import Lean
 from harness.server import Server
 from history import ABSENT, History, Values
 from load import BUCKET, Uploads, Worker, path_of
@@ -21,8 +21,6 @@ HEAL_LIMIT_S = 60
 LEFT_OPEN_LIMIT_S = 40  # of a stop: 10 for calls, 15 for metadata, 3 for the rest, a slow machine
 ADMIN_LIMIT_S = 100  # two calls, one after the other, 30 for each
 HANG_PUT_LIMIT_S = 8  # of a PUT while a disk hangs: 2 to give it up, the rest for the machine
-COLD_KEYS, COLD_READERS, COLD_TIMEOUT_S = 600, 12, 25
-DATABASE_READERS = 4
 SEED = int(os.environ.get("GOODFS_DISKS_SEED", "0")) or random.randrange(1 << 20)
 
 
@@ -111,34 +109,6 @@ class PoolUnderLoad:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-class ColdReader(threading.Thread):
-    """Gets keys whose bodies are their names, and lists each; asks again what gets no answer."""
-
-    def __init__(self, server, keys):
-        super().__init__(name="cold-reader")
-        self.server, self.keys, self.wrong, self.unanswered = server, keys, [], 0
-
-    def run(self):
-        lean = Lean(self.server, timeout=COLD_TIMEOUT_S)
-        for key in self.keys:
-            while not self.is_read(lean, key):
-                self.unanswered += 1
-        lean.close()
-
-    def is_read(self, lean, key):
-        try:
-            listed = lean.list_all(BUCKET, key)
-            reply = lean.request("GET", f"/{BUCKET}/{key}")
-        except Gone:
-            return False
-        except AssertionError as error:
-            self.wrong.append(f"{key}: {error}")
-            return True
-        if list(listed) != [key] or reply.status != 200 or reply.body != key.encode():
-            self.wrong.append(f"{key}: {list(listed)} {reply}")
-        return True
-
-
 @unittest.skipUnless(disks.faultfs(), "no faultfs: libfuse3 or /dev/fuse is missing")
 class DiskDies(unittest.TestCase):
     limit_s = 500
@@ -223,31 +193,6 @@ class DiskDies(unittest.TestCase):
         pool.server.stop(lambda: self.await_left_open(pool, index))
         pool.server.start()
         pool.audit()
-
-    def test_reads_go_on_when_those_under_way_hang_in_the_metadata(self):
-        """What is inside the database of a disk that hangs for ever gets no answer; but that is one
-        call a database connection, and the server has as many threads: all else is answered."""
-        pool = PoolUnderLoad(4)
-        self.addCleanup(pool.close)
-        lean = Lean(pool.server)
-        keys = [f"{number}/" + f"{number}." * 100 for number in range(COLD_KEYS)]
-        for key in keys:
-            self.assertEqual(lean.request("PUT", f"/{BUCKET}/{key}", body=key.encode()).status, 200)
-        lean.close()
-        pool.server.restart()  # nothing of the database is in memory
-        index = pool.metadata_disk()
-        pool.disks[index].hang()
-        readers = [ColdReader(pool.server, keys[first::COLD_READERS])
-                   for first in range(COLD_READERS)]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        self.assertEqual([wrong for reader in readers for wrong in reader.wrong], [])
-        unanswered = sum(reader.unanswered for reader in readers)
-        self.assertLessEqual(unanswered, DATABASE_READERS)
-        print(f"{self.id().split('.')[-1]}: {unanswered} calls unanswered", flush=True)
-        pool.server.stop(lambda: self.await_left_open(pool, index))
 
     def test_a_stop_when_the_disk_with_the_metadata_begins_to_hang(self):
         """Nobody has noticed yet; clients are still there."""

@@ -39,12 +39,11 @@ class Lean:
             self.connection.close()
             self.connection = None
 
-    def list_all(self, bucket, prefix=""):
+    def list_all(self, bucket):
         """key -> (etag, size)"""
         found, token = {}, None
         while True:
-            query = [("list-type", 2), ("prefix", prefix)]
-            query += [("continuation-token", token)] if token else []
+            query = [("list-type", 2)] + ([("continuation-token", token)] if token else [])
             reply = self.request("GET", f"/{bucket}", query)
             if reply.status != 200:
                 raise AssertionError(f"listing refused: {reply}")
