@@ -6,56 +6,15 @@
 #include <unistd.h>
 
 #include "libgoodfs/clock.h"
-#include "libgoodfs/mem.h"
-#include "tests/unit/pool/open_rig.h"
+#include "tests/unit/pool/chunks_rig.h"
 
-enum { CHUNKS = 24, LARGE = 200000 };
-
-/* Small ones are copies, large ones stripes. */
-struct kept {
-    struct open_rig rig;
-    struct chunk_id ids[CHUNKS];
-    char *texts[CHUNKS];
-    uint64_t lsn;
-};
-
-static enum gfs_err put(struct kept *kept, unsigned number, struct chunk_id *ret)
+static enum gfs_err put(struct chunks_rig *kept, unsigned number, struct chunk_id *ret)
 {
     return open_rig_put(&kept->rig, kept->texts[number], ++kept->lsn, ret);
 }
 
-static void kept_init(struct kept *kept, unsigned disks)
-{
-    *kept = (struct kept){0};
-    open_rig_init(&kept->rig, disks);
-    open_rig_open(&kept->rig);
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        size_t len = i % 3 == 0 ? LARGE + i : 10 + i;
-        kept->texts[i] = gfs_alloc(len + 1);
-        for (size_t at = 0; at < len; at++) {
-            kept->texts[i][at] = (char)('a' + (at * 7 + i) % 23);
-        }
-        cr_assert_eq(put(kept, i, &kept->ids[i]), GFS_OK);
-    }
-    open_rig_start(&kept->rig, NULL);
-}
-
-static void kept_fini(struct kept *kept)
-{
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        free(kept->texts[i]);
-    }
-    open_rig_fini(&kept->rig);
-}
-
-static void expect_readable(struct kept *kept)
-{
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        cr_assert(open_rig_has(&kept->rig, kept->ids[i], kept->texts[i]), "chunk %u", i);
-    }
-}
-
-static void set_unwritable(struct kept *kept, unsigned first, unsigned count, bool is_unwritable)
+static void set_unwritable(struct chunks_rig *kept, unsigned first,
+                           unsigned count, bool is_unwritable)
 {
     for (unsigned i = first; i < first + count; i++) {
         disk_double_set_unwritable(open_rig_double(&kept->rig, i), is_unwritable);
@@ -86,33 +45,33 @@ static bool is_used_by_nobody(struct open_rig *rig, const struct pool_view *view
 
 Test(pool_former, when_no_disk_takes_writes_everything_is_read_and_writes_say_why_not)
 {
-    struct kept kept;
+    struct chunks_rig kept;
     char reason[256];
     struct chunk_id id;
-    kept_init(&kept, 6);
+    chunks_rig_init(&kept, 6);
     set_unwritable(&kept, 0, 6, true);
     open_rig_await(&kept.rig, is_used_by_nobody);
-    expect_readable(&kept);
+    chunks_rig_expect_readable(&kept);
     cr_assert_eq(put(&kept, 0, &id), GFS_UNREACHABLE);
     cr_assert_eq(put(&kept, 1, &id), GFS_UNREACHABLE);
     cr_assert_eq(pool_health(kept.rig.pool, reason, sizeof reason), POOL_READ_ONLY);
     cr_assert(strstr(reason, "disk") != NULL, "%s", reason);
     (void)usleep(100000); /* many rounds of the patrol: it stays so */
-    expect_readable(&kept);
+    chunks_rig_expect_readable(&kept);
     set_unwritable(&kept, 0, 6, false);
     open_rig_await(&kept.rig, is_healthy);
-    expect_readable(&kept);
+    chunks_rig_expect_readable(&kept);
     cr_assert_eq(put(&kept, 0, &kept.ids[0]), GFS_OK);
     open_rig_reopen(&kept.rig);
-    expect_readable(&kept);
-    kept_fini(&kept);
+    chunks_rig_expect_readable(&kept);
+    chunks_rig_fini(&kept);
 }
 
 /* At any time: those that are closed to be opened again are few, and the others wait readable. */
 Test(pool_former, everything_is_read_while_the_disks_are_taken_back)
 {
-    struct kept kept;
-    kept_init(&kept, 6);
+    struct chunks_rig kept;
+    chunks_rig_init(&kept, 6);
     set_unwritable(&kept, 0, 6, true);
     open_rig_await(&kept.rig, is_used_by_nobody);
     set_unwritable(&kept, 0, 6, false);
@@ -121,15 +80,15 @@ Test(pool_former, everything_is_read_while_the_disks_are_taken_back)
     while (!is_healthy(&kept.rig, view)) {
         pool_view_put(view);
         cr_assert_lt(gfs_monotonic_ns(), until_ns, "they are not taken back");
-        expect_readable(&kept);
+        chunks_rig_expect_readable(&kept);
         view = open_rig_view(&kept.rig);
     }
     pool_view_put(view);
-    kept_fini(&kept);
+    chunks_rig_fini(&kept);
 }
 
 /* Three are more than a stripe of 4 + 2 can lose; the others go on. Answers them as a mask. */
-static unsigned fail_three(struct kept *kept)
+static unsigned fail_three(struct chunks_rig *kept)
 {
     struct pool_view *view = open_rig_view(&kept->rig);
     unsigned mirrors = 0, failed = 0;
@@ -161,15 +120,15 @@ static bool is_made_anew(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_former, what_too_many_failed_disks_have_is_made_anew_from_them)
 {
-    struct kept kept;
-    kept_init(&kept, 9);
+    struct chunks_rig kept;
+    chunks_rig_init(&kept, 9);
     (void)fail_three(&kept);
     for (unsigned i = 0; i < 20; i++) {
-        expect_readable(&kept);
+        chunks_rig_expect_readable(&kept);
     }
     open_rig_await(&kept.rig, is_made_anew); /* and only then they are closed */
-    expect_readable(&kept);
-    kept_fini(&kept);
+    chunks_rig_expect_readable(&kept);
+    chunks_rig_fini(&kept);
 }
 
 static bool are_three_kept(struct open_rig *rig, const struct pool_view *view)
@@ -184,24 +143,24 @@ static bool are_three_kept(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_former, failed_disks_that_are_still_read_can_be_added_back)
 {
-    struct kept kept;
+    struct chunks_rig kept;
     struct gfs_error error = {0};
-    kept_init(&kept, 7);
+    chunks_rig_init(&kept, 7);
     unsigned failed = fail_three(&kept);
     open_rig_await(&kept.rig, are_three_kept); /* and for good: four cannot take over for seven */
     (void)usleep(50000);
-    expect_readable(&kept);
+    chunks_rig_expect_readable(&kept);
     for (unsigned d = 0; d < 7; d++) {
         if ((failed >> d & 1) != 0) {
             set_unwritable(&kept, d, 1, false);
             cr_assert_eq(pool_disk_add(kept.rig.pool, kept.rig.paths[d], &error), GFS_OK, "%s",
                          error.text);
-            expect_readable(&kept);
+            chunks_rig_expect_readable(&kept);
         }
     }
     open_rig_await(&kept.rig, is_healthy);
-    expect_readable(&kept);
-    kept_fini(&kept);
+    chunks_rig_expect_readable(&kept);
+    chunks_rig_fini(&kept);
 }
 
 static bool is_third_let_go(struct open_rig *rig, const struct pool_view *view)
@@ -211,13 +170,13 @@ static bool is_third_let_go(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_former, a_disk_that_is_emptied_or_gone_is_not_read_any_more)
 {
-    struct kept kept;
-    kept_init(&kept, 6);
+    struct chunks_rig kept;
+    chunks_rig_init(&kept, 6);
     set_unwritable(&kept, 0, 6, true);
     open_rig_await(&kept.rig, is_used_by_nobody);
     open_rig_empty(&kept.rig, 3);
     open_rig_await(&kept.rig, is_third_let_go);
-    expect_readable(&kept); /* the others suffice */
+    chunks_rig_expect_readable(&kept); /* the others suffice */
     open_rig_take_away(&kept.rig, 4);
     open_rig_take_away(&kept.rig, 5);
     struct chunk_store *store = pool_chunks(kept.rig.pool);
@@ -239,14 +198,14 @@ Test(pool_former, a_disk_that_is_emptied_or_gone_is_not_read_any_more)
         cr_assert_lt(gfs_monotonic_ns(), until, "it does not come back");
         (void)usleep(1000);
     }
-    kept_fini(&kept);
+    chunks_rig_fini(&kept);
 }
 
 Test(pool_former, a_read_under_way_goes_on_when_its_disks_are_dropped)
 {
-    struct kept kept;
+    struct chunks_rig kept;
     struct chunk_pin pin;
-    kept_init(&kept, 6);
+    chunks_rig_init(&kept, 6);
     struct chunk_store *store = pool_chunks(kept.rig.pool);
     cr_assert_eq(store->ops->pin(store, kept.ids[0], &pin), GFS_OK);
     set_unwritable(&kept, 0, 6, true);
@@ -256,5 +215,5 @@ Test(pool_former, a_read_under_way_goes_on_when_its_disks_are_dropped)
     cr_assert_eq(memcmp(bytes, kept.texts[0], strlen(kept.texts[0])), 0);
     free(bytes);
     store->ops->unpin(store, &pin);
-    kept_fini(&kept);
+    chunks_rig_fini(&kept);
 }

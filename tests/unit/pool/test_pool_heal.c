@@ -4,62 +4,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "libgoodfs/mem.h"
-#include "tests/unit/pool/open_rig.h"
-
-enum { CHUNKS = 24, LARGE = 200000 };
-
-/* Small ones are copies, large ones stripes. */
-struct heal {
-    struct open_rig rig;
-    struct chunk_id ids[CHUNKS];
-    char *texts[CHUNKS];
-    uint64_t lsn;
-};
-
-static void put_chunk(struct heal *heal, unsigned number)
-{
-    size_t len = number % 3 == 0 ? LARGE + number : 10 + number;
-    free(heal->texts[number]);
-    heal->texts[number] = gfs_alloc(len + 1);
-    for (size_t i = 0; i < len; i++) {
-        heal->texts[number][i] = (char)('a' + (i * 7 + number) % 23);
-    }
-    cr_assert_eq(open_rig_put(&heal->rig, heal->texts[number], ++heal->lsn, &heal->ids[number]),
-                 GFS_OK);
-}
-
-static void heal_init(struct heal *heal, unsigned disks)
-{
-    *heal = (struct heal){0};
-    open_rig_init(&heal->rig, disks);
-    open_rig_open(&heal->rig);
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        put_chunk(heal, i);
-    }
-    open_rig_start(&heal->rig, NULL);
-}
-
-static void heal_fini(struct heal *heal)
-{
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        free(heal->texts[i]);
-    }
-    open_rig_fini(&heal->rig);
-}
-
-static void expect_readable(struct heal *heal)
-{
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        cr_assert(open_rig_has(&heal->rig, heal->ids[i], heal->texts[i]), "chunk %u", i);
-    }
-}
+#include "tests/unit/pool/chunks_rig.h"
 
 /* Every fragment is on the disk of its slot. */
-static void expect_whole(struct heal *heal)
+static void expect_whole(struct chunks_rig *heal)
 {
     struct pool_view *view = open_rig_view(&heal->rig);
-    for (unsigned i = 0; i < CHUNKS; i++) {
+    for (unsigned i = 0; i < CHUNKS_RIG_COUNT; i++) {
         const struct pool_group *group = pool_view_group(view, heal->ids[i]);
         for (unsigned slot = 0; slot < pool_profile_width(group->profile); slot++) {
             struct pool_disk *disk = view->disks[group->slots[slot].disk];
@@ -106,31 +57,31 @@ static bool is_in_stead(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_heal, a_disk_that_is_emptied_is_filled_again)
 {
-    struct heal heal;
-    heal_init(&heal, 6);
+    struct chunks_rig heal;
+    chunks_rig_init(&heal, 6);
     open_rig_empty(&heal.rig, 4);
     open_rig_await(&heal.rig, is_in_stead);
     expect_whole(&heal);
-    expect_readable(&heal);
-    heal_fini(&heal);
+    chunks_rig_expect_readable(&heal);
+    chunks_rig_fini(&heal);
 }
 
 Test(pool_heal, disks_that_fail_one_after_the_other_are_made_anew_on_the_rest)
 {
-    struct heal heal;
-    heal_init(&heal, 8);
+    struct chunks_rig heal;
+    chunks_rig_init(&heal, 8);
     for (unsigned disk = 5; disk < 7; disk++) {
         disk_double_fail(open_rig_double(&heal.rig, disk), 1);
-        for (unsigned i = 0; i < CHUNKS; i += 2) {
-            put_chunk(&heal, i);
-            expect_readable(&heal);
+        for (unsigned i = 0; i < CHUNKS_RIG_COUNT; i += 2) {
+            chunks_rig_put(&heal, i);
+            chunks_rig_expect_readable(&heal);
         }
         open_rig_await(&heal.rig, is_any_lost);
     }
     open_rig_await(&heal.rig, is_settled);
     expect_whole(&heal);
-    expect_readable(&heal);
-    heal_fini(&heal);
+    chunks_rig_expect_readable(&heal);
+    chunks_rig_fini(&heal);
 }
 
 static bool is_third_removed(struct open_rig *rig, const struct pool_view *view)
@@ -141,16 +92,16 @@ static bool is_third_removed(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_heal, a_drained_disk_is_taken_out_when_it_is_empty)
 {
-    struct heal heal;
+    struct chunks_rig heal;
     struct gfs_error error = {0};
-    heal_init(&heal, 8);
+    chunks_rig_init(&heal, 8);
     struct disk_double *disk = open_rig_double(&heal.rig, 3);
     cr_assert_eq(pool_disk_drain(heal.rig.pool, "3", &error), GFS_OK, "%s", error.text);
     open_rig_await(&heal.rig, is_third_removed);
     cr_assert_eq(disk_double_chunks(disk), 0);
     expect_whole(&heal);
-    expect_readable(&heal);
-    heal_fini(&heal);
+    chunks_rig_expect_readable(&heal);
+    chunks_rig_fini(&heal);
 }
 
 static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
@@ -160,20 +111,20 @@ static bool is_balanced(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_heal, rebalancing_after_a_disk_was_added_leaves_everything_whole)
 {
-    struct heal heal;
+    struct chunks_rig heal;
     struct gfs_error error = {0};
     char path[OPEN_RIG_PATH_SIZE];
-    heal_init(&heal, 4);
+    chunks_rig_init(&heal, 4);
     (void)snprintf(path, sizeof path, "%s/more", heal.rig.home);
     cr_assert_eq(mkdir(path, 0755), 0);
     cr_assert_eq(pool_disk_add(heal.rig.pool, path, &error), GFS_OK, "%s", error.text);
     cr_assert_eq(pool_rebalance_start(heal.rig.pool, &error), GFS_OK, "%s", error.text);
     open_rig_await(&heal.rig, is_balanced);
     expect_whole(&heal);
-    expect_readable(&heal);
+    chunks_rig_expect_readable(&heal);
     struct disk_double *disk = disk_doubles_at(heal.rig.doubles, path);
     cr_assert_gt(disk_double_chunks(disk), 0);
-    heal_fini(&heal);
+    chunks_rig_fini(&heal);
 }
 
 static bool is_healed(struct open_rig *rig, const struct pool_view *view)
@@ -183,16 +134,16 @@ static bool is_healed(struct open_rig *rig, const struct pool_view *view)
     for (uint32_t d = 0; d < view->map->disk_count; d++) {
         healed += atomic_load(&view->disks[d]->healed);
     }
-    return healed >= CHUNKS;
+    return healed >= CHUNKS_RIG_COUNT;
 }
 
 Test(pool_heal, flipped_bytes_are_found_by_a_scrub_and_written_anew)
 {
-    struct heal heal;
+    struct chunks_rig heal;
     struct gfs_error error = {0};
-    heal_init(&heal, 6);
+    chunks_rig_init(&heal, 6);
     struct pool_view *view = open_rig_view(&heal.rig);
-    for (unsigned i = 0; i < CHUNKS; i++) {
+    for (unsigned i = 0; i < CHUNKS_RIG_COUNT; i++) {
         const struct pool_group *group = pool_view_group(view, heal.ids[i]);
         unsigned slot = i % pool_profile_width(group->profile);
         struct disk_double *disk = disk_double_of(view->disks[group->slots[slot].disk]->store);
@@ -202,8 +153,8 @@ Test(pool_heal, flipped_bytes_are_found_by_a_scrub_and_written_anew)
     enum gfs_err err = pool_scrub_start(heal.rig.pool, 0, &error);
     cr_assert(err == GFS_OK || err == GFS_BUSY, "%s", error.text);
     open_rig_await(&heal.rig, is_healed);
-    expect_readable(&heal);
-    heal_fini(&heal);
+    chunks_rig_expect_readable(&heal);
+    chunks_rig_fini(&heal);
 }
 
 static bool has_lost_one(struct open_rig *rig, const struct pool_view *view)
@@ -226,9 +177,9 @@ static bool is_any_removed(struct open_rig *rig, const struct pool_view *view)
 
 Test(pool_heal, a_chunk_that_cannot_be_repaired_does_not_keep_the_rest_from_it)
 {
-    struct heal heal;
+    struct chunks_rig heal;
     struct gfs_error error = {0};
-    heal_init(&heal, 8);
+    chunks_rig_init(&heal, 8);
     struct pool_view *view = open_rig_view(&heal.rig);
     const struct pool_group *group = pool_view_group(view, heal.ids[0]);
     cr_assert_eq(group->profile.kind, POOL_EC);
@@ -248,7 +199,7 @@ Test(pool_heal, a_chunk_that_cannot_be_repaired_does_not_keep_the_rest_from_it)
     (void)snprintf(other, sizeof other, "%d", __builtin_ctz(~members));
     cr_assert_eq(pool_disk_drain(heal.rig.pool, other, &error), GFS_OK, "%s", error.text);
     open_rig_await(&heal.rig, is_any_removed);
-    heal_fini(&heal);
+    chunks_rig_fini(&heal);
 }
 
 static bool is_read_only(struct open_rig *rig, const struct pool_view *view)
@@ -266,8 +217,8 @@ static bool is_healthy(struct open_rig *rig, const struct pool_view *view)
 /* No version of the map can be made with the first ones that come back. */
 Test(pool_heal, when_nearly_all_disks_were_away_they_are_taken_back_together)
 {
-    struct heal heal;
-    heal_init(&heal, 6);
+    struct chunks_rig heal;
+    chunks_rig_init(&heal, 6);
     for (unsigned away = 4; away <= 6; away++) {
         for (unsigned disk = 6 - away; disk < 6; disk++) {
             open_rig_take_away(&heal.rig, disk);
@@ -277,10 +228,10 @@ Test(pool_heal, when_nearly_all_disks_were_away_they_are_taken_back_together)
             open_rig_bring_back(&heal.rig, disk);
         }
         open_rig_await(&heal.rig, is_healthy);
-        put_chunk(&heal, away);
-        expect_readable(&heal);
+        chunks_rig_put(&heal, away);
+        chunks_rig_expect_readable(&heal);
     }
     open_rig_reopen(&heal.rig);
-    expect_readable(&heal);
-    heal_fini(&heal);
+    chunks_rig_expect_readable(&heal);
+    chunks_rig_fini(&heal);
 }
