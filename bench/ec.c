@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datad/store_bulk_pool.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_rows.h"
 
-/* Buffers as datad/store_bulk_pool.c maps them. */
-enum { SOURCE_SIZE = 2 << 20, CHILD_SIZE = 512 << 10, CHILD_STRIDE = CHILD_SIZE + 4096 };
-_Static_assert(CHILD_SIZE % POOL_CELL == 0, "a buffer is whole cells");
+enum { SOURCE_SIZE = 2 << 20 };
 
 struct bench {
     struct pool_profile profile;
@@ -64,7 +63,7 @@ static void coder_and_checksums(struct bench *bench)
 
 static uint8_t *child_cell(const struct bench *bench, unsigned slot)
 {
-    return bench->children + (size_t)slot * CHILD_STRIDE + bench->at;
+    return bench->children + (size_t)slot * STORE_BULK_MAPPED_SIZE + bench->at;
 }
 
 static void coder_and_checksums_there(struct bench *bench)
@@ -78,7 +77,7 @@ static void coder_and_checksums_there(struct bench *bench)
     for (unsigned i = 0; i < width; i++) {
         bench->sum ^= gfs_crc32c(0, row[i], POOL_CELL);
     }
-    bench->at = (bench->at + POOL_CELL) % CHILD_SIZE;
+    bench->at = (bench->at + POOL_CELL) % STORE_BULK_BUFFER_SIZE;
 }
 
 /* The bytes of one row in pieces, until they are in the children's buffers with their checksums: as
@@ -102,7 +101,7 @@ static void write_row(struct bench *bench, bool has_room)
         bench->sum ^= gfs_crc32c(0, cell, POOL_CELL);
     }
     pool_rows_next(&bench->rows);
-    bench->at = (bench->at + POOL_CELL) % CHILD_SIZE;
+    bench->at = (bench->at + POOL_CELL) % STORE_BULK_BUFFER_SIZE;
 }
 
 static void write_in_place(struct bench *bench)
@@ -161,7 +160,7 @@ static void run(struct pool_profile profile, int64_t for_ns, double ret_rates[WA
     memset(bench.source, 0x5a, SOURCE_SIZE);
     bench.row = gfs_alloc_aligned(POOL_CELL_ALIGN, (size_t)POOL_WIDTH_MAX * POOL_CELL);
     memset(bench.row, 0xa5, (size_t)POOL_WIDTH_MAX * POOL_CELL);
-    size_t buffers = (size_t)pool_profile_width(profile) * CHILD_STRIDE;
+    size_t buffers = (size_t)pool_profile_width(profile) * STORE_BULK_MAPPED_SIZE;
     bench.children = gfs_alloc_aligned(POOL_CELL_ALIGN, buffers);
     memset(bench.children, 0x77, buffers);
     double rates[WAYS][ROUNDS];

@@ -16,14 +16,9 @@ struct store_bulk_pool *bulk_pool_new(size_t buffers_max)
     return pool;
 }
 
-/* A page more than a buffer is mapped, and never touched: buffers that follow each other would else
- * lie a power of two apart, and cells that are encoded together would compete for the same places
- * of the caches (bench/ec). */
-enum { MAPPED_SIZE = STORE_BULK_BUFFER_SIZE + SEGMENT_PAGE };
-
 static void free_buffer(struct bulk_buffer *buffer)
 {
-    (void)munmap(buffer->bytes, MAPPED_SIZE);
+    (void)munmap(buffer->bytes, STORE_BULK_MAPPED_SIZE);
     free(buffer);
 }
 
@@ -56,8 +51,8 @@ struct bulk_buffer *bulk_pool_take_locked(struct store_bulk_pool *pool, size_t u
         return buffer;
     }
     /* mapped, not allocated: given back at once when the store is idle */
-    void *bytes =
-        mmap(NULL, MAPPED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *bytes = mmap(NULL, STORE_BULK_MAPPED_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bytes == MAP_FAILED) {
         return NULL;
     }

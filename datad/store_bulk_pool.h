@@ -38,6 +38,11 @@ struct chunk_bulk {
     chunk_finished_fn finished;
 };
 
+/* A page more than a buffer is mapped, and never touched: buffers that follow each other would else
+ * lie a power of two apart, and cells that are encoded together would compete for the same places
+ * of the caches (bench/ec). */
+enum { STORE_BULK_MAPPED_SIZE = STORE_BULK_BUFFER_SIZE + SEGMENT_PAGE };
+
 struct bulk_buffer {
     struct bulk_buffer *next; /* free list */
     struct gfs_io_op op;
