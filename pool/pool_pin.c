@@ -29,6 +29,20 @@ static bool has_copy_on(const struct pool_pin *pin, const struct pool_disk *disk
     return found;
 }
 
+static enum gfs_err pin_part(struct pool_pin *pin, unsigned slot, struct pool_disk *disk)
+{
+    struct pool_part *part = &pin->parts[slot];
+    struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
+    enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
+    if (err == GFS_OK) {
+        part->disk = disk;
+        pin->there |= 1U << slot;
+    } else if (err != GFS_NOT_FOUND) {
+        pin->damaged |= 1U << slot;
+    }
+    return err;
+}
+
 /* On that disk; false: not there. */
 static bool pin_on(struct pool_pin *pin, unsigned slot, uint16_t number)
 {
@@ -43,21 +57,13 @@ static bool pin_on(struct pool_pin *pin, unsigned slot, uint16_t number)
     if (has_copy_on(pin, disk)) {
         return false; /* another slot's copy already */
     }
-    struct pool_part *part = &pin->parts[slot];
-    struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
-    enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
-    if (err == GFS_OK) {
-        part->disk = disk;
-        pin->there |= 1U << slot;
-        return true;
-    }
-    if (err != GFS_NOT_FOUND) {
-        pin->damaged |= 1U << slot;
+    enum gfs_err err = pin_part(pin, slot, disk);
+    if (err != GFS_OK && err != GFS_NOT_FOUND) {
         struct pool_suspect suspect = {
             .id = pin->id, .disk = number, .slot = (uint8_t)slot, .is_bad = true};
         pool_suspect_add(pin->pool, &suspect);
     }
-    return false;
+    return err == GFS_OK;
 }
 
 static bool look(struct pool_pin *pin, unsigned slot)
@@ -122,17 +128,8 @@ static void pin_last(struct pool_pin *pin, unsigned slot, uint16_t number)
     if (disk == NULL || disk->store == NULL) {
         disk = pin->view->fallbacks[number];
     }
-    if (!pool_disk_is_readable(disk) || is_avoided(pin, slot, number) || has_copy_on(pin, disk)) {
-        return;
-    }
-    struct pool_part *part = &pin->parts[slot];
-    struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
-    enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
-    if (err == GFS_OK) {
-        part->disk = disk;
-        pin->there |= 1U << slot;
-    } else if (err != GFS_NOT_FOUND) {
-        pin->damaged |= 1U << slot;
+    if (pool_disk_is_readable(disk) && !is_avoided(pin, slot, number) && !has_copy_on(pin, disk)) {
+        (void)pin_part(pin, slot, disk);
     }
 }
 
