@@ -46,24 +46,22 @@ enum {
 
 /* ---- keeping ---- */
 
-void pool_former_keep(struct pool *pool, uint16_t number, struct pool_disk *disk)
-{
-    if (!pool_disk_is_readable(disk) || pool->former[number] == disk) {
-        return;
-    }
-    if (pool->former[number] != NULL) {
-        pool_disk_unref(pool->former[number]);
-    }
-    pool->former[number] = pool_disk_ref(disk);
-    gfs_log(GFS_LOG_WARN, "op=disk-drop disk=%u msg=\"it is read where the others do not suffice\"",
-            number);
-}
-
 static void forget(struct pool *pool, uint16_t number)
 {
     if (pool->former[number] != NULL) {
         pool_disk_unref(GFS_TAKE(pool->former[number]));
     }
+}
+
+void pool_former_keep(struct pool *pool, uint16_t number, struct pool_disk *disk)
+{
+    if (!pool_disk_is_readable(disk) || pool->former[number] == disk) {
+        return;
+    }
+    forget(pool, number);
+    pool->former[number] = pool_disk_ref(disk);
+    gfs_log(GFS_LOG_WARN, "op=disk-drop disk=%u msg=\"it is read where the others do not suffice\"",
+            number);
 }
 
 void pool_former_forget(struct pool *pool)
@@ -115,25 +113,27 @@ bool pool_former_has_own_errors(struct pool *pool, const struct pool_map *map, u
            atomic_load(&pool->drop_errs[number]) == GFS_IO;
 }
 
-static bool is_named(const struct pool_map *map, uint16_t number)
+/* By number: the disks that a slot names. All false before. */
+static void find_named(const struct pool_map *map, bool ret[POOL_DISKS_MAX])
 {
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct pool_group *group = &map->groups[g];
         for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
-            if (group->slots[i].disk == number) {
-                return true;
-            }
+            ret[group->slots[i].disk] = true;
         }
     }
-    return false;
 }
 
 bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number)
 {
+    if (!pool_former_has_own_errors(pool, map, number)) {
+        return false;
+    }
+    bool is_named[POOL_DISKS_MAX] = {0};
     struct pool_repair_summary repair;
+    find_named(map, is_named);
     pool_reconcile_summary(pool, &repair);
-    return pool_former_has_own_errors(pool, map, number) && !is_named(map, number) &&
-           repair.lost == 0;
+    return !is_named[number] && repair.lost == 0;
 }
 
 /* ---- what becomes of them ---- */
@@ -213,13 +213,10 @@ static bool may_leave(struct pool_former_watch *watch, const struct pool_view *v
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
     bool is_closing = false;
     bool is_named[POOL_DISKS_MAX] = {0};
+    find_named(view->map, is_named);
     for (uint32_t g = 0; g < view->map->group_count; g++) {
-        const struct pool_group *group = &view->map->groups[g];
-        unsigned m = group->profile.m;
+        unsigned m = view->map->groups[g].profile.m;
         bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
-        for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
-            is_named[group->slots[i].disk] = true;
-        }
     }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         bool is_there = pool_disk_is_usable(view->disks[i]) ||
