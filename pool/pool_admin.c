@@ -26,15 +26,6 @@ static void put_view(struct pool_view **view)
     }
 }
 
-/* The map in force, for who may hang in a disk and does no work by it. */
-static struct pool_view *pin_view(struct pool *pool)
-{
-    struct pool_view *view = pool_view_get(pool);
-    pool_view_pin(view);
-    pool_view_put(view);
-    return view;
-}
-
 static void unpin_view(struct pool_view **view)
 {
     pool_view_unpin(*view);
@@ -272,7 +263,7 @@ static enum gfs_err open_back(struct pool *pool, struct newcomer *ret, struct gf
 static enum gfs_err add(struct pool *pool, const struct pool_found *found,
                         struct newcomer *newcomer, struct gfs_error *error)
 {
-    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pool_view_get_pinned(pool);
     const struct pool_map *map = view->map;
     bool is_back = found->has_identity && !found->is_begun;
     uint16_t place = find_place(pool, map, found->path);
@@ -364,7 +355,7 @@ static enum gfs_err check_replace(struct pool *pool, const struct pool_map *map,
 static enum gfs_err replace(struct pool *pool, const char *old, const struct pool_found *found,
                             struct newcomer *newcomer, struct gfs_error *error)
 {
-    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pool_view_get_pinned(pool);
     enum gfs_err err = find_disk(pool, view->map, old, &newcomer->old, error);
     if (err == GFS_OK) {
         err = check_replace(pool, view->map, found, newcomer->old, error);
@@ -400,7 +391,7 @@ static enum gfs_err replace(struct pool *pool, const char *old, const struct poo
 /* Whether the empty directory in the disk's own place was taken in meanwhile (pool_patrol.c). */
 static bool is_taken_in(struct pool *pool, struct newcomer *newcomer)
 {
-    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pool_view_get_pinned(pool);
     newcomer->number = find_place(pool, view->map, newcomer->entry.path);
     return newcomer->is_own_place && newcomer->number != POOL_NO_DISK &&
            newcomer->number != newcomer->old && view->map->disks[newcomer->old].path[0] == '\0' &&
@@ -447,7 +438,7 @@ enum gfs_err pool_disk_replace(struct pool *pool, const char *disk, const char *
 static enum gfs_err find_in_force(struct pool *pool, const char *text, uint16_t *ret,
                                   struct gfs_error *error)
 {
-    GFS_CLEANUP(unpin_view) struct pool_view *view = pin_view(pool);
+    GFS_CLEANUP(unpin_view) struct pool_view *view = pool_view_get_pinned(pool);
     return find_disk(pool, view->map, text, ret, error);
 }
 

@@ -73,9 +73,7 @@ static enum gfs_err judge_path(struct pool *pool, const char *path, bool *ret_is
                                char ret_cluster[POOL_MAP_ID_TEXT_SIZE], struct gfs_error *error)
 {
     struct pool_found found;
-    struct pool_view *view = pool_view_get(pool);
-    pool_view_pin(view); /* looking may hang, and is no work by this map */
-    pool_view_put(view);
+    struct pool_view *view = pool_view_get_pinned(pool); /* looking may hang */
     pool_found_probe(path, &found);
     enum gfs_err err = judge(view->map, &found, error);
     *ret_is_new = !found.has_identity || pool_map_find_disk(view->map, found.id) == POOL_NO_DISK;

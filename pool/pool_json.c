@@ -335,9 +335,7 @@ static void put_fragment(const struct pool_view *view, const struct pool_group *
 void pool_chunk_json(struct pool *pool, struct chunk_id id, bool must_verify,
                      struct gfs_json_out *out, const char *name)
 {
-    struct pool_view *view = pool_view_get(pool);
-    pool_view_pin(view); /* reading may hang, and is no work by this map */
-    pool_view_put(view);
+    struct pool_view *view = pool_view_get_pinned(pool); /* reading may hang */
     const struct pool_group *group = pool_view_group(view, id);
     unsigned width = group == NULL ? 0 : pool_profile_width(group->profile);
     gfs_json_out_array(out, name);

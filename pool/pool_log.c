@@ -32,9 +32,7 @@ enum gfs_err pool_replay_edits(struct chunk_store *chunks, uint64_t after,
                                void *arg, struct gfs_error *error)
 {
     struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
-    struct pool_view *view = pool_view_get(pool);
-    pool_view_pin(view); /* reading may take long, and is no work by this map */
-    pool_view_put(view);
+    struct pool_view *view = pool_view_get_pinned(pool); /* reading may take long */
     struct replay replay = {.last = after, .visit = visit, .arg = arg};
     enum gfs_err err = gfs_fail(error, GFS_UNREACHABLE, "no disk with the metadata's log is there");
     for (uint32_t i = 0; i < view->map->log_disk_count && err != GFS_OK; i++) {

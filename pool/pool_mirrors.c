@@ -43,14 +43,6 @@ struct pool_mirrors {
     struct pool_errand *log_work[POOL_DISKS_MAX]; /* by disk; given up, but not over */
 };
 
-static struct pool_view *pin_view(struct pool_mirrors *mirrors)
-{
-    struct pool_view *view = pool_view_get(mirrors->pool);
-    pool_view_pin(view);
-    pool_view_put(view);
-    return view;
-}
-
 static void set_copy(struct copy *copy, const struct pool_map *map, uint16_t disk)
 {
     copy->disk = disk;
@@ -155,7 +147,7 @@ static void keep_live(struct pool_mirrors *mirrors)
 {
     bool is_done = false;
     for (uint32_t turn = 0; turn < POOL_LOG_DISKS && !is_done; turn++) {
-        struct pool_view *view = pin_view(mirrors);
+        struct pool_view *view = pool_view_get_pinned(mirrors->pool);
         is_done = is_good(view, mirrors->live.disk);
         for (uint32_t i = 0; i < view->map->log_disk_count && !is_done; i++) {
             uint16_t disk = view->map->log_disks[i].disk;
@@ -173,7 +165,7 @@ static void keep_live(struct pool_mirrors *mirrors)
 static void let_go(struct pool_mirrors *mirrors)
 {
     const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
-    struct pool_view *view = pin_view(mirrors);
+    struct pool_view *view = pool_view_get_pinned(mirrors->pool);
     for (size_t i = 0; i < POOL_LOG_DISKS; i++) {
         struct copy *copy = &mirrors->copies[i];
         if (copy->disk == POOL_NO_DISK || is_good(view, copy->disk)) {
@@ -361,7 +353,7 @@ static bool is_kept_up(const struct pool_mirrors *mirrors, uint16_t disk)
 static void resume_copies(struct pool_mirrors *mirrors)
 {
     const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
-    struct pool_view *view = pin_view(mirrors);
+    struct pool_view *view = pool_view_get_pinned(mirrors->pool);
     bool is_any_left = view->is_read_only;
     for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
         uint16_t disk = view->map->log_disks[i].disk;
@@ -390,7 +382,7 @@ static void resume_copies(struct pool_mirrors *mirrors)
 
 static void take_in(struct pool_mirrors *mirrors)
 {
-    struct pool_view *view = pin_view(mirrors);
+    struct pool_view *view = pool_view_get_pinned(mirrors->pool);
     for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
         const struct pool_log_disk *log_disk = &view->map->log_disks[i];
         if (!log_disk->is_in_sync && pool_disk_is_usable(view->disks[log_disk->disk]) &&

@@ -342,9 +342,7 @@ static void scrub_disk(void *arg)
     bool is_there;
     mine->bytes = gfs_alloc_aligned(4096, STEP);
     do {
-        struct pool_view *view = pool_view_get(scrub->pool);
-        pool_view_pin(view);
-        pool_view_put(view);
+        struct pool_view *view = pool_view_get_pinned(scrub->pool);
         struct pool_disk *disk =
             mine->number < view->map->disk_count ? view->disks[mine->number] : NULL;
         next_ns = gfs_monotonic_ns() + LOOK_MS_MAX * 1000000LL;

@@ -155,6 +155,9 @@ void pool_view_put(struct pool_view *view);
  * so for hours. Who pins holds the view otherwise. */
 void pool_view_pin(struct pool_view *view);
 void pool_view_unpin(struct pool_view *view);
+/* The view in force, only pinned: for calls that may hang or take long, and are no work by its
+ * map. */
+struct pool_view *pool_view_get_pinned(struct pool *pool);
 /* After pool_view_set(NULL): waits until nobody holds a view any more, as reads that were given up
  * and writers whose last callback is about to return do for a moment. false: after wait_ms somebody
  * still does (a disk hangs), and the pool's memory must stay. */

@@ -201,6 +201,14 @@ void pool_view_unpin(struct pool_view *view)
     release(view, PIN);
 }
 
+struct pool_view *pool_view_get_pinned(struct pool *pool)
+{
+    struct pool_view *view = pool_view_get(pool);
+    pool_view_pin(view);
+    pool_view_put(view);
+    return view;
+}
+
 void pool_view_set(struct pool *pool, struct pool_view *view)
 {
     (void)pthread_mutex_lock(&pool->view_lock);
