@@ -154,7 +154,18 @@ static enum gfs_err move(void *arg, const char *lost_dir, const char *dir)
     return err;
 }
 
+static void trim(void *arg)
+{
+    struct mirrors *mirrors = arg;
+    enum gfs_err err = shard_trim(mirrors->shard);
+    if (err != GFS_OK) {
+        gfs_log(GFS_LOG_WARN, "msg=\"the metadata's log cannot be trimmed\" err=%s",
+                gfs_err_name(err));
+    }
+}
+
 struct pool_meta_hooks mirrors_hooks(struct mirrors *mirrors)
 {
-    return (struct pool_meta_hooks){.arg = mirrors, .join = join, .leave = leave, .move = move};
+    return (struct pool_meta_hooks){
+        .arg = mirrors, .join = join, .leave = leave, .move = move, .trim = trim};
 }

@@ -382,21 +382,23 @@ static void trim_log(struct shard *shard)
     (void)pthread_mutex_unlock(&shard->trim_lock);
 }
 
-/* A full copy of it is being made: until then no checkpoint can complete. */
-static bool is_snapshot_open(const struct copy *copy)
+static bool is_checkpoint_due(const struct copy *copy, size_t wal_size, bool is_idle)
 {
     struct shard *shard = copy->shard;
+    uint64_t lsn = apply_lsn(copy->apply);
     (void)pthread_mutex_lock(&shard->lock);
-    bool is_open = copy == shard->live && shard->snapshot_count != 0;
+    bool is_wanted = copy->durable_lsn < shard->checkpoint_lsn && lsn >= shard->checkpoint_lsn;
+    /* A full copy of it is being made: until then no checkpoint can complete. */
+    bool is_snapshot_open = copy == shard->live && shard->snapshot_count != 0;
     (void)pthread_mutex_unlock(&shard->lock);
-    return is_open;
+    return !is_snapshot_open && (is_idle || is_wanted || wal_size >= CHECKPOINT_WAL_SIZE);
 }
 
 enum gfs_err copy_checkpoint(struct copy *copy, bool is_idle)
 {
     struct shard *shard = copy->shard;
     size_t size = db_wal_size(copy->db);
-    if ((size < CHECKPOINT_WAL_SIZE && !is_idle) || is_snapshot_open(copy)) {
+    if (!is_checkpoint_due(copy, size, is_idle)) {
         return GFS_OK;
     }
     bool is_complete = false;

@@ -89,8 +89,8 @@ void copy_queue_locked(struct shard *shard, struct edits *edits);
 /* Applies everything up to that LSN, which is applied by the shard, from the queue or the log.
  * Called and returns with the lock. On its thread. */
 enum gfs_err copy_catch_up_locked(struct copy *copy, uint64_t lsn) GFS_MUST_CHECK;
-/* Makes a checkpoint if the WAL is large, and if `is_idle` in any case. Outside the lock, on its
- * thread. IO: also when the file is not at its place any more. */
+/* Makes a checkpoint if the WAL is large or somebody waits for one, and if `is_idle` in any case.
+ * Outside the lock, on its thread. IO: also when the file is not at its place any more. */
 enum gfs_err copy_checkpoint(struct copy *copy, bool is_idle);
 void copy_leave_locked(struct copy *copy, enum gfs_err fault);
 /* Closed ones are freed. Called and returns with the lock, lets go of it. */

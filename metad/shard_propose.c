@@ -299,3 +299,22 @@ enum gfs_err shard_refusal_locked(const struct shard *shard, bool may_use_reserv
     enum gfs_err refusal = is_awaited ? GFS_BUSY : shard->apply_fault;
     return is_full ? refusal : GFS_OK;
 }
+
+enum gfs_err shard_trim(struct shard *shard)
+{
+    struct proposal *proposal = proposal_new(shard, NULL);
+    edit_begin(&proposal->edit);
+    enum gfs_err err = edit_finish(&proposal->edit);
+    GFS_ASSERT(err == GFS_OK);
+    proposal->group.may_use_reserve = true;
+    (void)pthread_mutex_lock(&shard->lock);
+    err = shard_refusal_locked(shard, true);
+    if (err == GFS_OK) {
+        shard->checkpoint_lsn = shard->next_lsn;
+        proposal_submit_locked(proposal);
+        proposal = NULL;
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    proposal_free(proposal);
+    return err;
+}

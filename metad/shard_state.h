@@ -74,6 +74,7 @@ struct shard {
     struct batch batch;                    /* being applied by the live database, or tried again */
     bool is_dropping;                      /* rows of what was applied are leaving the overlay */
     uint64_t wanted_lsn;      /* edits up to it are applied without waiting for company */
+    uint64_t checkpoint_lsn;  /* databases that hold it make a checkpoint that does */
     struct visitor *visitors; /* who is to be told of copies of objects */
     struct overlay *overlay;
     struct bucket_map *buckets;

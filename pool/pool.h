@@ -45,6 +45,9 @@ struct pool_meta_hooks {
     void (*leave)(void *arg, const char *dir);
     /* The live database was in lost_dir, which is gone: go on with the copy in dir. */
     enum gfs_err (*move)(void *arg, const char *lost_dir, const char *dir);
+    /* Some edit is to become the newest, and all before it soon trimmed. Waits for nothing; asked
+     * again when it was not. NULL allowed, as the others. */
+    void (*trim)(void *arg);
 };
 
 /* Plain data. Zero = the default. Strings are copied. */

@@ -4,9 +4,10 @@
  *   while no edit is under way; from then on it takes every edit -> hook join: the database is
  *   copied -> in sync by a version of the map
  *
- * A log that holds edits which never counted (its disk was away when they were given up) cannot
- * become that of the others: the disk waits until all it holds is trimmed, and nothing of it will
- * be read again.
+ * A log that holds edits which never counted (its disk was away when they were given up), or that
+ * is damaged, cannot become that of the others: the disk waits until all it holds is trimmed, and
+ * nothing of it will be read again. The keeper is asked for that: nobody else may write an edit for
+ * days.
  *
  * The hooks take as long as they take: they have this thread to themselves. Logs are read and
  * written by errands, which are left alone when a disk hangs in them; no pass of repair waits for
@@ -320,6 +321,9 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
     enum gfs_err err =
         source == NULL ? gfs_fail(&error, GFS_UNREACHABLE, "no other mirror is there")
                        : join_log(mirrors, source, disk, &error);
+    if (err == GFS_CONFLICT && hooks->trim != NULL) {
+        hooks->trim(hooks->arg);
+    }
     if (err == GFS_OK && hooks->join != NULL) {
         err = hooks->join(hooks->arg, disk->path);
         err = err == GFS_EXISTS ? GFS_OK : err;

@@ -1,9 +1,12 @@
 /* Copies of the database: kept up, slow ones, and lost ones. */
 #include <sched.h>
 
+#include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
 #include "tests/unit/metad/copy_rig.h"
 #include "tests/unit/metad/file_shim.h"
+
+#define IDLE_NS (5LL * 1000 * 1000 * 1000) /* after which a database makes a checkpoint anyway */
 
 Test(shard_copy, holds_what_was_there_and_what_came_later)
 {
@@ -41,6 +44,28 @@ Test(shard_copy, log_keeps_what_the_slowest_copy_lacks)
     rig_close(&rig.rig);
     cr_expect_eq(log_double_trimmed(rig.rig.log), 100u, "all but the newest of 101 edits");
     rig_open(&rig.rig);
+    copy_rig_fini(&rig);
+}
+
+/* A trim that only an idle or a large database would make is made now. */
+Test(shard_copy, log_is_trimmed_when_somebody_asks_for_it)
+{
+    struct copy_rig rig;
+    copy_rig_init(&rig);
+    copy_rig_add(&rig, rig.dirs[0]);
+    copy_rig_fill(&rig, 0, 100);
+    uint64_t newest = copy_rig_stats(&rig).committed_lsn;
+    int64_t begun_ns = gfs_monotonic_ns();
+    cr_assert_eq(shard_trim(rig.rig.shard), GFS_OK);
+    while (log_double_trimmed(rig.rig.log) < newest) {
+        (void)sched_yield();
+    }
+    cr_expect_lt(gfs_monotonic_ns() - begun_ns, IDLE_NS, "not because nothing was written");
+    cr_expect_eq(log_double_trimmed(rig.rig.log), newest);
+    rig_restart(&rig.rig);
+    copy_rig_check(&rig, 100);
+    copy_rig_open_in(&rig, 0);
+    copy_rig_check(&rig, 100);
     copy_rig_fini(&rig);
 }
 

@@ -292,6 +292,43 @@ static bool has_joined_again(struct open_rig *rig, const struct pool_view *view)
     return atomic_load(&keeper->joins) == 1 && count_in_sync(view->map) == 3;
 }
 
+/* As the metadata's shard does: an edit that changes nothing, and all before it are trimmed. */
+static void write_and_trim(void *arg)
+{
+    struct open_rig *rig = arg;
+    struct chunk_store *store = pool_chunks(rig->pool);
+    cr_assert_eq(open_rig_put(rig, "", 2, NULL), GFS_OK);
+    store->ops->trim_edits(store, 1);
+}
+
+static bool is_2_in_sync(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return has_mirror(view->map, 2, true);
+}
+
+static bool is_2_out_of_sync(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return has_mirror(view->map, 2, false);
+}
+
+/* Nobody writes, so nothing would be trimmed either. */
+Test(pool_watch, a_mirror_whose_log_lost_its_newest_edits_joins_in_an_idle_pool)
+{
+    struct open_rig rig;
+    struct chunk_id id;
+    struct pool_meta_hooks hooks = {.arg = &rig, .trim = write_and_trim};
+    open_started(&rig, 3, &hooks);
+    put_some(&rig, &id);
+    disk_double_lose_edits(open_rig_double(&rig, 2));
+    pool_mirror_failed(rig.pool, rig.paths[2]);
+    open_rig_await(&rig, is_2_out_of_sync);
+    open_rig_await(&rig, is_2_in_sync);
+    cr_assert(disk_double_has_edit(open_rig_double(&rig, 2), 2));
+    open_rig_fini(&rig);
+}
+
 Test(pool_watch, a_mirror_whose_database_failed_joins_anew)
 {
     struct open_rig rig;
