@@ -350,20 +350,31 @@ static uint32_t plan_row(struct pool_cells *cells, uint32_t row, uint32_t slow)
     return (want & ~parts) == 0 ? want : 0;
 }
 
-static enum gfs_err lost(const struct pool_cells *cells)
+static uint32_t busy_parts(const struct pool_pin *pin)
 {
-    for (unsigned i = 0; i < cells->pin->width; i++) {
-        if (atomic_load(&cells->pin->parts[i].is_busy) && pool_pin_is_awaited(cells->pin, i)) {
-            return GFS_TIMEOUT; /* a read of it is not back yet */
+    uint32_t busy = 0;
+    for (unsigned i = 0; i < pin->width; i++) {
+        busy |= atomic_load(&pin->parts[i].is_busy) ? 1U << i : 0;
+    }
+    return busy;
+}
+
+/* busy: before it was looked whom to ask. What ended since was not seen by either look. */
+static enum gfs_err lost(const struct pool_cells *cells, uint32_t busy)
+{
+    for (; busy != 0; busy &= busy - 1) {
+        if (pool_pin_is_awaited(cells->pin, (unsigned)__builtin_ctz(busy))) {
+            return GFS_TIMEOUT; /* a read of it is not back yet, or was not then */
         }
     }
     return cells->refused != 0 ? GFS_BUSY : pool_pin_lost(cells->pin);
 }
 
-/* Makes what can be made and asks for what is needed. */
+/* Makes what can be made and asks for what is needed. TIMEOUT: wait_for_busy and look again. */
 static enum gfs_err proceed(struct pool_cells *cells)
 {
     uint64_t needs[POOL_WIDTH_MAX] = {0};
+    uint32_t busy = busy_parts(cells->pin);
     uint32_t slow = slow_parts(cells);
     for (uint32_t row = 0; row < cells->want->row_count; row++) {
         if (missing(cells, row) == 0) {
@@ -385,7 +396,7 @@ static enum gfs_err proceed(struct pool_cells *cells)
             asked = plan_row(cells, row, slow);
         }
         if (asked == 0) {
-            return lost(cells);
+            return lost(cells, busy);
         }
         for (; asked != 0; asked &= asked - 1) {
             needs[__builtin_ctz(asked)] |= 1ULL << row;
@@ -448,15 +459,6 @@ static bool wait_for_jobs(struct pool_cells *cells)
     }
     (void)pthread_mutex_unlock(&pin->lock);
     return true;
-}
-
-static uint32_t busy_parts(const struct pool_pin *pin)
-{
-    uint32_t busy = 0;
-    for (unsigned i = 0; i < pin->width; i++) {
-        busy |= atomic_load(&pin->parts[i].is_busy) ? 1U << i : 0;
-    }
-    return busy;
 }
 
 /* Too little can be asked for while reads of some parts, given up earlier, are not back: waits for

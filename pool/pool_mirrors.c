@@ -384,12 +384,14 @@ static void resume_copies(struct pool_mirrors *mirrors)
     pool_view_unpin(view);
 }
 
+/* Not the one with the live database: if that is to go, keep_live moves first. */
 static void take_in(struct pool_mirrors *mirrors)
 {
     struct pool_view *view = pool_view_get_pinned(mirrors->pool);
     for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
         const struct pool_log_disk *log_disk = &view->map->log_disks[i];
-        if (!log_disk->is_in_sync && pool_disk_is_usable(view->disks[log_disk->disk]) &&
+        if (!log_disk->is_in_sync && log_disk->disk != mirrors->live.disk &&
+            pool_disk_is_usable(view->disks[log_disk->disk]) &&
             gfs_monotonic_ns() >= mirrors->retry_ns[log_disk->disk]) {
             join(mirrors, view, log_disk->disk);
             break; /* one at a time: it is another map now */

@@ -526,3 +526,30 @@ Test(pool_read, nobody_waits_long_for_a_disk_that_is_only_read_and_hangs)
     free(chunk.bytes);
     data_rig_fini(&rig);
 }
+
+/* Reads that a call gave up end while the next one looks whom it could ask: whatever the moment,
+ * they count as parts that can be had. */
+Test(pool_read, a_read_that_is_just_ending_is_not_taken_for_a_part_that_is_lost)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:4+2", 0);
+    struct written chunk = write_chunk(&rig, 300000, 100000);
+    char *bytes = gfs_alloc(POOL_CELL);
+    lose(&rig, 1U << 1 | 1U << 2);
+    drop(&rig, 0, 1);
+    drop(&rig, 5, 1);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct chunk_pin pin;
+        cr_assert_eq(pool_pin(&rig.pool.base, chunk.id, &pin), GFS_OK);
+        for (uint32_t at = 0; at < 2 * POOL_CELL; at += POOL_CELL) {
+            enum gfs_err err =
+                pool_read(&rig.pool.base, &pin, at, POOL_CELL, bytes, CHUNK_READ_MEDIUM);
+            cr_assert_eq(err, GFS_OK, "turn %u at %u: %s", i, at, gfs_err_name(err));
+            cr_assert_arr_eq(bytes, chunk.bytes + at, POOL_CELL);
+        }
+        pool_unpin(&rig.pool.base, &pin);
+    }
+    free(bytes);
+    free(chunk.bytes);
+    data_rig_fini(&rig);
+}

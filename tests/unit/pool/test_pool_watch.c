@@ -292,15 +292,6 @@ static bool has_joined_again(struct open_rig *rig, const struct pool_view *view)
     return atomic_load(&keeper->joins) == 1 && count_in_sync(view->map) == 3;
 }
 
-/* As the metadata's shard does: an edit that changes nothing, and all before it are trimmed. */
-static void write_and_trim(void *arg)
-{
-    struct open_rig *rig = arg;
-    struct chunk_store *store = pool_chunks(rig->pool);
-    cr_assert_eq(open_rig_put(rig, "", 2, NULL), GFS_OK);
-    store->ops->trim_edits(store, 1);
-}
-
 static bool is_2_in_sync(struct open_rig *rig, const struct pool_view *view)
 {
     (void)rig;
@@ -311,6 +302,51 @@ static bool is_2_out_of_sync(struct open_rig *rig, const struct pool_view *view)
 {
     (void)rig;
     return has_mirror(view->map, 2, false);
+}
+
+struct failing_live {
+    struct keeper keeper; /* first: has_tried_to_move looks at it */
+    struct open_rig rig;
+};
+
+/* The live database fails as well, before the mirror that failed first has joined anew. */
+static void fail_live_too(void *arg, const char *dir)
+{
+    struct failing_live *failing = arg;
+    bool is_known = strcmp(dir, failing->rig.paths[2]) != 0;
+    if (!is_known) {
+        pool_mirror_failed(failing->rig.pool, failing->rig.paths[0]);
+    }
+    while (!is_known) {
+        struct pool_view *view = open_rig_view(&failing->rig);
+        is_known = has_mirror(view->map, 0, false);
+        pool_view_put(view);
+    }
+}
+
+Test(pool_watch, a_live_database_that_failed_does_not_join_as_a_copy_before_another_is_live)
+{
+    struct failing_live failing = {0};
+    struct open_rig *rig = &failing.rig;
+    struct chunk_id id;
+    struct pool_meta_hooks hooks = {.arg = &failing, .leave = fail_live_too, .move = keeper_move};
+    open_started(rig, 3, &hooks);
+    put_some(rig, &id);
+    pool_mirror_failed(rig->pool, rig->paths[2]);
+    open_rig_await(rig, has_tried_to_move);
+    open_rig_await(rig, has_three_in_sync);
+    cr_expect_eq(atomic_load(&failing.keeper.moves), 1);
+    cr_expect_str_eq(failing.keeper.moved_to, rig->paths[1]);
+    open_rig_fini(rig);
+}
+
+/* As the metadata's shard does: an edit that changes nothing, and all before it are trimmed. */
+static void write_and_trim(void *arg)
+{
+    struct open_rig *rig = arg;
+    struct chunk_store *store = pool_chunks(rig->pool);
+    cr_assert_eq(open_rig_put(rig, "", 2, NULL), GFS_OK);
+    store->ops->trim_edits(store, 1);
 }
 
 /* Nobody writes, so nothing would be trimmed either. */
