@@ -111,8 +111,7 @@ enum gfs_err shard_move(struct shard *shard, const char *dir,
 
 /* Soon the log is trimmed of every edit there is now: an edit without changes becomes the newest,
  * and the databases make checkpoints that hold it. Asks for that and waits for nothing; the log may
- * yet refuse the edit. Refusals as for operations: STOPPED, UNREACHABLE, NO_SPACE, BUSY. Any thread.
- */
+ * yet refuse the edit. STOPPED, UNREACHABLE, NO_SPACE, BUSY, as an operation. Any thread. */
 enum gfs_err shard_trim(struct shard *shard) GFS_MUST_CHECK;
 
 /* ---- references: for the search for what is lost and what is nobody's ---- */

@@ -88,8 +88,7 @@ struct shard {
     struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
     enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
     bool is_stopping;         /* no new operations */
-    bool is_ending_visits;    /* it is about to stop: visits end */
-    bool is_ending;           /* the same: nobody waits for a database any more */
+    bool is_ending_visits, is_ending; /* about to stop: visits end; no database is waited for */
     bool is_apply_stopping, is_sweep_stopping, is_copy_stopping, is_sweep_over;
     bool may_trim;         /* all copies are known, and none was cut short */
     bool has_failed;       /* the log has failed */
