@@ -23,7 +23,7 @@ enum {
     LOOK_MS = 2000,            /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
     SHOWN_MAX = 1000, /* of each list in an answer */
-    STORE_WAIT_MS = 5000, /* for the disk that the ages of orphans are stored on */
+    FILE_WAIT_MS = 5000, /* for the disk with the ages of orphans */
     NS_PER_MS = 1000000,
 };
 
@@ -45,7 +45,7 @@ struct fsck {
     /* the thread's own */
     struct fsck_orphans orphans;
     struct pool_errands *errands;
-    struct pool_errand *storing; /* hangs; NULL = none does */
+    struct pool_errand *file_errand; /* hangs; NULL = none does */
     int64_t worked_since_ns;
     uint64_t known_losses; /* that the last search was told of */
 };
@@ -99,11 +99,71 @@ static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *res
     pthread_mutex_unlock(&fsck->lock);
 }
 
+/* ---- the file with the ages of orphans ---- */
+
+/* Loading or storing it. Owned until it is over by an errand, which may hang in the disk. */
+struct file_work {
+    struct fsck_orphans orphans; /* a copy */
+    char *dir;
+    bool is_load;
+    enum gfs_err err;
+};
+
+static void run_file_work(void *arg)
+{
+    struct file_work *work = arg;
+    work->err = work->is_load ? fsck_orphans_load(&work->orphans, work->dir)
+                              : fsck_orphans_store(&work->orphans, work->dir);
+}
+
+static void end_file_work(void *arg)
+{
+    struct file_work *work = arg;
+    fsck_orphans_fini(&work->orphans);
+    free(work->dir);
+    free(work);
+}
+
+static void copy_orphans(const struct fsck_orphans *orphans, struct fsck_orphans *ret)
+{
+    *ret = *orphans;
+    ret->items = gfs_alloc_array(GFS_MAX(orphans->count, (size_t)1), sizeof *orphans->items);
+    if (orphans->count != 0) {
+        memcpy(ret->items, orphans->items, orphans->count * sizeof *orphans->items);
+    }
+}
+
+/* TIMEOUT: it hangs; BUSY: an earlier one does still. */
+static enum gfs_err work_on_file(struct fsck *fsck, bool is_load)
+{
+    if (fsck->file_errand != NULL && !pool_errand_await(fsck->file_errand, 0)) {
+        return GFS_BUSY;
+    }
+    pool_errand_let_go(GFS_TAKE(fsck->file_errand));
+    struct file_work *work = gfs_alloc(sizeof *work);
+    work->dir = gfs_strdup(fsck->options.dir);
+    work->is_load = is_load;
+    if (!is_load) {
+        copy_orphans(&fsck->orphans, &work->orphans);
+    }
+    struct pool_errand *errand =
+        pool_errand_start(fsck->errands, "fsck-file", run_file_work, end_file_work, work);
+    if (!pool_errand_await(errand, FILE_WAIT_MS)) {
+        fsck->file_errand = errand;
+        return GFS_TIMEOUT;
+    }
+    enum gfs_err err = work->err;
+    if (is_load && err == GFS_OK) {
+        fsck->orphans = work->orphans;
+        work->orphans = (struct fsck_orphans){0};
+    }
+    pool_errand_let_go(errand);
+    return err;
+}
+
 static void load_orphans(struct fsck *fsck)
 {
-    enum gfs_err err = fsck->options.dir == NULL
-                           ? GFS_NOT_FOUND
-                           : fsck_orphans_load(&fsck->orphans, fsck->options.dir);
+    enum gfs_err err = fsck->options.dir == NULL ? GFS_NOT_FOUND : work_on_file(fsck, true);
     if (err != GFS_OK && err != GFS_NOT_FOUND) {
         gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans begin anew\"",
                 gfs_err_name(err));
@@ -111,61 +171,16 @@ static void load_orphans(struct fsck *fsck)
     fsck->orphans.uptime_ms = gfs_monotonic_ns() / NS_PER_MS;
 }
 
-/* What is to be stored, by an errand, which may hang in the disk. */
-struct storing {
-    struct fsck_orphans orphans; /* a copy */
-    char *dir;
-    enum gfs_err err;
-};
-
-static void run_storing(void *arg)
-{
-    struct storing *storing = arg;
-    storing->err = fsck_orphans_store(&storing->orphans, storing->dir);
-}
-
-static void end_storing(void *arg)
-{
-    struct storing *storing = arg;
-    fsck_orphans_fini(&storing->orphans);
-    free(storing->dir);
-    free(storing);
-}
-
-static enum gfs_err try_store(struct fsck *fsck)
-{
-    if (fsck->storing != NULL && !pool_errand_await(fsck->storing, 0)) {
-        return GFS_BUSY; /* the last one still hangs */
-    }
-    pool_errand_let_go(GFS_TAKE(fsck->storing));
-    struct storing *storing = gfs_alloc(sizeof *storing);
-    storing->dir = gfs_strdup(fsck->options.dir);
-    storing->orphans = fsck->orphans;
-    storing->orphans.items =
-        gfs_alloc_array(GFS_MAX(fsck->orphans.count, (size_t)1), sizeof *fsck->orphans.items);
-    if (fsck->orphans.count != 0) {
-        memcpy(storing->orphans.items, fsck->orphans.items,
-               fsck->orphans.count * sizeof *fsck->orphans.items);
-    }
-    struct pool_errand *errand =
-        pool_errand_start(fsck->errands, "fsck-store", run_storing, end_storing, storing);
-    if (!pool_errand_await(errand, STORE_WAIT_MS)) {
-        fsck->storing = errand;
-        return GFS_TIMEOUT;
-    }
-    enum gfs_err err = storing->err;
-    pool_errand_let_go(errand);
-    return err;
-}
-
 static void store_orphans(struct fsck *fsck)
 {
-    enum gfs_err err = fsck->options.dir == NULL ? GFS_OK : try_store(fsck);
+    enum gfs_err err = fsck->options.dir == NULL ? GFS_OK : work_on_file(fsck, false);
     if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans are not stored\"",
                 gfs_err_name(err));
     }
 }
+
+/* ---- searches ---- */
 
 static void search(struct fsck *fsck)
 {
@@ -286,7 +301,7 @@ bool fsck_close(struct fsck *fsck, uint32_t wait_ms)
     if (!fsck->options.is_manual) {
         pthread_join(fsck->thread, NULL);
     }
-    pool_errand_let_go(fsck->storing);
+    pool_errand_let_go(fsck->file_errand);
     /* one that is still under way was waited for already: it hangs, and needs them */
     if (pool_errands_end(fsck->errands, 0)) {
         pool_errands_free(fsck->errands);

@@ -99,29 +99,10 @@ static enum gfs_err set_dirs(struct storage *storage, const char *const *dirs,
     return err;
 }
 
-/* Of a pool that is there, a directory that is not is a disk that is away. A new one makes its own,
- * as one disk alone does. */
-static enum gfs_err make_dirs(char *const *dirs, struct gfs_error *error)
-{
-    enum gfs_err err = GFS_OK;
-    for (size_t i = 0; dirs[i] != NULL; i++) {
-        if (has_map(dirs[i])) {
-            return GFS_OK;
-        }
-    }
-    for (size_t i = 0; err == GFS_OK && dirs[i] != NULL; i++) {
-        err = make_dir(dirs[i], error);
-    }
-    return err;
-}
-
 static enum gfs_err open_pool(struct storage *storage, const struct gfs_config *config,
                               const char *const *dirs, struct gfs_error *error)
 {
     enum gfs_err err = set_dirs(storage, dirs, error);
-    if (err == GFS_OK) {
-        err = make_dirs(storage->dirs, error);
-    }
     if (err != GFS_OK) {
         return err;
     }

@@ -1,7 +1,7 @@
 /* Opening a pool: what is there, what it was, what it is from now on.
  *
- *   probe all paths -> pool_admit -> open the stores -> change the map (epoch, mirrors, disks that
- *   came, went or are behind) -> even out the logs -> the map durable -> a view in force
+ *   look at all paths -> pool_admit -> open the stores -> change the map (epoch, mirrors, disks
+ *   that came, went or are behind) -> even out the logs -> the map durable -> a view in force
  *
  * Until the map is durable nothing was changed but logs of mirrors in sync, which get what another
  * one has, and directories that are to become disks, which are marked so. A start that ends
@@ -15,23 +15,12 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
+#include "pool/pool_gather.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_place.h"
 #include "pool/pool_plan.h"
 
 enum { LSN_JUMP = 1 << 20 };
-
-/* One directory. */
-struct candidate {
-    struct opening *opening;
-    pthread_t thread;
-    bool has_thread;
-    struct chunk_store *store;
-    uint8_t id[16];
-    enum gfs_err err;
-    struct gfs_error error;
-    struct pool_disk *disk;
-};
 
 struct opening {
     const struct pool_options *options;
@@ -40,7 +29,8 @@ struct opening {
     const char **paths;
     struct pool_found *found;
     struct pool_admitted *admitted;
-    struct candidate *candidates;
+    struct pool_gathered *gathered;
+    struct pool_disk **opened;
     const struct pool_map *last; /* the newest found; NULL = a new pool */
     struct pool_map *map;
     char cluster[POOL_MAP_ID_TEXT_SIZE];
@@ -62,12 +52,11 @@ static bool is_given(const struct opening *opening, const struct pool_map_disk *
     return false;
 }
 
-static void probe(struct opening *opening, const char *path)
+/* From `first` on. */
+static void look(struct opening *opening, uint32_t first, uint32_t count)
 {
-    uint32_t at = opening->count;
-    opening->paths[at] = path;
-    pool_found_probe(path, &opening->found[at]);
-    opening->count++;
+    pool_gather_look(opening->pool, opening->paths + first, count, opening->found + first);
+    opening->count = first + count;
 }
 
 static enum gfs_err probe_all(struct opening *opening, struct gfs_error *error)
@@ -87,21 +76,23 @@ static enum gfs_err probe_all(struct opening *opening, struct gfs_error *error)
     opening->paths = gfs_alloc_array(size, sizeof opening->paths[0]);
     opening->found = gfs_alloc_array(size, sizeof opening->found[0]);
     opening->admitted = gfs_alloc_array(size, sizeof opening->admitted[0]);
-    opening->candidates = gfs_alloc_array(size, sizeof opening->candidates[0]);
-    for (uint32_t i = 0; i < count; i++) {
-        probe(opening, given[i]);
-    }
+    opening->gathered = gfs_alloc_array(size, sizeof opening->gathered[0]);
+    opening->opened = gfs_alloc_array(size, sizeof(struct pool_disk *));
+    memcpy(opening->paths, given, count * sizeof opening->paths[0]);
+    look(opening, 0, count);
     const struct pool_map *newest = NULL;
     for (uint32_t i = 0; i < count; i++) {
         const struct pool_map *map = opening->found[i].map;
         newest = map != NULL && (newest == NULL || map->version > newest->version) ? map : newest;
     }
+    uint32_t more = 0;
     for (uint32_t i = 0; newest != NULL && i < newest->disk_count; i++) {
         const struct pool_map_disk *disk = &newest->disks[i];
         if (disk->state != POOL_DISK_REMOVED && disk->path[0] != '\0' && !is_given(opening, disk)) {
-            probe(opening, disk->path);
+            opening->paths[count + more++] = disk->path;
         }
     }
+    look(opening, count, more);
     return GFS_OK;
 }
 
@@ -155,73 +146,52 @@ static bool is_wanted(const struct opening *opening, uint32_t index)
                                   (is_new(admitted) || admitted->what == POOL_ADMIT_FIRST));
 }
 
-static void *open_one(void *arg)
-{
-    struct candidate *candidate = arg;
-    struct opening *opening = candidate->opening;
-    uint32_t index = (uint32_t)(candidate - opening->candidates);
-    const struct pool_driver *driver = &opening->options->driver;
-    const char *path = opening->paths[index];
-    if (is_new(&opening->admitted[index])) {
-        candidate->err = pool_map_file_begin(path, &candidate->error);
-    }
-    if (candidate->err == GFS_OK) {
-        candidate->err = driver->open(driver->arg, path, opening->cluster, &candidate->store,
-                                      candidate->id, &candidate->error);
-    }
-    return NULL;
-}
-
-/* A known disk that cannot be read is away, as if it were not there; whatever else is wrong with
- * one is for the operator. */
+/* A known disk that cannot be read, or does not answer, is away, as if it were not there; whatever
+ * else is wrong with one is for the operator. */
 static enum gfs_err judge_opened(struct opening *opening, uint32_t index, struct gfs_error *error)
 {
-    struct candidate *candidate = &opening->candidates[index];
+    struct pool_gathered *gathered = &opening->gathered[index];
     struct pool_admitted *admitted = &opening->admitted[index];
-    bool is_broken = candidate->err == GFS_IO || candidate->err == GFS_CORRUPT ||
-                     candidate->err == GFS_NO_SPACE || candidate->err == GFS_NOT_FOUND;
-    if (candidate->err != GFS_OK && is_known(admitted) && is_broken) {
+    enum gfs_err err = gathered->err;
+    bool is_broken = err == GFS_IO || err == GFS_CORRUPT || err == GFS_NO_SPACE ||
+                     err == GFS_NOT_FOUND || err == GFS_TIMEOUT;
+    if (is_broken && is_known(admitted)) {
         gfs_log(GFS_LOG_WARN, "op=start disk=%u err=%s msg=\"cannot be opened, goes on without: "
-                "%s\"", admitted->number, gfs_err_name(candidate->err), candidate->error.text);
+                "%s\"", admitted->number, gfs_err_name(err), gathered->error.text);
         admitted->what = POOL_ADMIT_MISSING;
-        admitted->error = candidate->error;
+        admitted->error = gathered->error;
         return GFS_OK;
     }
-    if (candidate->err != GFS_OK) {
-        *error = candidate->error;
-        return candidate->err;
+    if (err != GFS_OK) {
+        *error = gathered->error;
+        return err;
     }
-    if (is_known(admitted) && memcmp(candidate->id, opening->found[index].id, 16) != 0) {
+    if (is_known(admitted) && memcmp(gathered->id, opening->found[index].id, 16) != 0) {
         return gfs_fail(error, GFS_CONFLICT, "%.120s changed while it was opened",
                         opening->paths[index]);
     }
-    uint16_t number = is_known(admitted) ? admitted->number : POOL_NO_DISK;
-    candidate->disk = pool_disk_new(opening->pool, number, candidate->id, opening->paths[index],
-                                    GFS_TAKE(candidate->store));
+    opening->opened[index] = pool_disk_new(opening->pool, gathered->number, gathered->id,
+                                           opening->paths[index], GFS_TAKE(gathered->store));
     return GFS_OK;
 }
 
 static enum gfs_err open_stores(struct opening *opening, struct gfs_error *error)
 {
     for (uint32_t i = 0; i < opening->count; i++) {
-        struct candidate *candidate = &opening->candidates[i];
-        candidate->opening = opening;
+        const struct pool_admitted *admitted = &opening->admitted[i];
         if (is_wanted(opening, i)) {
-            candidate->has_thread =
-                pthread_create(&candidate->thread, NULL, open_one, candidate) == 0;
-            if (!candidate->has_thread) {
-                (void)open_one(candidate);
-            }
+            opening->gathered[i] = (struct pool_gathered){
+                .path = opening->paths[i],
+                .number = is_known(admitted) ? admitted->number : POOL_NO_DISK,
+                .is_new = is_new(admitted),
+            };
         }
     }
-    for (uint32_t i = 0; i < opening->count; i++) {
-        if (opening->candidates[i].has_thread) {
-            (void)pthread_join(opening->candidates[i].thread, NULL);
-        }
-    }
+    pool_gather_open(opening->pool, opening->cluster, opening->last, opening->gathered,
+                     opening->count);
     enum gfs_err err = GFS_OK;
     for (uint32_t i = 0; i < opening->count && err == GFS_OK; i++) {
-        if (is_wanted(opening, i)) {
+        if (opening->gathered[i].path != NULL) {
             err = judge_opened(opening, i, error);
         }
     }
@@ -233,7 +203,7 @@ static enum gfs_err open_stores(struct opening *opening, struct gfs_error *error
 static enum gfs_err add_disk(struct opening *opening, uint32_t index, uint16_t *ret,
                              struct gfs_error *error)
 {
-    struct pool_disk *disk = opening->candidates[index].disk;
+    struct pool_disk *disk = opening->opened[index];
     struct pool_map_disk described;
     pool_disk_describe(disk, &described);
     described.is_mount = opening->found[index].is_mount;
@@ -306,7 +276,7 @@ static enum gfs_err make_map(struct opening *opening, struct gfs_error *error)
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < opening->count; i++) {
             bool is_first = opening->admitted[i].what == POOL_ADMIT_FIRST;
-            if (opening->candidates[i].disk == NULL || is_first != (pass == 0)) {
+            if (opening->opened[i] == NULL || is_first != (pass == 0)) {
                 continue;
             }
             has_first = has_first || is_first;
@@ -332,7 +302,7 @@ static enum gfs_err make_map(struct opening *opening, struct gfs_error *error)
 static void update_known(struct opening *opening, uint32_t index)
 {
     const struct pool_admitted *admitted = &opening->admitted[index];
-    struct pool_disk *disk = opening->candidates[index].disk;
+    struct pool_disk *disk = opening->opened[index];
     struct pool_map_disk *in_map = &opening->map->disks[admitted->number];
     struct chunk_store_status status = {0};
     disk->store->ops->status(disk->store, &status);
@@ -382,7 +352,7 @@ static enum gfs_err change_map(struct opening *opening, struct gfs_error *error)
     }
     enum gfs_err err = pool_even_logs(map, opening->disks, &opening->lsn, error);
     for (uint32_t i = 0; i < opening->count && err == GFS_OK; i++) {
-        if (opening->candidates[i].disk != NULL && is_new(&opening->admitted[i])) {
+        if (opening->opened[i] != NULL && is_new(&opening->admitted[i])) {
             err = add_new(opening, i, error);
         }
     }
@@ -436,7 +406,7 @@ static void open_minority(struct opening *opening, const char *reason)
     pool->is_minority = true;
     for (uint32_t i = 0; i < opening->count; i++) {
         uint16_t number = opening->admitted[i].number;
-        struct pool_disk *disk = opening->candidates[i].disk;
+        struct pool_disk *disk = opening->opened[i];
         if (is_known(&opening->admitted[i]) && pool_disk_is_usable(disk)) {
             disks[number] = disk;
         }
@@ -489,12 +459,12 @@ static enum gfs_err run(struct opening *opening, struct gfs_error *error)
 static void fini(struct opening *opening)
 {
     for (uint32_t i = 0; i < opening->count; i++) {
-        struct candidate *candidate = &opening->candidates[i];
-        if (candidate->disk != NULL) {
-            pool_disk_unref(candidate->disk);
+        if (opening->opened[i] != NULL) {
+            pool_disk_unref(opening->opened[i]);
         }
-        if (candidate->store != NULL) {
-            opening->options->driver.close(opening->options->driver.arg, candidate->store);
+        if (opening->gathered[i].store != NULL) {
+            opening->options->driver.close(opening->options->driver.arg,
+                                           opening->gathered[i].store);
         }
         pool_found_fini(&opening->found[i]);
     }
@@ -502,7 +472,8 @@ static void fini(struct opening *opening)
     free(opening->paths);
     free(opening->found);
     free(opening->admitted);
-    free(opening->candidates);
+    free(opening->gathered);
+    free(opening->opened);
 }
 
 enum gfs_err pool_open(const struct pool_options *options, struct pool **ret,
