@@ -118,18 +118,23 @@ static void end(struct pending *pending, struct pool_gathered *gathered)
     pool_errand_let_go(pending->errand);
 }
 
-static bool are_enough(const struct pool_map *map, const struct pool_gathered *list,
-                       const struct pending *pending, uint32_t count)
+/* A quorum; where there can be none, and it goes on without, any. */
+static bool are_enough(const struct pool *pool, const struct pool_map *map,
+                       const struct pool_gathered *list, const struct pending *pending,
+                       uint32_t count)
 {
     bool is_there[POOL_DISKS_MAX] = {0};
+    bool is_any_there = false;
     for (uint32_t i = 0; i < count; i++) {
         bool is_open = pending[i].errand != NULL && pending[i].is_over &&
                        pending[i].work->err == GFS_OK;
         if (is_open && list[i].number < POOL_DISKS_MAX) {
             is_there[list[i].number] = true;
+            is_any_there = true;
         }
     }
-    return map != NULL && pool_map_is_quorum(map, is_there);
+    return map != NULL &&
+           (pool->is_minority ? is_any_there : pool_map_is_quorum(map, is_there));
 }
 
 /* Waits a moment, at most, for one of them. false: none is left. */
@@ -158,7 +163,7 @@ void pool_gather_open(struct pool *pool, const char *cluster, const struct pool_
         pending[i] = begin(pool, cluster, &list[i]);
     }
     while (await_some(pending, count) && ms_left(until_ns) > 0) {
-        if (!has_enough && are_enough(map, list, pending, count)) {
+        if (!has_enough && are_enough(pool, map, list, pending, count)) {
             has_enough = true;
             int64_t now_ns = gfs_monotonic_ns();
             int64_t more_ns = GFS_MAX(now_ns - begun_ns,

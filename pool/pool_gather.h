@@ -23,8 +23,9 @@ struct pool_gathered {
     struct gfs_error error;
 };
 /* Opens the stores of a list. That may take minutes, when much of a log is to be read: so only when
- * those that are open are a quorum of the map do the others have a limit, of as long again and some
- * seconds. TIMEOUT: such a one; it is closed again should it be open ever. map NULL = none: all are
- * waited for, as when there is no quorum, but not longer than ten minutes. */
+ * those that are open are a quorum of the map (any of them, for a minority) do the others have a
+ * limit, of as long again and some seconds. TIMEOUT: such a one; it is closed again should it be
+ * open ever. map NULL = none: all are waited for, as when there is no quorum, but not longer than
+ * ten minutes. */
 void pool_gather_open(struct pool *pool, const char *cluster, const struct pool_map *map,
                       struct pool_gathered *list, uint32_t count);
