@@ -277,14 +277,15 @@ static void keep_waiting(struct pool *pool, const struct pool_map *map, struct p
     }
 }
 
-/* Those of no use any more: taken back, failed, or not wanted. */
+/* Those of no use any more: taken back, or not wanted. One that was called failed waits as well: it
+ * is read meanwhile. */
 static void stop_waiting(struct pool *pool, const struct pool_view *view)
 {
     for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
         const struct pool_disk *disk = pool->waiting[i];
         bool is_wanted = disk != NULL && i < view->map->disk_count &&
-                         is_in_use(&view->map->disks[i]) && pool_disk_is_usable(disk) &&
-                         !pool_disk_is_usable(view->disks[i]);
+                         view->map->disks[i].state != POOL_DISK_REMOVED &&
+                         pool_disk_is_usable(disk) && !pool_disk_is_usable(view->disks[i]);
         if (disk != NULL && !is_wanted) {
             pool_disk_unref(GFS_TAKE(pool->waiting[i]));
         }
@@ -295,10 +296,12 @@ static void add_waiting(struct pool *pool, struct pool_next *next)
 {
     for (uint16_t i = 0; i < next->map->disk_count; i++) {
         struct pool_disk *disk = pool->waiting[i];
-        if (disk != NULL && is_in_use(&next->map->disks[i]) && pool_disk_is_usable(disk)) {
+        struct pool_map_disk *in_map = &next->map->disks[i];
+        if (disk != NULL && in_map->state != POOL_DISK_REMOVED && pool_disk_is_usable(disk)) {
             disk->number = i;
             next->disks[i] = disk;
-            next->map->disks[i].is_behind = true;
+            in_map->state = in_map->state == POOL_DISK_FAILED ? POOL_DISK_ACTIVE : in_map->state;
+            in_map->is_behind = true;
         }
     }
 }
