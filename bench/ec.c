@@ -20,13 +20,13 @@ enum { SOURCE_SIZE = 2 << 20 };
 struct bench {
     struct pool_profile profile;
     struct ec *coder;
-    uint8_t *source;    /* each piece is its beginning, as in a socket's buffer */
-    uint8_t *row;       /* k + m cells */
-    uint8_t *children;  /* k + m buffers, one of each disk's writer */
-    size_t at;          /* of the next cell in each of them */
+    uint8_t *source;   /* each piece is its beginning, as in a socket's buffer */
+    uint8_t *row;      /* k + m cells */
+    uint8_t *children; /* k + m buffers, one of each disk's writer */
+    size_t at;         /* of the next cell in each of them */
     struct pool_rows rows;
-    size_t piece;       /* bytes that come at once */
-    uint32_t sum;       /* so that nothing is left out */
+    size_t piece; /* bytes that come at once */
+    uint32_t sum; /* so that nothing is left out */
 };
 
 static size_t row_size(const struct bench *bench)

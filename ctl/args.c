@@ -5,27 +5,38 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
+enum { SECONDS_MAX = 86400 };
+
 static const struct {
     const char *name;
-    bool has_value;
+    const char *value; /* what it is, for a usage; NULL = it has none */
 } flags[ARGS_FLAG_COUNT] = {
-    [ARGS_ADMIN] = {"--admin", true},
-    [ARGS_CREDENTIALS] = {"--credentials", true},
-    [ARGS_JSON] = {"--json", false},
-    [ARGS_HELP] = {"--help", false},
-    [ARGS_WAIT] = {"--wait", false},
-    [ARGS_WATCH] = {"--watch", false},
-    [ARGS_VERIFY] = {"--verify", false},
-    [ARGS_RATE] = {"--rate", true},
-    [ARGS_READ_ONLY] = {"--read-only", true},
-    [ARGS_RESERVED] = {"--reserved", true},
-    [ARGS_STORAGE_CLASS] = {"--storage-class", true},
+    [ARGS_ADMIN] = {"--admin", "HOST:PORT"},
+    [ARGS_CREDENTIALS] = {"--credentials", "FILE"},
+    [ARGS_JSON] = {"--json", NULL},
+    [ARGS_HELP] = {"--help", NULL},
+    [ARGS_TIMEOUT] = {"--timeout", "SECONDS"},
+    [ARGS_VERSION] = {"--version", NULL},
+    [ARGS_WAIT] = {"--wait", NULL},
+    [ARGS_WATCH] = {"--watch", NULL},
+    [ARGS_VERIFY] = {"--verify", NULL},
+    [ARGS_RATE] = {"--rate", "BYTES"},
+    [ARGS_READ_ONLY] = {"--read-only", "true|false"},
+    [ARGS_RESERVED] = {"--reserved", "BYTES"},
+    [ARGS_STORAGE_CLASS] = {"--storage-class", "CLASS"},
+    [ARGS_DELETE_ORPHANS_ANYWAY] = {"--delete-orphans-anyway", NULL},
 };
 
 const char *args_flag_name(enum args_flag flag)
 {
     GFS_ASSERT((size_t)flag < GFS_COUNT(flags));
     return flags[flag].name;
+}
+
+const char *args_flag_value(enum args_flag flag)
+{
+    GFS_ASSERT((size_t)flag < GFS_COUNT(flags));
+    return flags[flag].value;
 }
 
 static enum gfs_err take_flag(int argc, char **argv, int *index, struct args *ret,
@@ -44,12 +55,12 @@ static enum gfs_err take_flag(int argc, char **argv, int *index, struct args *re
     if (ret->values[flag] != NULL) {
         return gfs_fail(error, GFS_INVALID, "%s is given twice", flags[flag].name);
     }
-    if (flags[flag].has_value != (text[len] == '=') && text[len] == '=') {
+    if (flags[flag].value == NULL && text[len] == '=') {
         return gfs_fail(error, GFS_INVALID, "%s has no value", flags[flag].name);
     }
     if (text[len] == '=') {
         ret->values[flag] = text + len + 1;
-    } else if (!flags[flag].has_value) {
+    } else if (flags[flag].value == NULL) {
         ret->values[flag] = "";
     } else if (*index + 1 < argc) {
         ret->values[flag] = argv[++*index];
@@ -100,6 +111,14 @@ enum gfs_err args_bytes(const char *text, uint64_t *ret)
         }
     }
     return GFS_INVALID;
+}
+
+enum gfs_err args_seconds(const char *text, unsigned *ret)
+{
+    uint64_t number = 0;
+    enum gfs_err err = gfs_parse_u64(gfs_slice_str(text), SECONDS_MAX, &number);
+    *ret = (unsigned)number;
+    return err == GFS_OK && number > 0 ? GFS_OK : GFS_INVALID;
 }
 
 enum gfs_err args_bool(const char *text, bool *ret)

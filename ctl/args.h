@@ -11,6 +11,8 @@ enum args_flag {
     ARGS_CREDENTIALS,
     ARGS_JSON,
     ARGS_HELP,
+    ARGS_TIMEOUT,
+    ARGS_VERSION,
     ARGS_WAIT,
     ARGS_WATCH,
     ARGS_VERIFY,
@@ -18,6 +20,7 @@ enum args_flag {
     ARGS_READ_ONLY,
     ARGS_RESERVED,
     ARGS_STORAGE_CLASS,
+    ARGS_DELETE_ORPHANS_ANYWAY,
     ARGS_FLAG_COUNT,
 };
 #define ARGS_BIT(flag) (1U << (flag))
@@ -37,8 +40,12 @@ struct args {
 enum gfs_err args_parse(int argc, char **argv, struct args *ret,
                         struct gfs_error *error) GFS_MUST_CHECK;
 const char *args_flag_name(enum args_flag flag); /* "--json" */
+/* What stands behind it in a usage: "BYTES"; NULL = it has no value. */
+const char *args_flag_value(enum args_flag flag);
 
 /* "67108864", "64MiB", "64M", "1 TiB" without the space: bytes. */
 enum gfs_err args_bytes(const char *text, uint64_t *ret) GFS_MUST_CHECK;
+/* "90": whole seconds from 1 to a day. */
+enum gfs_err args_seconds(const char *text, unsigned *ret) GFS_MUST_CHECK;
 /* true/false, yes/no, on/off, 1/0. */
 enum gfs_err args_bool(const char *text, bool *ret) GFS_MUST_CHECK;

@@ -9,7 +9,12 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 
-enum { CONNECT_LIMIT_S = 10, ARENA_LEN_MAX = 1 << 20, URL_LEN_MAX = 16 * 1024 };
+enum {
+    CONNECT_LIMIT_S = 10,
+    NONCE_LEN = 8,
+    ARENA_LEN_MAX = 1 << 20,
+    URL_LEN_MAX = 16 * 1024,
+};
 
 struct client {
     struct client_options options;
@@ -65,14 +70,19 @@ static enum gfs_err sign(const struct client *client, const struct client_reques
 {
     char date[GFS_AMZ_DATE_LEN + 1];
     char hash[2 * GFS_SHA256_LEN + 1];
+    char nonce[2 * NONCE_LEN + 1]; /* two changes of the same second are two */
+    uint8_t random[NONCE_LEN];
     uint8_t digest[GFS_SHA256_LEN];
     gfs_amz_date(gfs_wall_ms() / 1000, date);
     gfs_sha256(gfs_slice_str(request->body), digest);
     gfs_hex_encode(digest, sizeof digest, hash);
+    gfs_random(random, sizeof random);
+    gfs_hex_encode(random, sizeof random, nonce);
     const struct http_header headers[] = {
         {GFS_SLICE_LITERAL("host"), gfs_slice_str(client->options.address)},
         {GFS_SLICE_LITERAL("x-amz-content-sha256"), gfs_slice_str(hash)},
         {GFS_SLICE_LITERAL("x-amz-date"), gfs_slice_str(date)},
+        {GFS_SLICE_LITERAL("x-goodfs-nonce"), gfs_slice_str(nonce)},
     };
     struct http_request http = {.method_text = gfs_slice_str(request->method),
                                 .raw_path = gfs_slice_str(path),
@@ -87,7 +97,8 @@ static enum gfs_err sign(const struct client *client, const struct client_reques
     gfs_arena_init(&arena, ARENA_LEN_MAX);
     const char *value = auth_sign(&signer, &http, &arena);
     if (value == NULL || !add_header(list, "Host", client->options.address) ||
-        !add_header(list, "x-amz-date", date) || !add_header(list, "x-amz-content-sha256", hash) ||
+        !add_header(list, "x-amz-date", date) || !add_header(list, "x-goodfs-nonce", nonce) ||
+        !add_header(list, "x-amz-content-sha256", hash) ||
         !add_header(list, "Authorization", value) ||
         !add_header(list, "Content-Type", "application/json") || !add_header(list, "Expect", "")) {
         return gfs_fail(error, GFS_INVALID, "the request cannot be signed");
@@ -95,8 +106,8 @@ static enum gfs_err sign(const struct client *client, const struct client_reques
     return GFS_OK;
 }
 
-static void set_options(CURL *curl, const struct client_request *request, const char *url,
-                        struct gfs_buf *body, char *message)
+static void set_options(CURL *curl, unsigned limit_s, const struct client_request *request,
+                        const char *url, struct gfs_buf *body, char *message)
 {
     curl_easy_reset(curl);
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -105,6 +116,7 @@ static void set_options(CURL *curl, const struct client_request *request, const 
     (void)curl_easy_setopt(curl, CURLOPT_NOPROXY, "*"); /* a proxy would be handed the answer */
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_LIMIT_S);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)limit_s);
     (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
@@ -132,7 +144,7 @@ enum gfs_err client_send(struct client *client, const struct client_request *req
     enum gfs_err err = sign(client, request, path.ptr, &list, error);
     if (err == GFS_OK) {
         gfs_buf_clear(body);
-        set_options(client->curl, request, url.ptr, body, message);
+        set_options(client->curl, client->options.limit_s, request, url.ptr, body, message);
         (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, list);
         CURLcode code = curl_easy_perform(client->curl);
         long status = 0;

@@ -10,6 +10,7 @@ struct client;
 struct client_options {
     const char *address; /* HOST:PORT */
     const char *access_key, *secret_key;
+    unsigned limit_s; /* how long an answer is waited for; not 0 */
 };
 
 /* Never NULL, except when libcurl cannot be had. One thread. */
@@ -23,8 +24,8 @@ struct client_request {
     const char *body;  /* JSON; NULL = none */
 };
 /* Sends, and replaces body's content with the answer's. GFS_OK: *ret_status is the answer's.
- * UNREACHABLE: there was none; TOO_BIG: larger than the buffer; INVALID: the address or path cannot
- * be put into a request. error has a sentence. */
+ * UNREACHABLE: there was none within limit_s; TOO_BIG: larger than the buffer; INVALID: the
+ * address or path cannot be put into a request. error has a sentence. */
 enum gfs_err client_send(struct client *client, const struct client_request *request,
                          int *ret_status, struct gfs_buf *body,
                          struct gfs_error *error) GFS_MUST_CHECK;

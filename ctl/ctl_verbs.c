@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+#include "ctl/ctl_pages.h"
 #include "ctl/show.h"
 #include "libgoodfs/json_out.h"
 #include "libgoodfs/mem.h"
@@ -263,51 +264,82 @@ static enum ctl_status run_rebalance_stop(struct ctl *ctl)
 
 /* ---- fsck ---- */
 
-static void print_fsck(const struct ctl *ctl)
+/* Everything but the objects. */
+static void print_fsck(const struct gfs_json *fsck, struct gfs_buf *out)
 {
-    static const char *const numbers[] = {"chunks",      "references",   "lost",
-                                          "unreachable", "degraded",     "unjudged",
-                                          "orphans",     "orphan_bytes", "has_damaged_rows",
-                                          "deleted",     "sweep",        "deleted_bytes"};
-    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
-    const struct gfs_json *fsck = gfs_json_get(ctl->value, "fsck");
-    static const char *const heads[] = {"state", "error", "started", "took_s", "position", "eta_s"};
-    gfs_buf_init(&out, SHOWN_LEN_MAX);
-    for (size_t i = 0; i < GFS_COUNT(heads) + GFS_COUNT(numbers); i++) {
-        const char *name = i < GFS_COUNT(heads) ? heads[i] : numbers[i - GFS_COUNT(heads)];
-        if (gfs_json_get(fsck, name) != NULL) {
-            gfs_buf_printf(&out, "%-14s", name);
-            show_cell(&out, gfs_slice_str(name), gfs_json_get(fsck, name));
-            gfs_buf_add_char(&out, '\n');
+    static const char *const names[] = {
+        "state",    "error",         "started",    "took_s",       "position",
+        "eta_s",    "chunks",        "references", "lost",         "unreachable",
+        "degraded", "unjudged",      "orphans",    "orphan_bytes", "has_damaged_rows",
+        "deleted",  "deleted_bytes", "sweep"};
+    for (size_t i = 0; i < GFS_COUNT(names); i++) {
+        if (gfs_json_get(fsck, names[i]) != NULL) {
+            gfs_buf_printf(out, "%-18s", names[i]);
+            show_cell(out, gfs_slice_str(names[i]), gfs_json_get(fsck, names[i]));
+            gfs_buf_add_char(out, '\n');
         }
     }
-    if (gfs_json_count(gfs_json_get(fsck, "objects")) > 0) {
-        gfs_buf_add_str(&out, "\nobjects whose chunks lack fragments\n");
-        show_table(&out, gfs_json_get(fsck, "objects"), "state,have,need,width,chunk,bucket,key",
-                   0);
-    }
     if (gfs_json_count(gfs_json_get(fsck, "orphan_list")) > 0) {
-        gfs_buf_add_str(&out, "\nchunks that nobody refers to\n");
-        show_table(&out, gfs_json_get(fsck, "orphan_list"), "chunk,bytes,first_seen", 0);
+        gfs_buf_add_str(out, "\nchunks that nobody refers to\n");
+        show_table(out, gfs_json_get(fsck, "orphan_list"), "chunk,bytes,first_seen", 0);
+    }
+}
+
+/* What the pages of an answer say together. */
+struct seen {
+    const struct ctl *ctl;
+    bool is_bad; /* the answer to what was asked is "no" */
+};
+
+static bool is_true(const struct gfs_json *value)
+{
+    return value != NULL && gfs_json_type(value) == GFS_JSON_TRUE;
+}
+
+static void see_fsck(void *arg, const struct gfs_json *fsck, bool is_first)
+{
+    struct seen *seen = arg;
+    const struct gfs_json *is_clean = gfs_json_get(fsck, "is_clean");
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
+    gfs_buf_init(&out, SHOWN_LEN_MAX);
+    seen->is_bad = is_clean != NULL && !is_true(is_clean);
+    if (ctl_is_json(seen->ctl)) {
+        return;
+    }
+    if (is_first) {
+        print_fsck(fsck, &out);
+    }
+    if (gfs_json_count(gfs_json_get(fsck, "objects")) > 0) {
+        gfs_buf_add_str(&out, is_first ? "\nobjects whose chunks lack fragments\n" : "");
+        show_table(&out, gfs_json_get(fsck, "objects"),
+                   "state,have,need,width,chunk,bad_chunks,bucket,key", 0);
+    }
+    if (gfs_json_get(fsck, "next") == NULL && is_true(gfs_json_get(fsck, "has_more_objects"))) {
+        gfs_buf_add_str(&out, "... and more than can be listed\n");
     }
     (void)fwrite(out.ptr, 1, out.len, stdout);
 }
 
 /* NO: the last search found something. */
-static enum ctl_status answer_fsck(const struct ctl *ctl)
+static enum ctl_status answer_fsck(struct ctl *ctl)
 {
-    const struct gfs_json *is_clean = gfs_json_get(gfs_json_get(ctl->value, "fsck"), "is_clean");
-    if (ctl_is_json(ctl)) {
-        ctl_print_json(ctl);
-    } else {
-        print_fsck(ctl);
-    }
-    return is_clean != NULL && gfs_json_type(is_clean) != GFS_JSON_TRUE ? CTL_NO : CTL_FINE;
+    struct seen seen = {.ctl = ctl};
+    const struct ctl_pages pages = {.path = "fsck",
+                                    .name = "fsck",
+                                    .list = "objects",
+                                    .same = "searches",
+                                    .see = see_fsck,
+                                    .arg = &seen};
+    enum ctl_status status = ctl_pages_get(ctl, &pages);
+    return status != CTL_FINE ? status : seen.is_bad ? CTL_NO : CTL_FINE;
 }
 
 static enum ctl_status run_fsck(struct ctl *ctl)
 {
-    enum ctl_status status = ctl_send(ctl, &(struct ctl_request){.method = "POST", .path = "fsck"});
+    bool is_anyway = ctl->args->values[ARGS_DELETE_ORPHANS_ANYWAY] != NULL;
+    const struct ctl_request request = {
+        .method = "POST", .path = "fsck", .query = is_anyway ? "delete_orphans_anyway=1" : NULL};
+    enum ctl_status status = ctl_send(ctl, &request);
     if (status == CTL_FINE && wants_wait(ctl)) {
         status = ctl_watch(ctl, "fsck", "fsck");
     }
@@ -316,9 +348,7 @@ static enum ctl_status run_fsck(struct ctl *ctl)
 
 static enum ctl_status run_fsck_status(struct ctl *ctl)
 {
-    enum ctl_status status =
-        wants_wait(ctl) ? ctl_watch(ctl, "fsck", "fsck")
-                        : ctl_send(ctl, &(struct ctl_request){.method = "GET", .path = "fsck"});
+    enum ctl_status status = wants_wait(ctl) ? ctl_watch(ctl, "fsck", "fsck") : CTL_FINE;
     return status == CTL_FINE ? answer_fsck(ctl) : status;
 }
 
@@ -381,41 +411,55 @@ static bool has_bad_fragment(const struct gfs_json *chunks)
     return false;
 }
 
-/* Page by page; with --json one line a page. */
+static void see_chunks(void *arg, const struct gfs_json *object, bool is_first)
+{
+    struct seen *seen = arg;
+    const struct gfs_json *chunks = gfs_json_get(object, "chunks");
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
+    gfs_buf_init(&out, SHOWN_LEN_MAX);
+    seen->is_bad = seen->is_bad || has_bad_fragment(chunks);
+    if (ctl_is_json(seen->ctl)) {
+        return;
+    }
+    if (is_first) {
+        print_object_head(object, &out);
+    }
+    print_chunks(chunks, &out);
+    (void)fwrite(out.ptr, 1, out.len, stdout);
+}
+
 static enum ctl_status run_object_info(struct ctl *ctl)
 {
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) url;
-    bool is_bad = false;
-    int64_t next = 0;
+    struct seen seen = {.ctl = ctl};
+    bool must_verify = (ctl->args->given & ARGS_BIT(ARGS_VERIFY)) != 0;
     if (!object_url(ctl->operands[0], &url)) {
         (void)fprintf(stderr, "goodfsctl: \"%s\" is not BUCKET/KEY\n", ctl->operands[0]);
         return CTL_USAGE;
     }
-    for (bool is_first = true; is_first || next > 0; is_first = false) {
-        char query[64];
-        (void)snprintf(query, sizeof query, "after=%lld%s", (long long)next,
-                       (ctl->args->given & ARGS_BIT(ARGS_VERIFY)) != 0 ? "&verify=1" : "");
-        enum ctl_status status =
-            ctl_send(ctl, &(struct ctl_request){.method = "GET", .path = url.ptr, .query = query});
-        if (status != CTL_FINE) {
-            return status;
-        }
-        next = 0;
-        (void)gfs_json_integer(gfs_json_get(ctl->value, "next"), &next);
-        is_bad = is_bad || has_bad_fragment(gfs_json_get(ctl->value, "chunks"));
-        if (ctl_is_json(ctl)) {
-            ctl_print_json(ctl);
-            continue;
-        }
-        struct gfs_buf GFS_CLEANUP(gfs_buf_fini) out;
-        gfs_buf_init(&out, SHOWN_LEN_MAX);
-        if (is_first) {
-            print_object_head(ctl->value, &out);
-        }
-        print_chunks(gfs_json_get(ctl->value, "chunks"), &out);
-        (void)fwrite(out.ptr, 1, out.len, stdout);
-    }
-    return is_bad ? CTL_NO : CTL_FINE;
+    const struct ctl_pages pages = {.path = url.ptr,
+                                    .query = must_verify ? "verify=1" : NULL,
+                                    .list = "chunks",
+                                    .same = "etag",
+                                    .see = see_chunks,
+                                    .arg = &seen};
+    enum ctl_status status = ctl_pages_get(ctl, &pages);
+    return status != CTL_FINE ? status : seen.is_bad ? CTL_NO : CTL_FINE;
+}
+
+static void bucket_url(const struct ctl *ctl, struct gfs_buf *ret)
+{
+    gfs_buf_init(ret, PATH_LEN_MAX);
+    gfs_buf_add_str(ret, "buckets/");
+    gfs_uri_encode(ret, gfs_slice_str(ctl->operands[0]), false);
+    gfs_buf_add_str(ret, "/storage-class");
+}
+
+static enum ctl_status run_bucket_info(struct ctl *ctl)
+{
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) url;
+    bucket_url(ctl, &url);
+    return get(ctl, url.ptr, NULL, NULL);
 }
 
 static enum ctl_status run_bucket_set(struct ctl *ctl)
@@ -423,15 +467,12 @@ static enum ctl_status run_bucket_set(struct ctl *ctl)
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) url, body;
     const char *name = ctl->args->values[ARGS_STORAGE_CLASS];
     struct gfs_json_out json;
-    gfs_buf_init(&url, PATH_LEN_MAX);
+    bucket_url(ctl, &url);
     gfs_buf_init(&body, BODY_LEN_MAX);
     if (name == NULL) {
         (void)fprintf(stderr, "goodfsctl: bucket set needs --storage-class\n");
         return CTL_USAGE;
     }
-    gfs_buf_add_str(&url, "buckets/");
-    gfs_uri_encode(&url, gfs_slice_str(ctl->operands[0]), false);
-    gfs_buf_add_str(&url, "/storage-class");
     gfs_json_out_init(&json, &body);
     gfs_json_out_object(&json, NULL);
     gfs_json_out_text(&json, "storage_class", name);
@@ -447,7 +488,11 @@ static enum ctl_status run_bucket_set(struct ctl *ctl)
 #define WATCH (ARGS_BIT(ARGS_WAIT) | ARGS_BIT(ARGS_WATCH))
 
 static const struct ctl_verb verbs[] = {
-    {"status", "", "the server, its disks' space, mirrors, what is under way", 0, 0, run_status},
+    {"status", "",
+     "the server, its disks' space and counts, mirrors, classes\n"
+     "What is under way is said by `repair status`, `scrub status`, `rebalance status` and "
+     "`fsck status`.",
+     0, 0, run_status},
     {"health", "",
      "healthy, degraded or read-only, and why\n"
      "Exit status 0 only when healthy: nothing is under-replicated, behind, failed or away.",
@@ -490,14 +535,18 @@ static const struct ctl_verb verbs[] = {
     {"fsck", "",
      "searches for objects that lack fragments and for chunks in nobody's name\n"
      "--wait: until it is done. Exit status 1 when an object lacks fragments. Chunks in nobody's "
-     "name\nare what crashes leave; they are given back after a day.",
-     0, WATCH, run_fsck},
+     "name\nare what crashes leave; they are given back when the searches of eight days found "
+     "them\n(--orphan-age-seconds of the server).\n--delete-orphans-anyway: this once also when "
+     "they are more than 1 % of all chunks.",
+     0, WATCH | ARGS_BIT(ARGS_DELETE_ORPHANS_ANYWAY), run_fsck},
     {"fsck status", "", "what the last search found, or how far it is; --watch until it is done", 0,
      WATCH, run_fsck_status},
     {"object info", "BUCKET/KEY",
      "an object's chunks and where their fragments are\n"
      "--verify: reads them all. Exit status 1 when a fragment is not ok.",
      1, ARGS_BIT(ARGS_VERIFY), run_object_info},
+    {"bucket info", "BUCKET", "its storage class, of new objects that name none", 1, 0,
+     run_bucket_info},
     {"bucket set", "BUCKET",
      "--storage-class CLASS: of new objects that name none\n"
      "CLASS is a name of the server's classes, or a profile: replica:3, ec:4+2.",

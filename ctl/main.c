@@ -9,12 +9,17 @@
 #include "goodfs/recover.h"
 #include "libgoodfs/mem.h"
 
-enum { REPLY_LEN_MAX = 72 * 1024 * 1024 };
+enum {
+    REPLY_LEN_MAX = 72 * 1024 * 1024,
+    /* The server itself gives a call up after 30 seconds; but changes wait for each other. */
+    TIMEOUT_DEFAULT_S = 180,
+};
 
 #define CTL_ADMIN_DEFAULT "127.0.0.1:9001"
 
 #define EVERYWHERE                                                                                 \
-    (ARGS_BIT(ARGS_ADMIN) | ARGS_BIT(ARGS_CREDENTIALS) | ARGS_BIT(ARGS_JSON) | ARGS_BIT(ARGS_HELP))
+    (ARGS_BIT(ARGS_ADMIN) | ARGS_BIT(ARGS_CREDENTIALS) | ARGS_BIT(ARGS_JSON) |                     \
+     ARGS_BIT(ARGS_HELP) | ARGS_BIT(ARGS_TIMEOUT))
 
 /* ---- usage ---- */
 
@@ -22,7 +27,8 @@ static void add_flags(const struct ctl_verb *verb, struct gfs_buf *out)
 {
     for (unsigned flag = 0; flag < ARGS_FLAG_COUNT; flag++) {
         if ((verb->flags & ARGS_BIT(flag)) != 0) {
-            gfs_buf_printf(out, " [%s]", args_flag_name(flag));
+            const char *value = args_flag_value(flag);
+            gfs_buf_printf(out, value == NULL ? " [%s]" : " [%s %s]", args_flag_name(flag), value);
         }
     }
 }
@@ -31,14 +37,20 @@ static int usage(FILE *out)
 {
     const struct ctl_verb *verb;
     (void)fprintf(
-        out, "usage: goodfsctl [--admin HOST:PORT] [--credentials FILE] [--json] VERB ...\n\n"
-             "--admin        GOODFS_ADMIN, else " CTL_ADMIN_DEFAULT "\n"
-             "--credentials  a file with the root keys (a server's DIR/root-credentials); else\n"
-             "               GOODFS_CREDENTIALS, else GOODFS_ROOT_ACCESS_KEY and\n"
-             "               GOODFS_ROOT_SECRET_KEY\n"
-             "--json         what the server answered\n\n"
-             "exit status: 0 fine, 1 the answer is \"no\", 2 wrong usage, 3 not reached or not "
-             "allowed\n\n");
+        out,
+        "usage: goodfsctl [--admin HOST:PORT] [--credentials FILE] [--json]\n"
+        "                 [--timeout SECONDS] VERB ...\n\n"
+        "--admin        GOODFS_ADMIN, else " CTL_ADMIN_DEFAULT "\n"
+        "--credentials  a file with keys: the root's (a server's DIR/root-credentials) or\n"
+        "               an operator's (named to the server with --admin-keys); else\n"
+        "               GOODFS_CREDENTIALS, else GOODFS_ROOT_ACCESS_KEY and\n"
+        "               GOODFS_ROOT_SECRET_KEY\n"
+        "--json         what the server answered\n"
+        "--timeout      how long an answer is waited for; %d\n"
+        "--version      of goodfsctl\n\n"
+        "exit status: 0 fine, 1 the answer is \"no\", 2 wrong usage or no usable keys, 3 not\n"
+        "reached or not allowed\n\n",
+        TIMEOUT_DEFAULT_S);
     for (size_t i = 0; (verb = ctl_verbs_at(i)) != NULL; i++) {
         char line[64];
         (void)snprintf(line, sizeof line, "%s %s", verb->name, verb->operands);
@@ -48,6 +60,26 @@ static int usage(FILE *out)
                   "recover DIR [DIR ...]      rebuilds lost metadata, with the server stopped\n"
                   "help VERB                  explains one\n");
     return out == stdout ? CTL_FINE : CTL_USAGE;
+}
+
+/* The verbs that begin with the same word may be what was meant. */
+static int unknown_verb(const struct args *args, unsigned first)
+{
+    const struct ctl_verb *verb;
+    const char *word = args->words[first];
+    size_t len = strlen(word);
+    bool has_second = args->word_count > first + 1;
+    (void)fprintf(stderr, "goodfsctl: there is no verb \"%s%s%s\"", word, has_second ? " " : "",
+                  has_second ? args->words[first + 1] : "");
+    const char *before = ", but ";
+    for (size_t i = 0; (verb = ctl_verbs_at(i)) != NULL; i++) {
+        if (strncmp(verb->name, word, len) == 0 && verb->name[len] == ' ') {
+            (void)fprintf(stderr, "%s\"%s\"", before, verb->name);
+            before = ", ";
+        }
+    }
+    (void)fprintf(stderr, " (see goodfsctl help)\n");
+    return CTL_USAGE;
 }
 
 static int help_of(const struct ctl_verb *verb)
@@ -135,13 +167,20 @@ static int run(const struct ctl_verb *verb, const struct args *args, unsigned wo
     struct credentials keys = {0};
     struct gfs_error error = {0};
     const char *address = given_or(args->values[ARGS_ADMIN], "GOODFS_ADMIN");
+    const char *timeout = args->values[ARGS_TIMEOUT];
+    unsigned limit_s = TIMEOUT_DEFAULT_S;
+    if (timeout != NULL && args_seconds(timeout, &limit_s) != GFS_OK) {
+        (void)fprintf(stderr, "goodfsctl: --timeout is whole seconds, from 1 to 86400\n");
+        return CTL_USAGE;
+    }
     if (find_keys(args, &keys, &error) != GFS_OK) {
         (void)fprintf(stderr, "goodfsctl: %s\n", error.text);
         return CTL_USAGE;
     }
     struct client_options options = {.address = address == NULL ? CTL_ADMIN_DEFAULT : address,
                                      .access_key = keys.access_key,
-                                     .secret_key = keys.secret_key};
+                                     .secret_key = keys.secret_key,
+                                     .limit_s = limit_s};
     struct ctl ctl = {.args = args,
                       .operands = args->words + words,
                       .operand_count = args->word_count - words,
@@ -160,6 +199,19 @@ static int run(const struct ctl_verb *verb, const struct args *args, unsigned wo
     return fflush(stdout) == 0 ? (int)status : CTL_UNREACHABLE;
 }
 
+static int without_verb(const struct args *args, bool wants_help)
+{
+    char help[] = "--help";
+    unsigned first = args->word_count > 0 && strcmp(args->words[0], "help") == 0 ? 1 : 0;
+    if (args->word_count <= first) {
+        return usage(wants_help ? stdout : stderr);
+    }
+    if (wants_help && strcmp(args->words[first], "recover") == 0) {
+        return recover_main(1, (char *[]){help});
+    }
+    return unknown_verb(args, first);
+}
+
 int main(int argc, char **argv)
 {
     struct args args;
@@ -175,11 +227,12 @@ int main(int argc, char **argv)
     bool wants_help = args.word_count > 0 && strcmp(args.words[0], "help") == 0;
     const struct ctl_verb *verb = find_verb(&args, wants_help ? 1 : 0, &words);
     wants_help = wants_help || (args.given & ARGS_BIT(ARGS_HELP)) != 0;
-    if (verb == NULL && wants_help) {
-        return usage(args.word_count <= 1 ? stdout : stderr);
+    if ((args.given & ARGS_BIT(ARGS_VERSION)) != 0) {
+        printf("goodfsctl %s\n", GFS_VERSION);
+        return CTL_FINE;
     }
     if (verb == NULL) {
-        return usage(stderr);
+        return without_verb(&args, wants_help);
     }
     if (wants_help) {
         return help_of(verb);

@@ -182,11 +182,17 @@ static bool is_nested(const struct gfs_json *value)
            (first != NULL && gfs_json_type(first) == GFS_JSON_OBJECT);
 }
 
-/* "is_behind" -> "behind", "read_errors" -> "read errors". */
-static void show_name(struct gfs_buf *out, struct gfs_slice name)
+/* "is_behind" -> "behind", "read_errors" -> "read errors", "done_bytes" -> "done", but for a name
+ * that another member of the object has. */
+static void show_name(struct gfs_buf *out, struct gfs_slice name, const struct gfs_json *object)
 {
     size_t start = gfs_slice_starts(name, GFS_SLICE_LITERAL("is_")) ? 3 : 0;
     size_t end = name.len - (ends(name, "_s") ? 2 : ends(name, "_bytes") ? 6 : 0);
+    char shorter[COLUMN_NAME_LEN_MAX + 1] = "";
+    if (end < name.len && end < sizeof shorter) {
+        memcpy(shorter, name.ptr, end);
+        end = gfs_json_get(object, shorter) != NULL ? name.len : end;
+    }
     for (size_t i = start; i < end; i++) {
         gfs_buf_add_char(out, name.ptr[i] == '_' ? ' ' : name.ptr[i]);
     }
@@ -203,7 +209,7 @@ void show_object(struct gfs_buf *out, const struct gfs_json *object, unsigned in
     for (size_t i = 0; gfs_json_member(object, i, &name, &value); i++) {
         struct gfs_buf GFS_CLEANUP(gfs_buf_fini) label;
         gfs_buf_init(&label, CELL_LEN_MAX);
-        show_name(&label, name);
+        show_name(&label, name, object);
         pad(out, indent);
         gfs_buf_add_slice(out, gfs_buf_slice(&label));
         if (!is_nested(value)) {
@@ -266,7 +272,7 @@ static size_t find_columns(const struct gfs_json *array, const char *columns,
 
 static void head_of(const struct column *column, struct gfs_buf *ret)
 {
-    show_name(ret, gfs_slice_str(column->name));
+    show_name(ret, gfs_slice_str(column->name), NULL);
     for (size_t i = 0; i < ret->len; i++) {
         char c = ret->ptr[i];
         ret->ptr[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;

@@ -42,6 +42,7 @@ void segment_batch_seal(void *bytes, struct batch_header *header)
     memset(ptr + header->used, 0, header->len - header->used);
     header->magic = SEGMENT_BATCH_MAGIC;
     header->version = SEGMENT_VERSION;
+    header->flags |= header->lsn_gone != 0 ? (uint16_t)SEGMENT_BATCH_GONE : (uint16_t)0;
     header->body_crc = gfs_crc32c(0, ptr + sizeof *header, header->used - sizeof *header);
     header->crc = gfs_crc32c(0, header, offsetof(struct batch_header, crc));
     memcpy(ptr, header, sizeof *header);
@@ -63,6 +64,9 @@ enum gfs_err segment_batch_parse(const void *bytes, size_t room,
         header.used < sizeof header || header.used > header.len || header.len > room ||
         header.len % SEGMENT_PAGE != 0) {
         return GFS_CORRUPT;
+    }
+    if ((header.flags & SEGMENT_BATCH_GONE) == 0) {
+        header.lsn_gone = 0; /* earlier writers had something else there */
     }
     *ret = header;
     return GFS_OK;

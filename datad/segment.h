@@ -20,6 +20,7 @@ enum {
     SEGMENT_RECORD_MAGIC = 0x52474647, /* "GFGR" */
     SEGMENT_RECORD_BULK = 5, /* kind of a bulk chunk's trailer; continues chunk_record_kind */
     SEGMENT_BATCH_SEAL = 1,  /* flag: the last batch of its segment */
+    SEGMENT_BATCH_GONE = 2,  /* flag: has lsn_gone; set by segment_batch_seal */
     SEGMENT_EDIT_BLOCKS_MAX = CHUNK_EDIT_LEN_MAX / GFS_BLOCK_SIZE,
     SEGMENT_BULK_BLOCKS_MAX = GFS_CHUNK_SIZE_MAX / GFS_BLOCK_SIZE,
 };
@@ -45,12 +46,12 @@ struct batch_header {
     uint64_t salt;
     uint64_t segment_seq;
     uint64_t batch_seq; /* rises by one over the whole log */
-    uint64_t lsn_first; /* of the EDIT records inside, 0 = none */
-    uint64_t lsn_last;
-    uint32_t len;      /* bytes with header and padding, whole pages */
-    uint32_t used;     /* bytes with header, without padding */
-    uint32_t body_crc; /* CRC32C of bytes [sizeof header, used) */
-    uint32_t crc;      /* CRC32C of the fields above */
+    uint64_t lsn_gone;  /* edits up to it need not be in the log any more */
+    uint64_t lsn_last;  /* of the EDIT records inside, 0 = none */
+    uint32_t len;       /* bytes with header and padding, whole pages */
+    uint32_t used;      /* bytes with header, without padding */
+    uint32_t body_crc;  /* CRC32C of bytes [sizeof header, used) */
+    uint32_t crc;       /* CRC32C of the fields above */
 };
 _Static_assert(sizeof(struct batch_header) == 64, "on disk");
 

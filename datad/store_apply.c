@@ -100,8 +100,8 @@ void log_segment_forget_locked(struct store *store, uint32_t seq)
 struct apply {
     struct store *store;
     struct log_segment *segment;
-    uint32_t offset;          /* of the batch in its segment */
-    struct chunk_id *placed;  /* ids of its PLACE records so far */
+    uint32_t offset;         /* of the batch in its segment */
+    struct chunk_id *placed; /* ids of its PLACE records so far */
     size_t placed_count, placed_size;
 };
 
@@ -152,8 +152,7 @@ static void note_placed(struct apply *apply, const struct chunk_entry *entry)
 {
     if (apply->placed_count == apply->placed_size) {
         apply->placed_size = apply->placed_size == 0 ? 16 : apply->placed_size * 2;
-        apply->placed =
-            gfs_realloc(apply->placed, apply->placed_size * sizeof *apply->placed);
+        apply->placed = gfs_realloc(apply->placed, apply->placed_size * sizeof *apply->placed);
     }
     apply->placed[apply->placed_count++] = (struct chunk_id){.hi = entry->hi, .lo = entry->lo};
 }
@@ -218,8 +217,8 @@ static void apply_delete_locked(struct apply *apply, const struct segment_record
             chunk_index_erase(store->index, entry);
             bulk_extent_release_locked(store, &dead);
         }
-        uint32_t keeper = log_tombstone_keeper_locked(store, (uint32_t)tombstone.segment_seq,
-                                                      apply->segment);
+        uint32_t keeper =
+            log_tombstone_keeper_locked(store, (uint32_t)tombstone.segment_seq, apply->segment);
         if (keeper != 0) {
             add_target_locked(apply->segment, keeper, sizeof tombstone);
         }
@@ -272,5 +271,6 @@ void apply_batch_locked(struct store *store, struct log_segment *segment, uint32
         is_whole = apply_record_locked(&apply, &record) && is_whole;
     }
     free(apply.placed);
+    store->lsn_gone = GFS_MAX(store->lsn_gone, header->lsn_gone);
     *ret_is_damaged = err != GFS_END || !is_whole;
 }

@@ -188,8 +188,8 @@ static bool get_buffer(struct chunk_bulk *bulk, bool may_wait)
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
     (void)pthread_mutex_lock(&pool->lock);
     if (bulk->buffer == NULL && bulk->in_flight < STORE_BULK_BUFFERS_EACH) {
-        bulk->buffer = bulk_pool_take_locked(
-            pool, bulk->in_flight == 0 ? pool->buffers_max : pool->shared_max);
+        bulk->buffer = bulk_pool_take_locked(pool, bulk->in_flight == 0 ? pool->buffers_max
+                                                                        : pool->shared_max);
         if (bulk->buffer == NULL && may_wait && !bulk->is_waiting) {
             bulk->next_waiting = NULL;
             *pool->waiting_tail = bulk;
@@ -380,6 +380,7 @@ static void write_done(struct chunk_bulk *bulk, struct bulk_buffer *buffer, enum
 static void finish_one(struct chunk_bulk *bulk, enum gfs_err err)
 {
     struct store_bulk_pool *pool = bulk->store->bulk_pool;
+    free(GFS_TAKE(bulk->trailer)); /* written: the chunk may be kept for long before its PLACE */
     (void)pthread_mutex_lock(&pool->lock);
     bulk->references++;
     bulk->is_flushing = false;

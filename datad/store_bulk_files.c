@@ -8,7 +8,6 @@
  * PLACE record never became durable, or were about to be punched: both are holes from then on.
  * Unless the log is damaged, or there is more of it than crashes leave: then records may be
  * missing, and absence proves nothing. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -73,10 +72,8 @@ void bulk_files_close(struct store *store)
 static enum gfs_err visit_name(void *arg, const char *name)
 {
     struct store *store = arg;
-    unsigned number;
-    int end = 0;
-    if (sscanf(name, "%12u.seg%n", &number, &end) != 1 || end == 0 || name[end] != '\0' ||
-        number == 0 || number >= CHUNK_INDEX_BULK) {
+    uint32_t number;
+    if (!segment_name_parse(name, &number)) {
         return GFS_OK; /* not ours */
     }
     struct bulk_file *file;
@@ -143,13 +140,17 @@ static void sweep_file(struct store *store, struct bulk_file *file,
 }
 
 static void adopt_file(struct store *store, struct bulk_file *file,
-                       const struct chunk_entry *entries, size_t count)
+                       const struct chunk_entry *entries, size_t count, uint64_t size)
 {
     for (size_t i = 0; i < count; i++) {
         file->live_bytes += (uint64_t)bulk_page_count(&entries[i]) * SEGMENT_PAGE;
     }
     file->extents = (uint32_t)count;
     file->is_closed = file->number != store->bulk_number_last;
+    /* Of a file that was cut short: what is given back with a lost chunk must be nobody else's. */
+    const struct chunk_entry *last = count == 0 ? NULL : &entries[count - 1];
+    uint32_t live_end = last == NULL ? 0 : last->where + bulk_page_count(last);
+    file->end_page = GFS_MAX((uint32_t)(segment_align_page(size) / SEGMENT_PAGE), live_end);
 }
 
 /* An item for the whole file ends its last extent, which removes it. */
@@ -211,8 +212,7 @@ static enum gfs_err adopt_files(struct store *store, const struct place_list *li
         }
         size_t count;
         const struct chunk_entry *entries = run_of(list, file->number, &count);
-        adopt_file(store, file, entries, count);
-        file->end_page = (uint32_t)(segment_align_page(info.size) / SEGMENT_PAGE);
+        adopt_file(store, file, entries, count, info.size);
         *ret_allocated += info.allocated;
         *ret_unclaimed += info.allocated - GFS_MIN(info.allocated, file->live_bytes);
     }

@@ -30,9 +30,9 @@ struct chunk_bulk {
     unsigned in_flight;
     unsigned references; /* the user's, that of who places it, and of a callback that runs */
     enum gfs_err err;
-    bool is_placing;                      /* what is to be written is held back */
-    struct chunk_bulk *next_placing;      /* in the pool's list */
-    struct gfs_io_op *held, **held_tail;  /* counted in in_flight */
+    bool is_placing;                     /* what is to be written is held back */
+    struct chunk_bulk *next_placing;     /* in the pool's list */
+    struct gfs_io_op *held, **held_tail; /* counted in in_flight */
     bool is_waiting, is_finishing, is_flushing, is_done, is_freed;
     bool is_live;
     chunk_finished_fn finished;

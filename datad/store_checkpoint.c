@@ -8,8 +8,9 @@
  * position; the others are replayed from their start. A segment is recycled only when a checkpoint
  * lies behind it, so what a checkpoint refers to is either still there or superseded by a later
  * record. A checkpoint that was taken while a segment was damaged may lack what that one held: it
- * is not used, so every start looks at the damage again. Layout: header page, entries, segments
- * with their tombstone targets. */
+ * is not used, so every start looks at the damage again; segments that were lost are named in it,
+ * since a file that is gone does not show. Layout: header page, entries, segments with their
+ * tombstone targets. */
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -17,24 +18,25 @@
 
 enum {
     CHECKPOINT_MAGIC = 0x43474647, /* "GFGC" */
-    CHECKPOINT_VERSION = 1,
+    CHECKPOINT_VERSION = 2,
     CHECKPOINT_CHUNK = 1 << 20,
     SEGMENT_HAS_STALE = 1,
     SEGMENT_IS_DAMAGED = 2,
+    SEGMENT_IS_LOST = 4,
 };
 
 struct checkpoint_header {
     uint32_t magic;
     uint32_t version;
     uint8_t disk[16];
-    uint64_t seq, first_batch, durable_seq, lsn_last;
+    uint64_t seq, first_batch, durable_seq, lsn_last, lsn_gone;
     uint64_t entry_count, segment_count;
     uint64_t body_len;
     uint64_t body_crc; /* CRC64NVME */
     uint32_t reserved;
     uint32_t crc; /* CRC32C of the fields above */
 };
-_Static_assert(sizeof(struct checkpoint_header) == 96, "on disk");
+_Static_assert(sizeof(struct checkpoint_header) == 104, "on disk");
 
 struct checkpoint_segment {
     uint32_t seq;
@@ -99,6 +101,18 @@ static enum gfs_err write_entries(struct store *store, struct writer *writer)
     return GFS_OK;
 }
 
+static void add_lost_locked(struct store *store, struct writer *writer)
+{
+    for (size_t i = 0; i < store->damage_count; i++) {
+        const struct log_damage *damage = &store->damage[i];
+        if (damage->is_lost && !damage->is_over) {
+            struct checkpoint_segment saved = {.seq = damage->seq, .flags = SEGMENT_IS_LOST};
+            add_bytes(writer, &saved, sizeof saved);
+            writer->header.segment_count++;
+        }
+    }
+}
+
 static enum gfs_err write_segments(struct store *store, struct writer *writer)
 {
     (void)pthread_mutex_lock(&store->lock);
@@ -109,9 +123,9 @@ static enum gfs_err write_segments(struct store *store, struct writer *writer)
         }
         struct checkpoint_segment saved = {
             .seq = segment->seq,
-            .flags = (segment->has_stale ? (unsigned)SEGMENT_HAS_STALE : 0U) |
-                     (segment->is_damaged || segment->is_given_up ? (unsigned)SEGMENT_IS_DAMAGED
-                                                                  : 0U),
+            .flags =
+                (segment->has_stale ? (unsigned)SEGMENT_HAS_STALE : 0U) |
+                (segment->is_damaged || segment->is_given_up ? (unsigned)SEGMENT_IS_DAMAGED : 0U),
             .end = segment->end,
             .target_count = segment->target_count,
             .first_batch = segment->first_batch,
@@ -124,6 +138,7 @@ static enum gfs_err write_segments(struct store *store, struct writer *writer)
         }
         writer->header.segment_count++;
     }
+    add_lost_locked(store, writer);
     (void)pthread_mutex_unlock(&store->lock);
     return write_out(writer);
 }
@@ -158,6 +173,7 @@ static void begin_position(struct store *store, struct checkpoint_header *header
         .first_batch = store->head->first_batch,
         .durable_seq = store->batch_seq_durable,
         .lsn_last = store->lsn_last,
+        .lsn_gone = store->lsn_gone,
     };
     memcpy(header->disk, store->disk, sizeof store->disk);
     store->bytes_since_checkpoint = 0;
@@ -285,6 +301,7 @@ static enum gfs_err take_segments(struct store *store, const char *bytes, size_t
                                   const struct checkpoint_header *header)
 {
     size_t known = 0;
+    bool has_damage = false;
     for (uint64_t i = 0; i < header->segment_count; i++) {
         struct checkpoint_segment saved;
         if (len < sizeof saved) {
@@ -295,11 +312,14 @@ static enum gfs_err take_segments(struct store *store, const char *bytes, size_t
         if (targets_len > len - sizeof saved) {
             return GFS_CORRUPT;
         }
-        if ((saved.flags & SEGMENT_IS_DAMAGED) != 0) {
-            return GFS_CORRUPT; /* records may be missing here: the log is asked again */
-        }
         struct log_segment *segment = log_segment_find_locked(store, saved.seq);
-        if (segment != NULL) {
+        if ((saved.flags & SEGMENT_IS_DAMAGED) != 0) {
+            has_damage = true; /* records may be missing here: the log is asked again */
+        }
+        if ((saved.flags & SEGMENT_IS_LOST) != 0) {
+            has_damage = true;
+            log_damage_add_lost(store, saved.seq);
+        } else if (segment != NULL) {
             known++;
             segment->has_stale = (saved.flags & SEGMENT_HAS_STALE) != 0;
             segment->is_sealed = true;
@@ -319,7 +339,7 @@ static enum gfs_err take_segments(struct store *store, const char *bytes, size_t
         wanted++;
     }
     bool has_position = log_segment_find_locked(store, (uint32_t)header->seq) != NULL;
-    return known == wanted && has_position ? GFS_OK : GFS_CORRUPT;
+    return known == wanted && has_position && !has_damage ? GFS_OK : GFS_CORRUPT;
 }
 
 /* Tombstones whose segment is gone since are dead; live bytes are counted afresh. */
@@ -378,27 +398,54 @@ static void forget_loaded(struct store *store)
     }
 }
 
-enum gfs_err checkpoint_load(struct store *store, struct checkpoint_position *ret)
+/* *ret_file is open only with GFS_OK. */
+static enum gfs_err open_checkpoint(struct store *store, struct gfs_file **ret_file,
+                                    struct checkpoint_header *ret)
 {
-    struct gfs_file *file;
-    enum gfs_err err = store->io->ops->file_open(store->io, "index.ckpt", 0, &file);
+    const struct gfs_io_ops *ops = store->io->ops;
+    enum gfs_err err = ops->file_open(store->io, "index.ckpt", 0, ret_file);
     if (err != GFS_OK) {
         return err;
     }
+    err = load_header(store, *ret_file, ret);
+    if (err != GFS_OK) {
+        ops->file_close(*ret_file);
+    }
+    return err;
+}
+
+enum gfs_err checkpoint_head(struct store *store, struct checkpoint_head *ret)
+{
+    struct gfs_file *file;
     struct checkpoint_header header;
-    err = load_header(store, file, &header);
+    enum gfs_err err = open_checkpoint(store, &file, &header);
     if (err == GFS_OK) {
-        ret->durable_seq = header.durable_seq;
-        err = load_body(store, file, &header);
-        if (err == GFS_OK) {
-            settle_live(store);
-            store->lsn_last = header.lsn_last;
-            ret->seq = (uint32_t)header.seq;
-            ret->first_batch = header.first_batch;
-        } else {
-            forget_loaded(store); /* the log alone says the same, it only takes longer */
-            err = GFS_NOT_FOUND;
-        }
+        *ret = (struct checkpoint_head){.seq = (uint32_t)header.seq,
+                                        .has_batches = header.durable_seq >= header.first_batch};
+        store->io->ops->file_close(file);
+    }
+    return err;
+}
+
+enum gfs_err checkpoint_load(struct store *store, struct checkpoint_position *ret)
+{
+    struct gfs_file *file;
+    struct checkpoint_header header;
+    enum gfs_err err = open_checkpoint(store, &file, &header);
+    if (err != GFS_OK) {
+        return err;
+    }
+    ret->durable_seq = header.durable_seq;
+    store->lsn_gone = header.lsn_gone;
+    err = load_body(store, file, &header);
+    if (err == GFS_OK) {
+        settle_live(store);
+        store->lsn_last = header.lsn_last;
+        ret->seq = (uint32_t)header.seq;
+        ret->first_batch = header.first_batch;
+    } else {
+        forget_loaded(store); /* the log alone says the same, it only takes longer */
+        err = GFS_NOT_FOUND;
     }
     store->io->ops->file_close(file);
     return err;

@@ -8,6 +8,16 @@
  *   the id's record when it died, and is needed exactly as long as that segment's file exists.
  * EDIT records and all else are left behind. Then the segment is drained.
  *
+ * What is left behind is on record. Every batch says up to which LSN edits need not be in the log
+ * any more (lsn_gone), and no batch says less than the one before it. A drain ends only when a
+ * durable batch in the head says at least the drained segment's highest LSN (of one that was given
+ * up: the highest it can have held); a head that says nothing yet gets such a batch, a mark, also
+ * for a segment without edits: what says most may be in that. So whatever is recycled, lost in a
+ * crash or damaged, the newest batch that is there says enough: the head is not drained before it
+ * is sealed, and then the rule holds for it. Edits go in no order: a segment that is mostly live
+ * stays, with its edits, while later ones leave. So the log holds everything behind lsn_gone, and
+ * of what is below it just anything.
+ *
  * Why a rebuild from the segments that exist is always right. Let X be a chunk id; the records of X
  * between two of its DELETEs are an era. What counts is the last DATA or PLACE of X that exists, r
  * in segment f, and what stands behind it.
@@ -106,8 +116,9 @@ static bool wait_for_job(struct store *store)
         return true; /* the job may be waiting for the spare that was just made */
     }
     (void)pthread_mutex_lock(&store->lock);
+    bool has_room = store->job == NULL || log_mark_fits_locked(store, store->job);
     bool is_stuck = store->is_stopping || atomic_load(&store->has_failed) ||
-                    (store->spare_count == 0 && store->is_out_of_spares);
+                    (store->spare_count == 0 && store->is_out_of_spares && !has_room);
     (void)pthread_mutex_unlock(&store->lock);
     if (is_stuck && withdraw_job(store)) {
         return false;
@@ -131,7 +142,7 @@ static bool wait_for_job(struct store *store)
 static enum gfs_err run_job(struct copier *copier)
 {
     struct store *store = copier->store;
-    if (copier->job.count == 0) {
+    if (copier->job.count == 0 && copier->job.lsn_gone == 0) {
         return GFS_OK;
     }
     copier->job.is_started = copier->job.is_done = false;
@@ -153,6 +164,7 @@ static enum gfs_err run_job(struct copier *copier)
     }
     copier->job.len = 0;
     copier->job.count = 0;
+    copier->job.lsn_gone = 0;
     return atomic_load(&store->has_failed) ? GFS_IO : GFS_OK;
 }
 
@@ -200,8 +212,8 @@ static void copy_tombstones(struct copier *copier, const struct segment_record *
     for (size_t offset = 0; offset < record->payload.len; offset += sizeof(struct tombstone)) {
         struct tombstone tombstone;
         memcpy(&tombstone, record->payload.ptr + offset, sizeof tombstone);
-        uint32_t keeper = log_tombstone_keeper_locked(store, (uint32_t)tombstone.segment_seq,
-                                                      copier->from);
+        uint32_t keeper =
+            log_tombstone_keeper_locked(store, (uint32_t)tombstone.segment_seq, copier->from);
         if (keeper != 0) {
             tombstone.segment_seq = keeper;
             memcpy(kept + len, &tombstone, sizeof tombstone);
@@ -417,6 +429,13 @@ static enum gfs_err save_entries(struct copier *copier)
     return err == GFS_OK ? run_job(copier) : err;
 }
 
+/* What the log says when the segment is gone; 0: the head says so already. */
+static uint64_t mark_of_locked(const struct store *store, const struct log_segment *segment)
+{
+    uint64_t lsn = GFS_MAX(GFS_MAX(segment->lsn_max, segment->lsn_hold), store->lsn_gone);
+    return lsn == store->lsn_gone && store->head->end > SEGMENT_PAGE ? 0 : lsn;
+}
+
 /* *ret_lost: what it had to delete. */
 static enum gfs_err drain(struct store *store, struct log_segment *segment, unsigned *ret_lost)
 {
@@ -429,16 +448,17 @@ static enum gfs_err drain(struct store *store, struct log_segment *segment, unsi
     enum gfs_err err = GFS_OK;
     (void)pthread_mutex_lock(&store->lock);
     copier.is_given_up = segment->is_given_up;
+    copier.job.lsn_gone = mark_of_locked(store, segment);
     bool is_empty = segment->live == 0 && segment->target_count == 0 && !copier.is_given_up;
     (void)pthread_mutex_unlock(&store->lock);
     if (!is_empty) {
         err = log_segment_scan(&scan, copy_batch, &copier);
-        if (err == GFS_OK) {
-            err = run_job(&copier);
-        }
-        if (err == GFS_OK && copier.is_given_up) {
-            err = save_entries(&copier);
-        }
+    }
+    if (err == GFS_OK) {
+        err = run_job(&copier);
+    }
+    if (err == GFS_OK && copier.is_given_up) {
+        err = save_entries(&copier);
     }
     free(copier.job.bytes);
     free(copier.job.places);
@@ -517,37 +537,47 @@ static const struct log_damage *choose_lost_locked(const struct store *store)
     return NULL;
 }
 
-static enum gfs_err remove_lost(struct store *store, uint32_t seq)
+/* A checkpoint that does not know of it is first: what the one on disk names must not be missed. */
+static enum gfs_err forget_lost(struct store *store, uint32_t seq)
 {
-    char path[STORE_PATH_MAX];
-    segment_path(path, "log", seq, "seg");
-    enum gfs_err err = store->io->ops->remove(store->io, path);
-    if (err == GFS_OK || err == GFS_NOT_FOUND) {
-        err = store->io->ops->sync_dir(store->io, "log");
+    (void)pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->damage_count; i++) {
+        store->damage[i].is_over = store->damage[i].is_over || store->damage[i].seq == seq;
     }
-    return err == GFS_OK ? GFS_OK : GFS_IO;
+    (void)pthread_mutex_unlock(&store->lock);
+    enum gfs_err err = checkpoint_write(store);
+    return err == GFS_OK ? log_segment_remove_lost(store, seq) : err;
 }
 
 bool lost_step(struct store *store)
 {
     (void)pthread_mutex_lock(&store->lock);
     const struct log_damage *lost = choose_lost_locked(store);
-    struct log_segment nowhere = {.seq = lost == NULL ? 0 : lost->seq}; /* no file to read */
+    struct log_segment nowhere = {0}; /* no file to read */
+    if (lost != NULL) {
+        nowhere.seq = lost->seq;
+        nowhere.lsn_hold = lost->lsn_hold;
+    }
+    uint64_t mark = mark_of_locked(store, &nowhere);
     (void)pthread_mutex_unlock(&store->lock);
     if (lost == NULL) {
         return false;
     }
-    struct copier copier = {
-        .store = store, .from = &nowhere, .is_given_up = true, .job = {.from = &nowhere}};
+    struct copier copier = {.store = store,
+                            .from = &nowhere,
+                            .is_given_up = true,
+                            .job = {.from = &nowhere, .lsn_gone = mark}};
     enum gfs_err err = save_entries(&copier);
     free(copier.job.bytes);
     free(copier.job.places);
     if (err != GFS_OK) {
         return false; /* later, or after the next start, which finds it again */
     }
-    err = remove_lost(store, nowhere.seq);
+    err = forget_lost(store, nowhere.seq);
     if (err != GFS_OK) {
-        store_fail(store); /* nobody knows which names the disk holds */
+        if (err != GFS_NO_SPACE) {
+            store_fail(store); /* nobody knows which names the disk holds */
+        }
         return false;
     }
     (void)pthread_mutex_lock(&store->lock);

@@ -1,8 +1,13 @@
 /* The edit log's side: replaying it to its owner, and learning what it no longer needs.
  *
  * Replaying goes from segment to segment while the store works. The one being read is held against
- * recycling; one that leaves before its turn held nothing but trimmed edits. Of the head only what
- * was durable when its turn came is read. */
+ * recycling; one that leaves before its turn held nothing but trimmed edits, and lsn_gone had risen
+ * over them by then: that is looked at before the next one is read. Of the head only what was
+ * durable when its turn came is read, and nothing behind it: the log may be in another segment by
+ * then, and its edits follow those that were left out.
+ *
+ * Segments leave in any order, so edits below lsn_gone may be there with others missing behind them
+ * (store_compact.c). LSNs have gaps of their own, so nothing but lsn_gone tells. */
 #include <stdlib.h>
 
 #include "datad/store_state.h"
@@ -11,6 +16,7 @@ struct edit_replay {
     struct store *store;
     uint64_t after;
     uint64_t last; /* highest lsn visited or skipped */
+    bool has_head; /* what was the head when its turn came was read: what follows is newer */
     bool has_hole; /* something unreadable lies between `last` and the next edit */
     uint32_t hole_seq, hole_offset;
     enum gfs_err (*visit)(void *arg, uint64_t lsn, struct gfs_slice edit);
@@ -24,6 +30,23 @@ static enum gfs_err fail_damaged(const struct edit_replay *replay, uint32_t seq,
     return gfs_fail(replay->error, GFS_CORRUPT,
                     "log segment %u is damaged at offset %u: edits from lsn %llu on may be lost",
                     seq, offset, (unsigned long long)lsn);
+}
+
+/* What is gone went in order with what was visited: below the last one of that, nothing is missed.
+ */
+static enum gfs_err check_gone(const struct edit_replay *replay)
+{
+    struct store *store = replay->store;
+    (void)pthread_mutex_lock(&store->lock);
+    uint64_t gone = store->lsn_gone;
+    (void)pthread_mutex_unlock(&store->lock);
+    if (gone <= GFS_MAX(replay->after, replay->last)) {
+        return GFS_OK;
+    }
+    return gfs_fail(replay->error, GFS_CORRUPT,
+                    "edits up to lsn %llu are not all in the log any more, and those behind lsn "
+                    "%llu are asked for",
+                    (unsigned long long)gone, (unsigned long long)replay->after);
 }
 
 static void note_hole(struct edit_replay *replay, uint32_t seq, uint32_t offset)
@@ -113,6 +136,7 @@ static enum gfs_err replay_segment(struct edit_replay *replay, struct log_segmen
 {
     struct store *store = replay->store;
     (void)pthread_mutex_lock(&store->lock);
+    replay->has_head = segment == store->head;
     bool is_whole = !segment->is_damaged && !segment->is_given_up;
     uint64_t lsn_min = segment->lsn_min;
     uint64_t lsn_max = segment->lsn_max;
@@ -121,7 +145,7 @@ static enum gfs_err replay_segment(struct edit_replay *replay, struct log_segmen
         .offset = SEGMENT_PAGE,
         .next_seq = 1,
         .durable_seq = UINT64_MAX,
-        .limit = is_whole || segment == store->head ? segment->end : 0,
+        .limit = is_whole || replay->has_head ? segment->end : 0,
     };
     (void)pthread_mutex_unlock(&store->lock);
     if (lsn_max <= replay->after && is_whole) {
@@ -147,10 +171,14 @@ enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
     enum gfs_err err = GFS_OK;
     uint32_t seq = 0;
     struct log_segment *segment;
-    while (err == GFS_OK && (segment = log_segment_hold(store, seq + 1)) != NULL) {
+    while (err == GFS_OK && !replay.has_head &&
+           (segment = log_segment_hold(store, seq + 1)) != NULL) {
         note_lost_segments(&replay, seq, segment->seq);
         seq = segment->seq;
-        err = replay_segment(&replay, segment);
+        err = check_gone(&replay);
+        if (err == GFS_OK) {
+            err = replay_segment(&replay, segment);
+        }
         log_segment_release(store, segment);
     }
     note_lost_segments(&replay, seq, UINT32_MAX);

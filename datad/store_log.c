@@ -107,6 +107,9 @@ static size_t record_size(const struct chunk_record *record)
         GFS_ASSERT(record->payload.len <= CHUNK_EDIT_LEN_MAX);
         GFS_ASSERT(record->lsn != 0);
         return segment_record_size(record->payload.len, 0);
+    case CHUNK_RECORD_GONE:
+        GFS_ASSERT(record->lsn != 0);
+        return 0; /* the batch's header says it */
     }
     GFS_ASSERT(false && "a known kind of record");
     return 0;
@@ -151,6 +154,11 @@ static size_t write_record(struct store *store, char *to, const struct chunk_rec
     if (record->kind == CHUNK_RECORD_DELETE) {
         return write_delete(store, to, record);
     }
+    if (record->kind == CHUNK_RECORD_GONE) {
+        store->batch.lsn_gone = GFS_MAX(store->batch.lsn_gone, record->lsn);
+        store->batch_is_mark = true;
+        return 0;
+    }
     struct record_header head = {
         .kind = (uint8_t)record->kind, .id_hi = record->id.hi, .id_lo = record->id.lo};
     struct gfs_slice owner = record->owner;
@@ -168,7 +176,6 @@ static size_t write_record(struct store *store, char *to, const struct chunk_rec
         head.id_hi = head.id_lo = 0;
         head.lsn = record->lsn;
         owner = (struct gfs_slice){0};
-        store->batch.lsn_first = store->batch.lsn_first != 0 ? store->batch.lsn_first : record->lsn;
         store->batch.lsn_last = record->lsn;
     }
     size_t head_len = segment_record_write(to, &head, owner, payload);
@@ -221,8 +228,8 @@ static void add_copies_locked(struct store *store, const struct compact_job *job
         if ((record.head.kind == CHUNK_RECORD_DELETE) != is_delete) {
             continue;
         }
-        bool is_needed = is_delete || log_record_is_live_locked(store, job->from->seq,
-                                                                job->places[i], &record);
+        bool is_needed =
+            is_delete || log_record_is_live_locked(store, job->from->seq, job->places[i], &record);
         if (is_needed) {
             memcpy(store->arena + store->batch.used, job->bytes + record.offset, record.size);
             store->batch.used += (uint32_t)record.size;
@@ -239,6 +246,8 @@ static void add_job(struct store *store, struct compact_job *job)
     (void)pthread_mutex_lock(&store->lock);
     add_copies_locked(store, job, true);
     add_copies_locked(store, job, false);
+    store->batch.lsn_gone = GFS_MAX(store->batch.lsn_gone, job->lsn_gone);
+    store->batch_is_mark = job->lsn_gone != 0;
     job->is_started = true;
     (void)pthread_mutex_unlock(&store->lock);
     store->batch_job = job;
@@ -267,17 +276,24 @@ void store_fail(struct store *store)
     store->io->ops->wake(store->io);
 }
 
-/* Bytes a batch may take in a segment: the header, the page for the seal and the copy of the
- * header at the end stay free. */
+/* Bytes a batch may take in a segment: the header, a page for a mark, the page for the seal and the
+ * copy of the header at the end stay free. */
 static size_t segment_room(const struct log_segment *segment)
 {
-    size_t limit = (size_t)segment->header.size - 2 * SEGMENT_PAGE;
+    size_t limit = (size_t)segment->header.size - 3 * SEGMENT_PAGE;
     return limit > segment->end ? limit - segment->end : 0;
+}
+
+/* On a full disk the mark of a dead segment is what brings the next spare. */
+bool log_mark_fits_locked(const struct store *store, const struct compact_job *job)
+{
+    const struct log_segment *head = store->head;
+    return job->len == 0 && head->end + SEGMENT_PAGE <= head->header.size - 2 * SEGMENT_PAGE;
 }
 
 static size_t segment_capacity(const struct store *store)
 {
-    size_t capacity = store->options.segment_size - 3 * SEGMENT_PAGE;
+    size_t capacity = store->options.segment_size - 4 * SEGMENT_PAGE;
     return GFS_MIN(capacity, (size_t)STORE_BATCH_LEN_MAX);
 }
 
@@ -458,15 +474,20 @@ static bool start_batch(struct store *store)
     if (store->pending == NULL && job == NULL) {
         return false;
     }
-    store->batch = (struct batch_header){.used = sizeof(struct batch_header)};
+    store->batch =
+        (struct batch_header){.used = sizeof(struct batch_header), .lsn_gone = store->lsn_gone};
+    store->batch_is_mark = false;
     store->batch_group_count = 0;
     store->batch_record_count = 0;
     reserve_arena(store, SEGMENT_PAGE);
     bool needs_segment = false;
-    if (job != NULL && store->batch.used + job->len > segment_room(store->head)) {
-        needs_segment = has_spare(store);
-    } else if (job != NULL) {
+    if (job != NULL && store->batch.used + job->len <= segment_room(store->head)) {
         add_job(store, job);
+    } else if (job != NULL) {
+        needs_segment = has_spare(store);
+        if (!needs_segment && log_mark_fits_locked(store, job)) {
+            add_job(store, job);
+        }
     }
     needs_segment = needs_segment || collect(store);
     if (needs_segment) {
@@ -475,7 +496,7 @@ static bool start_batch(struct store *store)
         write_batch(store);
         return true;
     }
-    if (store->batch.used > sizeof(struct batch_header)) {
+    if (store->batch.used > sizeof(struct batch_header) || store->batch_is_mark) {
         write_batch(store);
         return true;
     }

@@ -1,6 +1,8 @@
 /* Opening: from the segments on disk to the index, and the edits back to their owner.
  *
- * 1. Segment files are opened; those behind the last one that holds a batch are spares.
+ * 1. Segment files are opened; those behind the last one that holds a batch are spares. The one
+ *    that was the head when index.ckpt was written is none if it held a batch then, whatever is
+ *    read there now; and files that were not to leave and are gone are damage.
  * 2. The index comes from index.ckpt when it is usable, else it starts empty at the oldest segment.
  * 3. The log from there on is applied, batch by batch, in order.
  * 4. The last segment is flushed once: what was read of it may not have been durable yet.
@@ -18,6 +20,18 @@ void log_damage_add(struct store *store, uint32_t seq, uint32_t offset, bool is_
     store->damage[store->damage_count++] =
         (struct log_damage){.seq = seq, .offset = offset, .is_lost = is_lost};
     store->stats.damaged_places = store->damage_count;
+}
+
+void log_damage_add_lost(struct store *store, uint32_t seq)
+{
+    bool is_known = log_segment_find_locked(store, seq) != NULL;
+    for (size_t i = 0; i < store->damage_count; i++) {
+        is_known = is_known || (store->damage[i].is_lost && store->damage[i].seq == seq);
+    }
+    if (!is_known) {
+        log_damage_add(store, seq, 0, true);
+    }
+    store->seq_last = GFS_MAX(store->seq_last, seq); /* never that of another segment */
 }
 
 static enum gfs_err replay_batch(void *arg, struct log_segment *segment, uint32_t offset,
@@ -44,12 +58,17 @@ static enum gfs_err replay_batch(void *arg, struct log_segment *segment, uint32_
 }
 
 /* Segments behind the last one with a batch become spares; answers the index of that one. */
-static enum gfs_err split_spares(struct store *store, struct segment_scan *last)
+static enum gfs_err split_spares(struct store *store, const struct checkpoint_head *head,
+                                 struct segment_scan *last)
 {
     bool is_used = false;
     size_t count = store->segment_count;
     while (count > 0 && !is_used) {
-        enum gfs_err err = log_segment_is_used(store->segments[count - 1], &is_used);
+        struct log_segment *segment = store->segments[count - 1];
+        if ((segment->seq == head->seq && head->has_batches) || segment->is_cut) {
+            break;
+        }
+        enum gfs_err err = log_segment_is_used(segment, &is_used);
         if (err != GFS_OK) {
             return err;
         }
@@ -75,11 +94,43 @@ static enum gfs_err split_spares(struct store *store, struct segment_scan *last)
     return err;
 }
 
-/* The highest batch that a segment other than the last can have held. */
-static uint64_t durable_seq_of(const struct store *store, size_t i)
+/* The head of the checkpoint leaves only when a newer checkpoint is durable. */
+static void look_for_head(struct store *store, const struct checkpoint_head *head)
 {
+    store->seq_last = GFS_MAX(store->seq_last, head->seq); /* never that of another segment */
+    if (head->has_batches) {
+        log_damage_add_lost(store, head->seq);
+    }
+}
+
+/* The highest batch that a segment can have held; of_newest: of the last one, as far as known. */
+static uint64_t durable_seq_of(const struct store *store, size_t i, uint64_t of_newest)
+{
+    if (store->segments[i]->is_cut) {
+        return UINT64_MAX;
+    }
+    if (i + 1 == store->segment_count) {
+        return of_newest;
+    }
     uint64_t next = log_segment_first_seq(store->segments[i + 1]);
     return next == 0 ? UINT64_MAX : next - 1;
+}
+
+/* Nothing behind the checkpoint's position has left: there, the segment behind a seal begins with
+ * the number that follows, unless one between them is gone. */
+static void look_for_gap(struct store *store, const struct segment_scan *before,
+                         const struct log_segment *segment)
+{
+    uint32_t from = before->segment->seq;
+    bool is_known = !before->is_sealed || !before->is_numbered || segment->seq == from + 1;
+    for (size_t i = 0; i < store->damage_count; i++) {
+        const struct log_damage *damage = &store->damage[i];
+        is_known =
+            is_known || (damage->is_lost && damage->seq > from && damage->seq < segment->seq);
+    }
+    if (!is_known && log_segment_first_seq(segment) > before->next_seq) {
+        log_damage_add_lost(store, segment->seq - 1);
+    }
 }
 
 /* Applies the log from a position on; `last` is left where the last segment's scan ended. */
@@ -96,8 +147,11 @@ static enum gfs_err replay(struct store *store, const struct checkpoint_position
             .segment = segment,
             .offset = SEGMENT_PAGE,
             .next_seq = store->batch_seq,
-            .durable_seq = segment == newest ? from->durable_seq : durable_seq_of(store, i),
+            .durable_seq = durable_seq_of(store, i, from->durable_seq),
         };
+        if (from->seq != 0 && segment->seq > from->seq) {
+            look_for_gap(store, last, segment);
+        }
         segment->first_batch = store->batch_seq;
         enum gfs_err err = log_segment_scan(&scan, replay_batch, store);
         if (err != GFS_OK) {
@@ -152,11 +206,17 @@ enum gfs_err store_recover(struct store *store, struct gfs_error *error)
     if (err != GFS_OK) {
         return err;
     }
+    struct checkpoint_head head = {0};
+    err = checkpoint_head(store, &head);
+    if (err != GFS_OK && err != GFS_NOT_FOUND) {
+        return gfs_fail(error, err, "index.ckpt: %s", gfs_err_text(err));
+    }
     struct segment_scan last = {0};
-    err = split_spares(store, &last);
+    err = split_spares(store, &head, &last);
     if (err != GFS_OK) {
         return gfs_fail(error, err, "log: %s", gfs_err_text(err));
     }
+    look_for_head(store, &head);
     struct checkpoint_position from = {.first_batch = 1};
     err = checkpoint_load(store, &from);
     if (err != GFS_OK && err != GFS_NOT_FOUND) {

@@ -36,13 +36,15 @@ static enum gfs_err read_at(const struct window *window, void *to, size_t len, u
     return err == GFS_OK && got != len ? GFS_CORRUPT : err;
 }
 
-/* What cannot be read is taken for zeros: it will not verify. */
+/* What cannot be read is taken for zeros: it will not verify. So is what is behind the end of a
+ * file that was cut, but no later read will find it. */
 static void read_pages(struct window *window)
 {
     for (size_t at = 0; at < window->len; at += SEGMENT_PAGE) {
-        if (read_at(window, window->bytes + at, SEGMENT_PAGE, window->offset + at) != GFS_OK) {
+        enum gfs_err err = read_at(window, window->bytes + at, SEGMENT_PAGE, window->offset + at);
+        if (err != GFS_OK) {
             memset(window->bytes + at, 0, SEGMENT_PAGE);
-            window->is_unreadable[at / SEGMENT_PAGE] = true;
+            window->is_unreadable[at / SEGMENT_PAGE] = err != GFS_CORRUPT;
         }
     }
 }
@@ -101,11 +103,11 @@ static struct window window_of(const struct log_segment *segment)
                            .file_size = (size_t)segment->header.size - SEGMENT_PAGE};
 }
 
-/* The next batch header at or behind offset, within what one batch can cover. */
+/* The next batch header at or behind offset and before limit. */
 static bool find_header(struct window *window, const struct segment_header *segment, size_t offset,
-                        size_t *ret_offset)
+                        size_t limit, size_t *ret_offset)
 {
-    size_t limit = GFS_MIN(window->file_size, offset + STORE_BATCH_LEN_MAX + SEGMENT_PAGE);
+    limit = GFS_MIN(window->file_size, limit);
     for (size_t at = offset; at + SEGMENT_PAGE <= limit; at += SEGMENT_PAGE) {
         struct batch_header header;
         if (segment_batch_parse(window_at(window, at, SEGMENT_PAGE), window->file_size - at,
@@ -120,11 +122,12 @@ static bool find_header(struct window *window, const struct segment_header *segm
 enum gfs_err log_segment_is_used(struct log_segment *segment, bool *ret)
 {
     struct window window = window_of(segment);
+    size_t limit = STORE_BATCH_LEN_MAX + 2 * SEGMENT_PAGE; /* what the first one can cover */
     size_t offset;
-    *ret = find_header(&window, &segment->header, SEGMENT_PAGE, &offset);
+    *ret = find_header(&window, &segment->header, SEGMENT_PAGE, limit, &offset);
     if (!*ret) {
         window_forget(&window);
-        *ret = find_header(&window, &segment->header, SEGMENT_PAGE, &offset);
+        *ret = find_header(&window, &segment->header, SEGMENT_PAGE, limit, &offset);
     }
     enum gfs_err err = GFS_OK;
     if (!*ret && !window_has(&window, SEGMENT_PAGE, SEGMENT_PAGE)) {
@@ -182,7 +185,7 @@ static enum gfs_err step_over_damage(struct segment_scan *scan, struct window *w
     size_t next = 0;
     const struct batch_header *header = found->bytes == NULL ? NULL : &found->header;
     size_t from = scan->offset + (header != NULL ? header->len : (size_t)SEGMENT_PAGE);
-    bool has_next = find_header(window, &scan->segment->header, from, &next);
+    bool has_next = find_header(window, &scan->segment->header, from, window->file_size, &next);
     if (!has_next && scan->next_seq > scan->durable_seq) {
         return found->is_unreadable ? GFS_IO : GFS_END; /* torn */
     }

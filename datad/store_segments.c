@@ -17,6 +17,19 @@ void segment_path(char path[STORE_PATH_MAX], const char *dir, uint32_t number, c
     (void)snprintf(path, STORE_PATH_MAX, "%s/%012u.%s", dir, number, suffix);
 }
 
+/* Only the name that segment_path makes: another spelling of a number is another file. */
+bool segment_name_parse(const char *name, uint32_t *ret)
+{
+    char canonical[STORE_PATH_MAX];
+    unsigned number;
+    if (sscanf(name, "%12u", &number) != 1 || number == 0 || number > INT32_MAX) {
+        return false;
+    }
+    segment_path(canonical, ".", number, "seg");
+    *ret = number;
+    return strcmp(canonical + 2, name) == 0;
+}
+
 struct log_segment *log_segment_find_locked(struct store *store, uint32_t seq)
 {
     size_t low = 0;
@@ -124,10 +137,8 @@ struct name_list {
 static enum gfs_err visit_name(void *arg, const char *name)
 {
     struct name_list *list = arg;
-    unsigned number;
-    int end = 0;
-    if (sscanf(name, "%12u.seg%n", &number, &end) != 1 || end == 0 || name[end] != '\0' ||
-        number == 0 || number > INT32_MAX) {
+    uint32_t number;
+    if (!segment_name_parse(name, &number)) {
         char path[STORE_PATH_MAX];
         size_t len = strlen(name);
         if (len > 4 && len < 24 && strcmp(name + len - 4, ".tmp") == 0) {
@@ -170,6 +181,15 @@ static enum gfs_err read_header(const struct log_segment *segment, struct segmen
     return err == GFS_OK ? segment_header_parse(page, ret) : err;
 }
 
+/* A segment has all of its bytes, durably, before it has its name. */
+static enum gfs_err look_for_cut(struct log_segment *segment)
+{
+    struct gfs_file_info info;
+    enum gfs_err err = segment->file->io->ops->file_info(segment->file, &info);
+    segment->is_cut = err == GFS_OK && info.size < segment->header.size;
+    return err;
+}
+
 static enum gfs_err open_segment(struct store *store, uint32_t number, struct gfs_error *error)
 {
     char path[STORE_PATH_MAX];
@@ -187,6 +207,9 @@ static enum gfs_err open_segment(struct store *store, uint32_t number, struct gf
     }
     if (err == GFS_OK && segment->header.seq != number) {
         err = GFS_CORRUPT;
+    }
+    if (err == GFS_OK) {
+        err = look_for_cut(segment);
     }
     if (err == GFS_CORRUPT) {
         /* Nothing in it can be trusted; kept for repair. */
@@ -331,8 +354,8 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
     GFS_ASSERT(segment->is_drained);
     GFS_ASSERT(segment->is_leaving);
     GFS_ASSERT(segment->pins == 0);
-    bool is_reused =
-        store->spare_count < STORE_SPARES && segment->header.size == store->options.segment_size;
+    bool is_reused = store->spare_count < STORE_SPARES && !segment->is_cut &&
+                     segment->header.size == store->options.segment_size;
     (void)pthread_mutex_unlock(&store->lock);
     enum gfs_err err =
         is_reused ? ops->rename(store->io, path, temporary) : ops->remove(store->io, path);
@@ -364,4 +387,15 @@ enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segmen
         log_segment_free(fresh);
     }
     return err;
+}
+
+enum gfs_err log_segment_remove_lost(struct store *store, uint32_t seq)
+{
+    char path[STORE_PATH_MAX];
+    segment_path(path, "log", seq, "seg");
+    enum gfs_err err = store->io->ops->remove(store->io, path);
+    if (err == GFS_OK || err == GFS_NOT_FOUND) {
+        err = sync_names(store);
+    }
+    return err == GFS_OK ? GFS_OK : GFS_IO;
 }

@@ -29,10 +29,10 @@ enum {
     STORE_BATCH_LEN_MAX = 12 << 20,    /* one group alone: an edit of 4 MiB, a DELETE of 4 MiB */
     STORE_JOB_LEN_MAX = 1 << 20,       /* copies of one compaction step */
     STORE_BULK_BUFFER_SIZE = 512 << 10,
-    STORE_BULK_BUFFERS_MAX = 512,   /* 256 MiB, when as many slow writers fill one each */
-    STORE_BULK_SHARED_PART = 8,     /* an eighth of them, 32 MiB: over it only a writer's first */
-    STORE_BULK_BUFFERS_IDLE = 2,    /* kept when no bulk is open */
-    STORE_BULK_BUFFERS_EACH = 8,    /* of one writer */
+    STORE_BULK_BUFFERS_MAX = 512, /* 256 MiB, when as many slow writers fill one each */
+    STORE_BULK_SHARED_PART = 8,   /* an eighth of them, 32 MiB: over it only a writer's first */
+    STORE_BULK_BUFFERS_IDLE = 2,  /* kept when no bulk is open */
+    STORE_BULK_BUFFERS_EACH = 8,  /* of one writer */
     STORE_BULK_WRITERS_MAX = 4096,
     STORE_SPARES = 2,
     STORE_THREADS = 3,
@@ -64,6 +64,7 @@ struct log_segment {
     bool is_leaving;  /* is being recycled: nobody may pin it any more */
     bool is_damaged;  /* kept for repair, not compacted */
     bool is_given_up; /* damaged, and repaired elsewhere: what cannot be read is not wanted */
+    bool is_cut;      /* its file is shorter than it was made: what it held last may be missing */
     struct tombstone_target *targets;
     uint32_t target_count, target_size;
 };
@@ -105,9 +106,10 @@ struct bulk_extent {
 struct log_damage {
     uint32_t seq;
     uint32_t offset;
-    bool is_lost;       /* not even the segment's header can be read: it is not in the table */
-    bool is_given_up;   /* lost, and repaired elsewhere */
-    uint64_t lsn_hold;  /* as of a segment */
+    bool is_lost;      /* not even the segment's header can be read: it is not in the table */
+    bool is_over;      /* lost, given up, about to leave: checkpoints need not name it */
+    bool is_given_up;  /* lost, and repaired elsewhere */
+    uint64_t lsn_hold; /* as of a segment */
 };
 
 /* Records to copy to the log's head, made by the background, written by the store's thread. */
@@ -118,6 +120,7 @@ struct compact_job {
     size_t len;
     uint32_t *places; /* of each record in `from`, 0 = tombstones */
     size_t count;
+    uint64_t lsn_gone; /* the batch says so; 0 = as it is */
     bool is_done;
 };
 
@@ -147,6 +150,7 @@ struct store {
     uint64_t lsn_trimmed;
     uint64_t lsn_last;       /* of durable EDIT records */
     uint64_t lsn_floor;      /* what damage may have held had lower ones */
+    uint64_t lsn_gone;       /* the newest durable batch says so: store_compact.c */
     uint32_t checkpoint_seq; /* segments before it are covered by index.ckpt on disk */
     uint64_t bytes_since_checkpoint;
     uint64_t batch_seq_durable;
@@ -173,6 +177,7 @@ struct store {
     size_t arena_size;
     struct batch_header batch;
     uint64_t batch_group_count, batch_record_count;
+    bool batch_is_mark; /* written for its lsn_gone, though there may be nothing in it */
     struct compact_job *batch_job;
     struct gfs_io_op log_op;
     bool is_writing;
@@ -180,7 +185,6 @@ struct store {
 
     /* Large chunks (store_bulk.c). */
     struct store_bulk_pool *bulk_pool;
-
 
     pthread_t threads[STORE_THREADS];
     unsigned thread_count;
@@ -192,6 +196,7 @@ struct store {
 
 /* store_segments.c: files of the log. */
 void segment_path(char path[STORE_PATH_MAX], const char *dir, uint32_t number, const char *suffix);
+bool segment_name_parse(const char *name, uint32_t *ret);
 struct log_segment *log_segment_find_locked(struct store *store, uint32_t seq);
 void log_segment_append_locked(struct store *store, struct log_segment *segment);
 void log_segment_remove_locked(struct store *store, struct log_segment *segment);
@@ -202,6 +207,8 @@ enum gfs_err log_segments_open(struct store *store, struct gfs_error *error) GFS
 enum gfs_err log_segment_prepare(struct store *store) GFS_MUST_CHECK;
 /* Gives a drained segment, already removed from the table, a new life as spare or deletes it. */
 enum gfs_err log_segment_recycle(struct store *store, struct log_segment *segment) GFS_MUST_CHECK;
+/* The file of a segment that is in no table, if there is one. */
+enum gfs_err log_segment_remove_lost(struct store *store, uint32_t seq) GFS_MUST_CHECK;
 
 /* Keeps a segment from being recycled while its batches are read. NULL: none at or behind seq. */
 struct log_segment *log_segment_hold(struct store *store, uint32_t seq);
@@ -224,6 +231,8 @@ uint32_t bulk_page_count(const struct chunk_entry *entry);
 /* store_log.c */
 void store_submit(struct chunk_store *chunks, struct chunk_group *group);
 bool store_log_step(struct store *store); /* store's thread: one turn; true = did something */
+/* A job without records, a mark, finds room for it in the head, spares or not. */
+bool log_mark_fits_locked(const struct store *store, const struct compact_job *job);
 void store_log_trim(struct store *store); /* nothing in flight; gives idle memory back */
 void store_log_stop(struct store *store); /* answers everything waiting GFS_STOPPED */
 void store_fail(struct store *store);     /* the disk is gone for writing */
@@ -259,6 +268,8 @@ enum gfs_err log_segment_is_used(struct log_segment *segment, bool *ret) GFS_MUS
 
 /* store_recover.c */
 void log_damage_add(struct store *store, uint32_t seq, uint32_t offset, bool is_lost);
+/* A segment that is gone, unless it is there or known to be lost. */
+void log_damage_add_lost(struct store *store, uint32_t seq);
 enum gfs_err store_recover(struct store *store, struct gfs_error *error) GFS_MUST_CHECK;
 enum gfs_err store_replay_edits(struct chunk_store *chunks, uint64_t after,
                                 enum gfs_err (*visit)(void *arg, uint64_t lsn,
@@ -333,6 +344,13 @@ struct checkpoint_position {
     uint64_t first_batch; /* its first batch */
     uint64_t durable_seq; /* batches up to this one were durable */
 };
+/* Plain data. The head of the log as it was when the checkpoint was taken. */
+struct checkpoint_head {
+    uint32_t seq;     /* 0 = not known */
+    bool has_batches; /* durable ones: it is no spare, and cannot have left */
+};
+/* What even a checkpoint says that is not usable. GFS_NOT_FOUND: nothing. */
+enum gfs_err checkpoint_head(struct store *store, struct checkpoint_head *ret) GFS_MUST_CHECK;
 /* Fills index and segment table. GFS_NOT_FOUND: nothing usable; both are untouched, and what is
  * known of ret->durable_seq is still set. */
 enum gfs_err checkpoint_load(struct store *store, struct checkpoint_position *ret) GFS_MUST_CHECK;

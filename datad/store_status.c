@@ -58,7 +58,8 @@ void store_status(struct chunk_store *chunks, struct chunk_store_status *ret)
     };
     (void)pthread_mutex_lock(&store->lock);
     ret->lsn_last = store->lsn_last;
-    ret->lsn_floor = GFS_MAX(store->lsn_last, store->lsn_floor);
+    ret->lsn_gone = store->lsn_gone;
+    ret->lsn_floor = GFS_MAX(GFS_MAX(store->lsn_last, store->lsn_floor), store->lsn_gone);
     (void)pthread_mutex_unlock(&store->lock);
 }
 

@@ -87,8 +87,7 @@ char *auth_sign(const struct auth_signer *signer, const struct http_request *req
         !sign(signer, request, gfs_buf_slice(&names), gfs_buf_slice(&scope), signature)) {
         return NULL;
     }
-    return gfs_arena_printf(arena,
-                            "AWS4-HMAC-SHA256 Credential=%.*s/%s, SignedHeaders=%s, Signature=%s",
-                            (int)signer->access_key.len, signer->access_key.ptr, scope.ptr,
-                            names.ptr, signature);
+    return gfs_arena_printf(
+        arena, "AWS4-HMAC-SHA256 Credential=%.*s/%s, SignedHeaders=%s, Signature=%s",
+        (int)signer->access_key.len, signer->access_key.ptr, scope.ptr, names.ptr, signature);
 }

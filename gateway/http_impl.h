@@ -123,7 +123,7 @@ struct http_loop {
     int event_fd;
     _Atomic(struct http_task *) tasks; /* newest first */
     atomic_bool is_sleeping;
-    atomic_uint posting; /* threads inside http_post */
+    atomic_uint posting;    /* threads inside http_post */
     atomic_uint conn_count; /* handed over or open */
     /* loop thread only */
     struct http_conn *conns;

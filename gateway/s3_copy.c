@@ -373,14 +373,14 @@ static void copy_object(struct s3_request *r, struct copy *copy)
     copy->range = (struct s3_range){.len = object->size};
     bool is_full = object->checksum.type == META_CHECKSUM_FULL_OBJECT;
     if (is_other_class(copy, object->storage_class)) {
-        copy->wanted = copy->wanted == META_CHECKSUM_NONE && is_full ? object->checksum.algo
-                                                                     : copy->wanted;
+        copy->wanted =
+            copy->wanted == META_CHECKSUM_NONE && is_full ? object->checksum.algo : copy->wanted;
         start_rewrite(r, copy, object->storage_class,
                       ingest_owner_object(&r->arena, r->bucket_rec.id, r->key));
         return;
     }
-    bool is_same = copy->wanted == META_CHECKSUM_NONE ||
-                   (copy->wanted == object->checksum.algo && is_full);
+    bool is_same =
+        copy->wanted == META_CHECKSUM_NONE || (copy->wanted == object->checksum.algo && is_full);
     if (!is_same) {
         start_hash(r, copy);
         return;

@@ -125,6 +125,21 @@ static void log_failure(struct s3_request *r, enum s3_err err, const char *messa
             s3_err_code(err), gfs_log_quote(gfs_slice_str(message), text, sizeof text));
 }
 
+/* A write that storage does not take: why, for who may write at all. */
+static void add_refusal(const struct s3_request *r, enum s3_err err, char *message, size_t size)
+{
+    char reason[256] = "";
+    struct chunk_store *chunks = r->gw->options.chunks;
+    bool is_write = r->http != NULL && r->http->method != HTTP_GET && r->http->method != HTTP_HEAD;
+    bool is_refusal = err == S3_ServiceUnavailable || err == S3_StorageFull;
+    if (is_write && is_refusal && r->auth.access_key.len > 0 && chunks->ops->refusal != NULL) {
+        chunks->ops->refusal(chunks, reason, sizeof reason);
+    }
+    if (reason[0] != '\0') {
+        (void)snprintf(message, size, "Writes are refused: %s.", reason);
+    }
+}
+
 void s3_fail(struct s3_request *r, enum s3_err err, const char *format, ...)
 {
     GFS_ASSERT(err != S3_OK);
@@ -135,6 +150,8 @@ void s3_fail(struct s3_request *r, enum s3_err err, const char *format, ...)
         va_start(args, format);
         (void)vsnprintf(message, sizeof message, format, args);
         va_end(args);
+    } else {
+        add_refusal(r, err, message, sizeof message);
     }
     int status = s3_err_status(err);
     if (status >= 500 && err != S3_NotImplemented) {

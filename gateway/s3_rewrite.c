@@ -69,8 +69,8 @@ static void read_run(struct worker_job *job)
 {
     struct s3_rewrite *rewrite = GFS_CONTAINER_OF(job, struct s3_rewrite, job);
     rewrite->at = 0;
-    rewrite->err = reader_read(rewrite->reader, rewrite->buffer, sizeof rewrite->buffer, 0,
-                               &rewrite->len);
+    rewrite->err =
+        reader_read(rewrite->reader, rewrite->buffer, sizeof rewrite->buffer, 0, &rewrite->len);
     http_post(rewrite->r->loop, &rewrite->task);
 }
 

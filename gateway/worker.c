@@ -92,8 +92,10 @@ static void *standby_main(void *arg)
     struct worker_pool *pool = arg;
     pthread_mutex_lock(&pool->lock);
     if (stand_by_locked(pool)) {
-        gfs_log(GFS_LOG_WARN, "op=worker threads=%u msg=\"all are busy, perhaps with a disk that "
-                "hangs: one more\"", pool->thread_count);
+        gfs_log(GFS_LOG_WARN,
+                "op=worker threads=%u msg=\"all are busy, perhaps with a disk that "
+                "hangs: one more\"",
+                pool->thread_count);
         if (pool->thread_count < pool->thread_max) {
             (void)start_locked(pool, standby_main);
         }

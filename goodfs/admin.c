@@ -15,6 +15,7 @@
 #include "gateway/auth.h"
 #include "gateway/worker.h"
 #include "goodfs/admin_call.h"
+#include "goodfs/admin_replay.h"
 #include "goodfs/credentials.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
@@ -34,7 +35,8 @@ enum {
     CALL_WAIT_MS = 30000,
     STOP_WAIT_MS = 3000, /* the same, when the server stops */
     WAIT_STEP_MS = 50,
-    HUNG_MAX = 8, /* calls by errands */
+    HUNG_MAX = 8,      /* calls by errands */
+    END_WAIT_MS = 500, /* for calls that were given up and are about to end */
 };
 
 struct admin {
@@ -42,9 +44,10 @@ struct admin {
     struct http_server *http;
     struct worker_pool *readers, *askers, *changers;
     struct pool_errands *errands;
-    atomic_uint live_count; /* requests begun, not yet destroyed and not given up */
-    atomic_uint hung_count; /* calls by errands, those given up included */
-    _Atomic int64_t stop_ns; /* when it was told to stop; 0 = not yet */
+    struct admin_replay *replay; /* the listener thread's */
+    atomic_uint live_count;      /* requests begun, not yet destroyed and not given up */
+    atomic_uint hung_count;      /* calls by errands, those given up included */
+    _Atomic int64_t stop_ns;     /* when it was told to stop; 0 = not yet */
 };
 
 /* A job that an errand does: what outlives a request that is answered. */
@@ -207,8 +210,8 @@ static bool find_key(void *arg, struct gfs_slice access_key, char *ret_secret)
     const struct admin_options *options = &((const struct admin *)arg)->options;
     const char *secret = is_key(access_key, options->access_key) ? options->secret_key : NULL;
     for (size_t i = 0; i < options->user_count && secret == NULL; i++) {
-        secret = is_key(access_key, options->users[i].access_key) ? options->users[i].secret_key
-                                                                  : NULL;
+        secret =
+            is_key(access_key, options->users[i].access_key) ? options->users[i].secret_key : NULL;
     }
     if (secret != NULL) {
         memcpy(ret_secret, secret, strlen(secret) + 1);
@@ -437,8 +440,8 @@ static void work_by_errand(struct worker_job *job)
     } else {
         r->hanging = gfs_alloc(sizeof *r->hanging);
         r->hanging->r = r;
-        r->errand = pool_errand_start(admin->errands, "admin-call", run_errand, end_errand,
-                                      r->hanging);
+        r->errand =
+            pool_errand_start(admin->errands, "admin-call", run_errand, end_errand, r->hanging);
     }
     while (!is_over && gfs_monotonic_ns() < wait_until_ns(admin, begun_ns)) {
         is_over = pool_errand_await(r->errand, WAIT_STEP_MS);
@@ -466,6 +469,21 @@ static struct worker_pool *workers_of(struct admin_request *r)
     return admin->readers;
 }
 
+/* A change is made once, however often somebody sends what was signed. */
+static enum gfs_err check_replay(struct admin_request *r)
+{
+    struct gfs_error *error = &r->call.error;
+    if (r->route->access == ADMIN_ANYONE || r->route->thread != ADMIN_CHANGER) {
+        return GFS_OK;
+    }
+    enum gfs_err err =
+        admin_replay_note(r->admin->replay, r->auth.seed_signature, gfs_monotonic_ns());
+    if (err == GFS_EXISTS) {
+        return gfs_fail(error, GFS_DENIED, "it was made already: sign it with another nonce");
+    }
+    return err == GFS_OK ? err : gfs_fail(error, err, "too many changes in half an hour");
+}
+
 static void admin_end(struct http_exchange *x)
 {
     struct admin_request *r = http_exchange_data(x);
@@ -476,6 +494,7 @@ static void admin_end(struct http_exchange *x)
     if (err == GFS_OK && r->route->access != ADMIN_ANYONE) {
         err = admin_call_check(r->route, &r->call);
     }
+    err = err == GFS_OK ? check_replay(r) : err;
     if (err != GFS_OK) {
         reply_fail(r, err, r->call.error.text);
         return;
@@ -515,7 +534,7 @@ static bool free_threads(struct admin *admin)
     worker_pool_free(admin->readers);
     worker_pool_free(admin->askers);
     worker_pool_free(admin->changers);
-    bool is_free = pool_errands_end(admin->errands, 0);
+    bool is_free = pool_errands_end(admin->errands, END_WAIT_MS);
     if (is_free) {
         pool_errands_free(admin->errands);
     }
@@ -537,6 +556,7 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
         admin->options.call_wait_ms = CALL_WAIT_MS;
     }
     admin->errands = pool_errands_new();
+    admin->replay = admin_replay_new();
     admin->readers = new_workers(READER_COUNT, READERS_QUEUED_MAX);
     admin->askers = new_workers(ASKER_COUNT, ASKERS_QUEUED_MAX);
     admin->changers = new_workers(1, CHANGERS_QUEUED_MAX);
@@ -552,6 +572,7 @@ enum gfs_err admin_start(const struct admin_options *options, struct admin **ret
     enum gfs_err err = http_server_start(&http, &admin->http, error);
     if (err != GFS_OK) {
         (void)free_threads(admin); /* none was made */
+        admin_replay_free(admin->replay);
         free(admin);
         return err;
     }
@@ -568,6 +589,7 @@ bool admin_stop(struct admin *admin, uint32_t work_ms)
     if (!http_server_stop(admin->http, 0, work_ms) || !free_threads(admin)) {
         return false;
     }
+    admin_replay_free(admin->replay);
     free(admin);
     return true;
 }

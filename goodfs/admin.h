@@ -24,10 +24,10 @@ struct admin_options {
     const char *access_key, *secret_key; /* root */
     const struct credentials *users;     /* admin users: their keys are good here only */
     size_t user_count;
-    int64_t started_ns;                  /* of the process, monotonic */
-    uint32_t call_wait_ms;               /* 0 = 30,000 */
-    const char *dir;                     /* the one directory, without a pool */
-    struct pool *pool;                   /* NULL: one directory */
+    int64_t started_ns;    /* of the process, monotonic */
+    uint32_t call_wait_ms; /* 0 = 30,000 */
+    const char *dir;       /* the one directory, without a pool */
+    struct pool *pool;     /* NULL: one directory */
     struct chunk_store *chunks;
     struct shard *shard;
     struct meta_service *meta; /* the shard's */

@@ -18,12 +18,13 @@ static enum pool_health plain_health(struct chunk_store *chunks, char *ret_reaso
     struct chunk_store_status status;
     chunks->ops->status(chunks, &status);
     const char *reason = status.has_failed           ? "the disk has failed"
+                         : status.is_full            ? "the disk is full"
                          : status.damaged_places > 0 ? "damage was found in the log"
                                                      : "";
     (void)snprintf(ret_reason, size, "%s", reason);
-    return status.has_failed           ? POOL_READ_ONLY
-           : status.damaged_places > 0 ? POOL_DEGRADED
-                                       : POOL_HEALTHY;
+    return status.has_failed || status.is_full ? POOL_READ_ONLY
+           : status.damaged_places > 0         ? POOL_DEGRADED
+                                               : POOL_HEALTHY;
 }
 
 /* Disks that are all well now may have lost something all the same, or have failed in a way that
@@ -34,16 +35,26 @@ static enum pool_health judge_rest(const struct admin_options *services, char *r
     struct shard_stats stats;
     shard_stats(services->shard, &stats);
     if (stats.has_failed) {
-        (void)snprintf(ret_reason, size, "%s", "the metadata takes no changes: a write of it "
+        (void)snprintf(ret_reason, size, "%s",
+                       "the metadata takes no changes: a write of it "
                        "failed; if that lasts, restart the server");
         return POOL_READ_ONLY;
     }
     uint64_t losses = fsck_losses(services->fsck);
-    if (losses == 0) {
+    if (losses != 0) {
+        (void)snprintf(ret_reason, size,
+                       "too little is left of %" PRIu64 " chunks of objects; fsck names them",
+                       losses);
+    } else if (fsck_has_damage(services->fsck)) {
+        (void)snprintf(ret_reason, size, "%s",
+                       "rows of the metadata are damaged: what they name "
+                       "cannot be read");
+    } else if (fsck_is_unsure(services->fsck)) {
+        (void)snprintf(ret_reason, size, "%s",
+                       "a disk was given up: fsck has not seen yet whether anything is lost");
+    } else {
         return POOL_HEALTHY;
     }
-    (void)snprintf(ret_reason, size, "too little is left of %" PRIu64
-                   " chunks of objects; fsck names them", losses);
     return POOL_DEGRADED;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "goodfs/fsck_due.h"
 #include "goodfs/fsck_orphans_file.h"
 #include "goodfs/fsck_search.h"
 #include "libgoodfs/clock.h"
@@ -17,12 +18,11 @@
 
 enum {
     REFERENCES_MAX = 4000000,
-    FIRST_SEARCH_MS = 600 * 1000,   /* after the start; sooner when the age is less */
+    FIRST_SEARCH_MS = 60 * 1000,  /* after the start; sooner when the age is less */
     PERIOD_MS = 24 * 3600 * 1000, /* of searches, likewise */
-    SEARCH_GAP_MS = 60 * 1000, /* between searches for what storage says is lost */
-    LOOK_MS = 2000,            /* how often storage is asked */
+    LOOK_MS = 2000,               /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
-    SHOWN_MAX = 1000, /* of each list in an answer */
+    SHOWN_MAX = 1000,    /* of each list in an answer */
     FILE_WAIT_MS = 5000, /* for the disk with the ages of orphans */
     NS_PER_MS = 1000000,
 };
@@ -34,20 +34,24 @@ struct fsck {
     struct gfs_cond wake;
     /* guarded by lock */
     bool is_stopping, is_wanted, is_running;
-    bool is_over; /* the thread is at its end */
-    bool has_result; /* of a search that came to its end */
+    bool may_be_many;      /* the orphans that the search that is wanted deletes */
+    bool is_over;          /* the thread is at its end */
+    bool has_result;       /* of a search that came to its end */
+    uint64_t search_count; /* that came to their end: the same number is the same result */
     enum gfs_err err;
     int64_t started_ms, ended_ms; /* Unix time */
     double done;                  /* 0 to 1 */
     struct fsck_result result;
     struct fsck_orphan shown[SHOWN_MAX];
     size_t shown_count;
+    uint64_t losses; /* of the last search that ended well */
+    bool has_damage; /* so was this */
+    struct fsck_due due;
     /* the thread's own */
     struct fsck_orphans orphans;
     struct pool_errands *errands;
     struct pool_errand *file_errand; /* hangs; NULL = none does */
     int64_t worked_since_ns;
-    uint64_t known_losses; /* that the last search was told of */
 };
 
 /* ---- a search ---- */
@@ -71,16 +75,21 @@ static bool step(void *arg, double done)
     return goes_on;
 }
 
+static uint64_t losses_of(const struct fsck_result *result)
+{
+    return result->list.lost + result->list.unreachable + result->list.unjudged_losses;
+}
+
 static void log_result(const struct fsck *fsck, enum gfs_err err, const struct fsck_result *result)
 {
-    bool is_bad = err != GFS_OK || result->lost + result->unreachable > 0;
+    bool is_bad = err != GFS_OK || losses_of(result) > 0 || result->is_damaged;
     gfs_log(is_bad ? GFS_LOG_ERROR : GFS_LOG_INFO,
             "op=fsck err=%s chunks=%" PRIu64 " references=%" PRIu64 " lost=%" PRIu64
             " unreachable=%" PRIu64 " degraded=%" PRIu64 " orphans=%" PRIu64 " deleted=%" PRIu64
             " sweep=\"%s\" ms=%" PRId64,
-            gfs_err_name(err), result->chunks, result->references, result->lost,
-            result->unreachable, result->degraded, result->orphans, result->deleted, result->sweep,
-            gfs_wall_ms() - fsck->started_ms);
+            gfs_err_name(err), result->chunks, result->references, result->list.lost,
+            result->list.unreachable, result->list.degraded, result->orphans, result->deleted,
+            result->sweep, gfs_wall_ms() - fsck->started_ms);
 }
 
 static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *result)
@@ -90,6 +99,11 @@ static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *res
     fsck->ended_ms = gfs_wall_ms();
     fsck->is_running = false;
     fsck->has_result = true;
+    fsck->search_count++;
+    fsck->losses = err == GFS_OK ? losses_of(result) : fsck->losses;
+    fsck->has_damage = err == GFS_OK ? result->is_damaged : fsck->has_damage;
+    fsck_due_end(&fsck->due, err == GFS_OK, losses_of(result) + result->is_damaged,
+                 gfs_monotonic_ns());
     fsck_search_release(&fsck->result);
     fsck->result = *result;
     fsck->shown_count = GFS_MIN(fsck->orphans.count, (size_t)SHOWN_MAX);
@@ -182,19 +196,32 @@ static void store_orphans(struct fsck *fsck)
 
 /* ---- searches ---- */
 
+static void look(struct fsck *fsck, struct fsck_look *ret)
+{
+    const struct fsck_source *source = &fsck->options.source;
+    source->disks(source->arg, ret->disks);
+    ret->is_whole = source->is_whole(source->arg);
+    ret->losses = source->losses(source->arg);
+}
+
 static void search(struct fsck *fsck)
 {
     struct fsck_result result;
+    struct fsck_look begin;
     struct fsck_search_options options = {.source = &fsck->options.source,
                                           .orphan_age_ms = fsck->options.orphan_age_ms,
                                           .uptime_ms = gfs_monotonic_ns() / NS_PER_MS,
                                           .references_max = fsck->options.references_max,
                                           .step = step,
                                           .arg = fsck};
+    look(fsck, &begin);
     pthread_mutex_lock(&fsck->lock);
     fsck->is_running = true;
     fsck->started_ms = gfs_wall_ms();
     fsck->done = 0;
+    options.may_be_many = fsck->may_be_many;
+    fsck->may_be_many = false;
+    fsck_due_begin(&fsck->due, &begin, gfs_monotonic_ns());
     pthread_mutex_unlock(&fsck->lock);
     fsck->worked_since_ns = gfs_monotonic_ns();
     enum gfs_err err = fsck_search(&options, &fsck->orphans, &result);
@@ -205,38 +232,30 @@ static void search(struct fsck *fsck)
     publish(fsck, err, &result);
 }
 
-/* Storage lost something since it was last asked. */
-static bool has_new_losses(struct fsck *fsck)
-{
-    uint64_t losses = fsck->options.source.losses(fsck->options.source.arg);
-    bool is_more = losses > fsck->known_losses;
-    fsck->known_losses = GFS_MIN(fsck->known_losses, losses);
-    return is_more;
-}
-
 static void *fsck_main(void *arg)
 {
     struct fsck *fsck = arg;
-    int64_t age_ms = fsck->options.orphan_age_ms;
-    int64_t next_ns = gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)FIRST_SEARCH_MS) * NS_PER_MS;
-    int64_t gap_ns = 0;
     pthread_mutex_lock(&fsck->lock);
     while (!fsck->is_stopping) {
+        struct fsck_look now;
+        pthread_mutex_unlock(&fsck->lock);
+        look(fsck, &now);
+        pthread_mutex_lock(&fsck->lock);
         int64_t now_ns = gfs_monotonic_ns();
-        bool is_due = fsck->is_wanted || now_ns >= next_ns ||
-                      (now_ns >= gap_ns && has_new_losses(fsck));
+        bool is_due = fsck_due_look(&fsck->due, &now, now_ns) || fsck->is_wanted;
+        if (fsck->is_stopping) {
+            break;
+        }
         if (!is_due) {
             int64_t look_ns = now_ns + LOOK_MS * (int64_t)NS_PER_MS;
-            (void)gfs_cond_wait_until(&fsck->wake, &fsck->lock, GFS_MIN(next_ns, look_ns));
+            (void)gfs_cond_wait_until(&fsck->wake, &fsck->lock,
+                                      GFS_MIN(fsck->due.period_at_ns, look_ns));
             continue;
         }
         fsck->is_wanted = false;
         fsck->is_running = true; /* whoever waits for its end must not look between the two */
         pthread_mutex_unlock(&fsck->lock);
-        fsck->known_losses = fsck->options.source.losses(fsck->options.source.arg);
         search(fsck);
-        next_ns = gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)PERIOD_MS) * NS_PER_MS;
-        gap_ns = gfs_monotonic_ns() + SEARCH_GAP_MS * (int64_t)NS_PER_MS;
         pthread_mutex_lock(&fsck->lock);
     }
     fsck->is_over = true;
@@ -258,6 +277,12 @@ struct fsck *fsck_open(const struct fsck_options *options)
     gfs_cond_init(&fsck->wake);
     fsck->errands = pool_errands_new();
     load_orphans(fsck);
+    struct fsck_look first;
+    int64_t age_ms = options->orphan_age_ms;
+    look(fsck, &first);
+    fsck_due_init(&fsck->due, &first,
+                  gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)FIRST_SEARCH_MS) * NS_PER_MS,
+                  GFS_MIN(age_ms, (int64_t)PERIOD_MS) * NS_PER_MS);
     if (!options->is_manual) {
         int rc = pthread_create(&fsck->thread, NULL, fsck_main, fsck);
         GFS_ASSERT(rc == 0);
@@ -314,10 +339,11 @@ bool fsck_close(struct fsck *fsck, uint32_t wait_ms)
     return true;
 }
 
-void fsck_start(struct fsck *fsck)
+void fsck_start(struct fsck *fsck, bool may_be_many)
 {
     pthread_mutex_lock(&fsck->lock);
     fsck->is_wanted = true;
+    fsck->may_be_many |= may_be_many;
     gfs_cond_broadcast(&fsck->wake);
     pthread_mutex_unlock(&fsck->lock);
 }
@@ -325,9 +351,27 @@ void fsck_start(struct fsck *fsck)
 uint64_t fsck_losses(struct fsck *fsck)
 {
     pthread_mutex_lock(&fsck->lock);
-    uint64_t losses = fsck->result.lost + fsck->result.unreachable;
+    uint64_t losses = fsck->losses;
     pthread_mutex_unlock(&fsck->lock);
     return losses;
+}
+
+bool fsck_has_damage(struct fsck *fsck)
+{
+    pthread_mutex_lock(&fsck->lock);
+    bool has_damage = fsck->has_damage;
+    pthread_mutex_unlock(&fsck->lock);
+    return has_damage;
+}
+
+bool fsck_is_unsure(struct fsck *fsck)
+{
+    uint8_t disks[FSCK_DISKS_MAX];
+    fsck->options.source.disks(fsck->options.source.arg, disks);
+    pthread_mutex_lock(&fsck->lock);
+    bool is_unsure = fsck_due_is_unsure(&fsck->due, disks);
+    pthread_mutex_unlock(&fsck->lock);
+    return is_unsure;
 }
 
 void fsck_run(struct fsck *fsck)
@@ -345,26 +389,33 @@ static void write_id(struct gfs_json_out *out, struct chunk_id id)
     gfs_json_out_text(out, "chunk", text);
 }
 
-static void write_objects(const struct fsck_result *result, struct gfs_json_out *out)
+/* One page of the rows; "next" is the after of the one behind it. */
+static void write_objects(const struct fsck_list *list, uint64_t after, uint64_t limit,
+                          struct gfs_json_out *out)
 {
     static const char *const states[] = {
         [FSCK_LOST] = "lost", [FSCK_UNREACHABLE] = "unreachable", [FSCK_DEGRADED] = "degraded"};
+    uint64_t end = GFS_MIN(after + limit, (uint64_t)list->row_count);
     gfs_json_out_array(out, "objects");
-    for (size_t i = 0; i < GFS_MIN(result->named_count, (size_t)SHOWN_MAX); i++) {
-        const struct fsck_named *named = &result->named[i];
+    for (uint64_t i = after; i < end; i++) {
+        const struct fsck_named *row = &list->rows[i];
         gfs_json_out_object(out, NULL);
-        gfs_json_out_text(out, "state", states[named->finding.state]);
-        gfs_json_out_u64(out, "have", named->finding.have);
-        gfs_json_out_u64(out, "need", named->finding.need);
-        gfs_json_out_u64(out, "width", named->finding.width);
-        write_id(out, named->finding.id);
-        gfs_json_out_text(out, "bucket", named->bucket);
-        gfs_json_out_text(out, "key", named->key);
+        gfs_json_out_text(out, "state", states[row->worst.state]);
+        gfs_json_out_u64(out, "have", row->worst.have);
+        gfs_json_out_u64(out, "need", row->worst.need);
+        gfs_json_out_u64(out, "width", row->worst.width);
+        write_id(out, row->worst.id);
+        gfs_json_out_u64(out, "bad_chunks", row->chunk_count);
+        gfs_json_out_text(out, "bucket", row->bucket);
+        gfs_json_out_text(out, "key", row->key);
         gfs_json_out_end_object(out);
     }
     gfs_json_out_end_array(out);
-    gfs_json_out_bool(out, "has_more_objects",
-                      result->has_more_named || result->named_count > SHOWN_MAX);
+    gfs_json_out_u64(out, "object_count", list->row_count);
+    gfs_json_out_bool(out, "has_more_objects", list->has_more);
+    if (end < list->row_count) {
+        gfs_json_out_u64(out, "next", end);
+    }
 }
 
 static void write_orphans(const struct fsck *fsck, struct gfs_json_out *out)
@@ -382,26 +433,32 @@ static void write_orphans(const struct fsck *fsck, struct gfs_json_out *out)
     gfs_json_out_end_array(out);
 }
 
-static void write_result(const struct fsck *fsck, struct gfs_json_out *out)
+static void write_result(const struct fsck *fsck, uint64_t after, uint64_t limit,
+                         struct gfs_json_out *out)
 {
     const struct fsck_result *result = &fsck->result;
     bool is_clean = fsck->err == GFS_OK && !result->is_damaged &&
-                    result->lost + result->unreachable + result->degraded + result->unjudged == 0;
+                    result->list.lost + result->list.unreachable + result->list.degraded +
+                            result->list.unjudged ==
+                        0;
     gfs_json_out_bool(out, "is_clean", is_clean);
     gfs_json_out_bool(out, "has_damaged_rows", result->is_damaged);
     gfs_json_out_u64(out, "chunks", result->chunks);
     gfs_json_out_u64(out, "references", result->references);
-    gfs_json_out_u64(out, "lost", result->lost);
-    gfs_json_out_u64(out, "unreachable", result->unreachable);
-    gfs_json_out_u64(out, "degraded", result->degraded);
-    gfs_json_out_u64(out, "unjudged", result->unjudged);
+    gfs_json_out_u64(out, "lost", result->list.lost);
+    gfs_json_out_u64(out, "unreachable", result->list.unreachable);
+    gfs_json_out_u64(out, "degraded", result->list.degraded);
+    gfs_json_out_u64(out, "unjudged", result->list.unjudged);
+    gfs_json_out_u64(out, "unjudged_losses", result->list.unjudged_losses);
     gfs_json_out_u64(out, "orphans", result->orphans);
     gfs_json_out_u64(out, "orphan_bytes", result->orphan_bytes);
     gfs_json_out_u64(out, "deleted", result->deleted);
     gfs_json_out_u64(out, "deleted_bytes", result->deleted_bytes);
     gfs_json_out_text(out, "sweep", result->sweep);
-    write_objects(result, out);
-    write_orphans(fsck, out);
+    write_objects(&result->list, after, limit, out);
+    if (after == 0) {
+        write_orphans(fsck, out);
+    }
 }
 
 static void write_times(const struct fsck *fsck, struct gfs_json_out *out)
@@ -423,8 +480,10 @@ static void write_times(const struct fsck *fsck, struct gfs_json_out *out)
     }
 }
 
-void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name)
+void fsck_json(struct fsck *fsck, uint64_t after, uint64_t limit, struct gfs_json_out *out,
+               const char *name)
 {
+    GFS_ASSERT(limit <= FSCK_PAGE_MAX);
     pthread_mutex_lock(&fsck->lock);
     bool is_running = fsck->is_running || fsck->is_wanted;
     const char *state = is_running                   ? "running"
@@ -435,12 +494,13 @@ void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name)
     gfs_json_out_object(out, name);
     gfs_json_out_bool(out, "is_running", is_running);
     gfs_json_out_text(out, "state", state);
+    gfs_json_out_u64(out, "searches", fsck->search_count); /* its pages belong together */
     if (fsck->err != GFS_OK) {
         gfs_json_out_text(out, "error", gfs_err_text(fsck->err));
     }
     write_times(fsck, out);
     if (fsck->has_result) {
-        write_result(fsck, out);
+        write_result(fsck, after, limit, out);
     }
     gfs_json_out_end_object(out);
     pthread_mutex_unlock(&fsck->lock);

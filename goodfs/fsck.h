@@ -8,11 +8,11 @@
  *
  * Orphans are given back, never losses: a chunk that searches at least orphan_age_ms apart found
  * in nobody's name, that metadata says for certain it does not know, and only while such chunks are
- * few (fsck_orphans.h). How old they are is kept across restarts. Searches start by themselves once
- * a day, and every orphan_age_ms when that is less.
+ * few (fsck_orphans.h), or the operator says that many are right. How old they are is kept across
+ * restarts. Searches start by themselves once a day, and every orphan_age_ms when that is less.
  *
- * A search also starts when storage says that more is lost than before, so that the objects are
- * named soon; at most every SEARCH_GAP (fsck.c).
+ * A search also starts when something may have been lost, so that health knows and the objects are
+ * named soon, and again while something is (fsck_due.h).
  *
  * Threads: one of its own does everything; the others ask. */
 #pragma once
@@ -39,14 +39,22 @@ void fsck_stop(struct fsck *fsck);
  * in a disk, so that the fsck and its source must be left as they are until the process ends. */
 bool fsck_close(struct fsck *fsck, uint32_t wait_ms);
 
-/* A search begins from now on, after the one under way; once, however often it is asked for. Any
- * thread. */
-void fsck_start(struct fsck *fsck);
-/* Chunks of objects and uploads that the last search found too little of, for good or for now. Any
- * thread. */
+/* A search begins from now on, after the one under way; once, however often it is asked for.
+ * may_be_many: that search deletes orphans that are old enough however many they are; what else
+ * keeps them does so. Any thread. */
+void fsck_start(struct fsck *fsck, bool may_be_many);
+/* Chunks of objects and uploads that the last search that ended well found too little of, for good
+ * or for now. Any thread. */
 uint64_t fsck_losses(struct fsck *fsck);
-/* Progress, and what the last search found; docs/OPERATIONS.md. Any thread. */
-void fsck_json(struct fsck *fsck, struct gfs_json_out *out, const char *name);
+/* Rows of the metadata were damaged in that search: nobody knows what they refer to. Any thread. */
+bool fsck_has_damage(struct fsck *fsck);
+/* A disk was given up, and what that means has not been searched for yet. Any thread. */
+bool fsck_is_unsure(struct fsck *fsck);
+enum { FSCK_PAGE_MAX = 1000 };
+/* Progress, and what the last search found, of its rows `limit` (up to FSCK_PAGE_MAX) from the
+ * after-th on; docs/OPERATIONS.md. Any thread. */
+void fsck_json(struct fsck *fsck, uint64_t after, uint64_t limit, struct gfs_json_out *out,
+               const char *name);
 
 /* A whole search, by hand. Manual mode only. */
 void fsck_run(struct fsck *fsck);

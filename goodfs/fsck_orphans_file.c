@@ -44,11 +44,11 @@ static enum gfs_err decode(struct gfs_slice bytes, struct fsck_orphans *orphans)
     orphans->items = gfs_alloc_array(count + 1, sizeof *orphans->items);
     orphans->size = count + 1;
     for (const char *at = bytes.ptr + HEAD_LEN; orphans->count < count; at += ENTRY_LEN) {
-        orphans->items[orphans->count++] = (struct fsck_orphan){
-            .id = {gfs_codec_load_u64(at), gfs_codec_load_u64(at + 8)},
-            .first_seen_ms = (int64_t)gfs_codec_load_u64(at + 16),
-            .age_ms = (int64_t)gfs_codec_load_u64(at + 24),
-            .bytes = gfs_codec_load_u64(at + 32)};
+        orphans->items[orphans->count++] =
+            (struct fsck_orphan){.id = {gfs_codec_load_u64(at), gfs_codec_load_u64(at + 8)},
+                                 .first_seen_ms = (int64_t)gfs_codec_load_u64(at + 16),
+                                 .age_ms = (int64_t)gfs_codec_load_u64(at + 24),
+                                 .bytes = gfs_codec_load_u64(at + 32)};
     }
     return GFS_OK;
 }

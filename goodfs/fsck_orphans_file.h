@@ -13,5 +13,4 @@
 enum gfs_err fsck_orphans_load(struct fsck_orphans *orphans, const char *dir) GFS_MUST_CHECK;
 /* Durable at return. NOT_FOUND: no disk of ours; IO, NO_SPACE: what was there before is kept.
  * Blocks. */
-enum gfs_err fsck_orphans_store(const struct fsck_orphans *orphans,
-                                const char *dir) GFS_MUST_CHECK;
+enum gfs_err fsck_orphans_store(const struct fsck_orphans *orphans, const char *dir) GFS_MUST_CHECK;

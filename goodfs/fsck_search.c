@@ -15,7 +15,6 @@
 
 enum {
     STEP_EVERY = 4096,
-    NAMED_MAX = 10000,
     LOOKS = 3, /* again, at what looks bad: a fragment that moves may be missed on both disks */
 };
 
@@ -29,10 +28,8 @@ struct search {
     struct chunk_id *references;   /* to them; sorted once collected */
     bool *is_listed;               /* of each reference */
     size_t reference_count;
-    bool is_full;                  /* the round has more references than fit */
-    struct fsck_finding *findings; /* sorted by id once collected */
-    size_t finding_count;
-    uint32_t part;    /* being judged again */
+    bool is_full; /* the round has more references than fit */
+    struct fsck_findings findings;
     uint64_t visited; /* for steps */
     int64_t now_ms;
     double done, done_next; /* of this round */
@@ -114,34 +111,6 @@ static enum gfs_err collect_round(struct search *search)
 
 /* ---- fragments ---- */
 
-/* Fragments are missing. Where the others are is no matter: while a disk is drained they are all
- * there, some not yet where they are going to be. */
-static bool is_bad(const struct fsck_chunk *chunk)
-{
-    return chunk->have < chunk->width;
-}
-
-static enum fsck_state state_of(const struct fsck_chunk *chunk)
-{
-    if (chunk->have < chunk->need) {
-        return chunk->is_disk_away ? FSCK_UNREACHABLE : FSCK_LOST;
-    }
-    return FSCK_DEGRADED;
-}
-
-static void add_finding(struct search *search, const struct fsck_chunk *chunk)
-{
-    if (search->finding_count == FSCK_FINDINGS_MAX) {
-        search->result->unjudged++;
-        return;
-    }
-    search->findings[search->finding_count++] = (struct fsck_finding){.id = chunk->id,
-                                                                      .state = state_of(chunk),
-                                                                      .have = chunk->have,
-                                                                      .need = chunk->need,
-                                                                      .width = chunk->width};
-}
-
 static void judge(void *arg, const struct fsck_chunk *chunk)
 {
     struct search *search = arg;
@@ -156,9 +125,7 @@ static void judge(void *arg, const struct fsck_chunk *chunk)
         return;
     }
     search->is_listed[reference - search->references] = true;
-    if (is_bad(chunk)) {
-        add_finding(search, chunk);
-    }
+    fsck_findings_add(&search->findings, chunk);
 }
 
 static enum gfs_err judge_round(struct search *search)
@@ -176,9 +143,9 @@ static enum gfs_err judge_round(struct search *search)
     bool is_whole = search->source->is_whole(search->source->arg);
     for (size_t i = 0; i < search->reference_count; i++) {
         if (!search->is_listed[i]) {
-            add_finding(search, &(struct fsck_chunk){.id = search->references[i],
-                                                     .need = 1,
-                                                     .is_disk_away = !is_whole});
+            struct fsck_chunk chunk = {.id = search->references[i], .is_disk_away = !is_whole};
+            search->source->shape(search->source->arg, chunk.id, &chunk.need, &chunk.width);
+            fsck_findings_add(&search->findings, &chunk);
         }
     }
     search->result->references += search->reference_count;
@@ -204,61 +171,28 @@ static enum gfs_err search_parts(struct search *search)
 
 /* ---- losses are judged again ---- */
 
-static struct fsck_finding *find_finding(const struct search *search, const struct chunk_id *id)
-{
-    return search->finding_count == 0
-               ? NULL
-               : bsearch(id, search->findings, search->finding_count, sizeof *search->findings,
-                         compare_ids); /* the id is the first member */
-}
-
 static enum gfs_err name_finding(void *arg, const struct fsck_reference *reference)
 {
     struct search *search = arg;
-    struct fsck_result *result = search->result;
-    struct fsck_finding *finding = find_finding(search, &reference->id);
-    if (++search->visited % STEP_EVERY == 0) {
-        enum gfs_err err = step(search, 1);
-        if (err != GFS_OK) {
-            return err;
-        }
+    enum gfs_err err = ++search->visited % STEP_EVERY == 0 ? step(search, 1) : GFS_OK;
+    if (err == GFS_OK) {
+        fsck_findings_name(&search->findings, reference);
     }
-    if (finding == NULL) {
-        return GFS_OK;
-    }
-    finding->is_named = true;
-    if (result->named_count == NAMED_MAX) {
-        result->has_more_named = true;
-        return GFS_OK;
-    }
-    struct fsck_named *named = &result->named[result->named_count++];
-    named->bucket = strndup(reference->bucket.ptr, reference->bucket.len);
-    named->key = strndup(reference->key.ptr, reference->key.len);
-    named->finding = *finding;
-    GFS_ASSERT(named->bucket != NULL);
-    GFS_ASSERT(named->key != NULL);
-    return GFS_OK;
+    return err;
 }
 
 /* A write that was acknowledged by its quorum may have been ending when it was looked at. */
 static void judge_again(void *arg, const struct fsck_chunk *chunk)
 {
     struct search *search = arg;
-    struct fsck_finding *finding = find_finding(search, &chunk->id);
-    if (finding == NULL) {
-        return;
-    }
-    finding->state = is_bad(chunk) ? state_of(chunk) : 0;
-    finding->have = chunk->have;
-    finding->need = chunk->need;
-    finding->width = chunk->width;
+    fsck_findings_judge(&search->findings, chunk);
 }
 
 static enum gfs_err judge_findings_again(struct search *search)
 {
     bool has_part[CHUNK_LIST_PARTS] = {false};
-    for (size_t i = 0; i < search->finding_count; i++) {
-        const struct fsck_finding *finding = &search->findings[i];
+    for (size_t i = 0; i < search->findings.count; i++) {
+        const struct fsck_finding *finding = &search->findings.items[i];
         has_part[chunk_list_part(finding->id)] |= finding->is_named && finding->state != 0;
     }
     for (uint32_t part = 0; part < CHUNK_LIST_PARTS; part++) {
@@ -274,46 +208,18 @@ static enum gfs_err judge_findings_again(struct search *search)
     return GFS_OK;
 }
 
-static void count_findings(struct search *search)
-{
-    struct fsck_result *result = search->result;
-    for (size_t i = 0; i < search->finding_count; i++) {
-        const struct fsck_finding *finding = &search->findings[i];
-        if (finding->is_named && finding->state != 0) {
-            result->lost += finding->state == FSCK_LOST;
-            result->unreachable += finding->state == FSCK_UNREACHABLE;
-            result->degraded += finding->state == FSCK_DEGRADED;
-        }
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < result->named_count; i++) {
-        struct fsck_named named = result->named[i];
-        const struct fsck_finding *finding = find_finding(search, &named.finding.id);
-        GFS_ASSERT(finding != NULL);
-        named.finding = *finding;
-        if (named.finding.state != 0) {
-            result->named[kept++] = named;
-        } else {
-            free(named.bucket);
-            free(named.key);
-        }
-    }
-    result->named_count = kept;
-}
-
 static enum gfs_err name_findings(struct search *search)
 {
-    if (search->finding_count == 0) {
+    if (search->findings.count == 0) {
         return GFS_OK;
     }
-    qsort(search->findings, search->finding_count, sizeof *search->findings, compare_ids);
-    search->result->named = gfs_alloc_array(NAMED_MAX, sizeof *search->result->named);
+    fsck_findings_sort(&search->findings);
     enum gfs_err err = search->source->visit_references(search->source->arg, name_finding, search);
     err = forgive_damage(search, err);
     for (unsigned i = 0; i < LOOKS && err == GFS_OK; i++) {
         err = judge_findings_again(search);
     }
-    count_findings(search);
+    fsck_findings_end(&search->findings, &search->result->list);
     return err;
 }
 
@@ -383,7 +289,8 @@ static enum gfs_err sweep(struct search *search)
     struct fsck_orphans *orphans = search->orphans;
     struct fsck_result *result = search->result;
     result->sweep = "ready";
-    if (fsck_orphans_is_abnormal(orphans, result->chunks, result->references)) {
+    if (!search->options->may_be_many &&
+        fsck_orphans_is_abnormal(orphans, result->chunks, result->references)) {
         result->sweep = "stopped: more than 1 % of all chunks are in nobody's name";
         return GFS_OK;
     }
@@ -431,7 +338,7 @@ enum gfs_err fsck_search(const struct fsck_search_options *options, struct fsck_
         .options = options, .source = options->source, .orphans = orphans, .result = ret};
     search.references = gfs_alloc_array(options->references_max, sizeof *search.references);
     search.is_listed = gfs_alloc_array(options->references_max, sizeof *search.is_listed);
-    search.findings = gfs_alloc_array(FSCK_FINDINGS_MAX, sizeof *search.findings);
+    fsck_findings_init(&search.findings);
     fsck_orphans_begin(orphans, options->uptime_ms);
     enum gfs_err err = search_parts(&search);
     if (err == GFS_OK) {
@@ -442,16 +349,12 @@ enum gfs_err fsck_search(const struct fsck_search_options *options, struct fsck_
     }
     free(search.references);
     free(search.is_listed);
-    free(search.findings);
+    fsck_findings_fini(&search.findings);
     return err;
 }
 
 void fsck_search_release(struct fsck_result *result)
 {
-    for (size_t i = 0; i < result->named_count; i++) {
-        free(result->named[i].bucket);
-        free(result->named[i].key);
-    }
-    free(result->named);
+    fsck_list_release(&result->list);
     *result = (struct fsck_result){0};
 }

@@ -1,47 +1,21 @@
 /* One search: what fsck.c lets run, and what it finds. Owned by the thread that runs it. */
 #pragma once
 
+#include "goodfs/fsck_findings.h"
 #include "goodfs/fsck_orphans.h"
 #include "goodfs/fsck_source.h"
 
-enum {
-    FSCK_FINDINGS_MAX = 10000, /* chunks that are judged again and named; more are only counted */
-    FSCK_BATCH = 256,          /* ids deleted at once */
-};
-
-enum fsck_state {
-    FSCK_LOST = 1,    /* fewer fragments than it takes to read it, and no disk is away */
-    FSCK_UNREACHABLE, /* so few, but a disk is away */
-    FSCK_DEGRADED,    /* readable, and some fragment is not where it should be */
-};
-
-/* Plain data. */
-struct fsck_finding {
-    struct chunk_id id;
-    enum fsck_state state;
-    unsigned have, need, width;
-    bool is_named; /* a row still refers to it */
-};
-
-/* Plain data. An object or upload that refers to a chunk of the findings; texts are the list's. */
-struct fsck_named {
-    char *bucket, *key;
-    struct fsck_finding finding;
-};
+enum { FSCK_BATCH = 256 }; /* ids deleted at once */
 
 /* Plain data. What a search found; released with fsck_search_release. */
 struct fsck_result {
-    uint64_t chunks;                      /* listed */
-    uint64_t references;                  /* different chunks that rows refer to */
-    uint64_t lost, unreachable, degraded; /* chunks that are referred to */
-    uint64_t unjudged;                    /* looked wrong, were too many to be judged again */
+    uint64_t chunks;     /* listed */
+    uint64_t references; /* different chunks that rows refer to */
+    struct fsck_list list;
     uint64_t orphans, orphan_bytes;
     uint64_t deleted, deleted_bytes; /* orphans that were given back */
     bool is_damaged;   /* rows of the metadata cannot be read: what they refer to is not known */
     const char *sweep; /* why no more of them: static text */
-    struct fsck_named *named;
-    size_t named_count;
-    bool has_more_named;
 };
 void fsck_search_release(struct fsck_result *result);
 
@@ -51,6 +25,7 @@ struct fsck_search_options {
     int64_t orphan_age_ms;
     int64_t uptime_ms; /* now; see fsck_orphans_begin */
     size_t references_max;
+    bool may_be_many; /* the operator knows why chunks in nobody's name are more than a few */
     /* Called often; done: 0 to 1. Answers false to end the search. */
     bool (*step)(void *arg, double done);
     void *arg;

@@ -22,6 +22,14 @@ struct fsck_chunk {
 };
 typedef void (*fsck_chunk_fn)(void *arg, const struct fsck_chunk *chunk);
 
+enum { FSCK_DISKS_MAX = 256 };
+enum fsck_disk {
+    FSCK_DISK_IN_USE = 1, /* 0: there is no disk of that number */
+    FSCK_DISK_LEAVING,    /* it is being emptied */
+    FSCK_DISK_FAILED,     /* given up, and what it held is being made up for */
+    FSCK_DISK_GONE,       /* nothing is expected of it any more */
+};
+
 /* Plain data. Every function may wait and is called by one thread at a time. */
 struct fsck_source {
     void *arg;
@@ -39,4 +47,9 @@ struct fsck_source {
     bool (*is_whole)(void *arg);
     /* Chunks that storage itself found too little of; metadata may not know them. */
     uint64_t (*losses)(void *arg);
+    /* Fragments that suffice to read a chunk, and that it should have, listed or not. Never waits;
+     * any thread. */
+    void (*shape)(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *ret_width);
+    /* How the disks are, by number. Never waits; any thread. */
+    void (*disks)(void *arg, uint8_t ret[FSCK_DISKS_MAX]);
 };

@@ -1,5 +1,6 @@
 #include "goodfs/fsck_storage.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include "libgoodfs/codec.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_audit.h"
+#include "pool/pool_orphans.h"
 
 enum { BUCKETS_STEP = 1000, IDS_MAX = 4096 };
 
@@ -133,6 +135,15 @@ static enum gfs_err visit_chunks(void *arg, uint32_t part, fsck_chunk_fn visit, 
     return GFS_OK;
 }
 
+static void shape(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *ret_width)
+{
+    struct fsck_storage *storage = arg;
+    *ret_need = *ret_width = 1;
+    if (storage->pool != NULL) {
+        pool_audit_shape(storage->pool, id, ret_need, ret_width);
+    }
+}
+
 static bool is_whole(void *arg)
 {
     struct fsck_storage *storage = arg;
@@ -143,6 +154,25 @@ static uint64_t losses(void *arg)
 {
     struct fsck_storage *storage = arg;
     return storage->pool == NULL ? 0 : pool_audit_losses(storage->pool);
+}
+
+static_assert((int)FSCK_DISKS_MAX == (int)POOL_DISKS_MAX, "they are copied");
+
+static void disks(void *arg, uint8_t ret[FSCK_DISKS_MAX])
+{
+    static const uint8_t states[] = {[POOL_DISK_ACTIVE] = FSCK_DISK_IN_USE,
+                                     [POOL_DISK_DRAINING] = FSCK_DISK_LEAVING,
+                                     [POOL_DISK_FAILED] = FSCK_DISK_FAILED,
+                                     [POOL_DISK_REMOVED] = FSCK_DISK_GONE};
+    struct fsck_storage *storage = arg;
+    memset(ret, 0, FSCK_DISKS_MAX);
+    if (storage->pool != NULL) {
+        pool_audit_disks(storage->pool, ret);
+    }
+    for (size_t i = 0; i < FSCK_DISKS_MAX; i++) {
+        GFS_ASSERT(ret[i] < GFS_COUNT(states));
+        ret[i] = states[ret[i]];
+    }
 }
 
 /* ---- deleting ---- */
@@ -168,9 +198,9 @@ static void deleted(struct chunk_group *group, enum gfs_err err)
 }
 
 /* Every group is answered, also while stopping, so this ends. */
-static enum gfs_err delete_chunks(void *arg, const struct chunk_id *ids, size_t count)
+static enum gfs_err submit_deletion(struct fsck_storage *storage, const struct chunk_id *ids,
+                                    size_t count)
 {
-    struct fsck_storage *storage = arg;
     GFS_ASSERT(count <= IDS_MAX);
     struct gfs_buf GFS_CLEANUP(gfs_buf_fini) payload;
     gfs_buf_init(&payload, IDS_MAX * sizeof *ids);
@@ -194,6 +224,15 @@ static enum gfs_err delete_chunks(void *arg, const struct chunk_id *ids, size_t 
     return deletion.err;
 }
 
+/* A pool deletes where the map says; what else the disks have of them goes after that. */
+static enum gfs_err delete_chunks(void *arg, const struct chunk_id *ids, size_t count)
+{
+    struct fsck_storage *storage = arg;
+    enum gfs_err err = submit_deletion(storage, ids, count);
+    return err == GFS_OK && storage->pool != NULL ? pool_orphans_delete(storage->pool, ids, count)
+                                                  : err;
+}
+
 struct fsck_source fsck_storage_source(struct fsck_storage *storage)
 {
     return (struct fsck_source){.arg = storage,
@@ -202,5 +241,7 @@ struct fsck_source fsck_storage_source(struct fsck_storage *storage)
                                 .visit_chunks = visit_chunks,
                                 .delete_chunks = delete_chunks,
                                 .is_whole = is_whole,
-                                .losses = losses};
+                                .losses = losses,
+                                .shape = shape,
+                                .disks = disks};
 }

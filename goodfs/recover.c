@@ -2,7 +2,9 @@
  *
  * Where there is metadata that can be opened nothing is done, unless it is forced; it is kept under
  * another name then, as are the copies on the other mirrors: one that knows of other edits than the
- * new database must not be taken for a copy of it. */
+ * new database must not be taken for a copy of it. Neither is anything done without a disk of the
+ * pool, unless that is asked for: it may have metadata, and what only it has is not even known to
+ * lack, so that older versions would come back as if they were the newest. */
 #include "goodfs/recover.h"
 
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 #include "metad/rebuild.h"
+#include "pool/pool_audit.h"
 
 enum { FINDING_LEN_MAX = 16 * 1024, ID_TEXT_SIZE = 40 };
 
@@ -31,6 +34,9 @@ static const struct gfs_setting own_settings[] = {
     {"verify", GFS_CONFIG_BOOL, "false", "read all data and compare its checksums", 0, 0},
     {"force", GFS_CONFIG_BOOL, "false",
      "rebuild although there is metadata; it is kept as DIR/meta.before-TIME", 0, 0},
+    {"without-disks", GFS_CONFIG_BOOL, "false",
+     "rebuild although disks are missing: what only they have is left out, in part unreported", 0,
+     0},
 };
 
 struct recovery {
@@ -123,14 +129,15 @@ static enum gfs_err open_report(struct recovery *recovery, struct gfs_error *err
                                     : gfs_fail(error, GFS_IO, "%s: %s", path, strerror(errno));
 }
 
-static void close_report(struct recovery *recovery)
+/* What was rebuilt is good all the same, but what was left out is not known whole. */
+static enum gfs_err close_report(struct recovery *recovery, struct gfs_error *error)
 {
     if (recovery->report == NULL) {
-        return;
+        return GFS_OK;
     }
-    if (fclose(recovery->report) != 0 || recovery->has_report_failed) {
-        (void)fprintf(stderr, "goodfs recover: the report could not be written whole\n");
-    }
+    bool is_whole = fclose(recovery->report) == 0 && !recovery->has_report_failed;
+    recovery->report = NULL;
+    return is_whole ? GFS_OK : gfs_fail(error, GFS_IO, "the report could not be written whole");
 }
 
 static void print_result(const struct rebuild_result *result, const char *dir)
@@ -176,6 +183,21 @@ static enum gfs_err find_live(struct storage *storage, const char *const *dirs,
     }
     mirrors_meta_dir(live, ret);
     return GFS_OK;
+}
+
+static enum gfs_err check_whole(const struct recovery *recovery, struct storage *storage,
+                                struct gfs_error *error)
+{
+    char path[POOL_PATH_LEN_MAX];
+    struct pool *pool = storage_pool(storage);
+    if (pool == NULL || gfs_config_bool(recovery->config, "without-disks") ||
+        !pool_audit_missing(pool, path)) {
+        return GFS_OK;
+    }
+    return gfs_fail(error, GFS_UNREACHABLE,
+                    "%.128s: this disk of the pool is not there: name it as well, or rebuild with "
+                    "--without-disks what the others have",
+                    path);
 }
 
 /* ---- metadata that is there ---- */
@@ -235,7 +257,10 @@ static enum gfs_err rebuild(struct recovery *recovery, struct storage *storage,
                             struct gfs_error *error)
 {
     char live[MIRRORS_PATH_SIZE];
-    enum gfs_err err = find_live(storage, recovery->dirs, live, error);
+    enum gfs_err err = check_whole(recovery, storage, error);
+    if (err == GFS_OK) {
+        err = find_live(storage, recovery->dirs, live, error);
+    }
     bool is_forced = gfs_config_bool(recovery->config, "force");
     if (err == GFS_OK && !is_forced) {
         err = each_meta_dir(storage, false, live, error);
@@ -277,7 +302,12 @@ static enum gfs_err run(struct recovery *recovery, struct gfs_error *error)
         err = rebuild(recovery, storage, error);
     }
     (void)storage_close(storage, false);
-    close_report(recovery);
+    struct gfs_error report_error = {0};
+    enum gfs_err report_err = close_report(recovery, &report_error);
+    if (err == GFS_OK && report_err != GFS_OK) {
+        *error = report_error;
+        err = report_err;
+    }
     return err;
 }
 

@@ -146,8 +146,8 @@ static void disks_changed(void *arg)
         struct spreading *spreading = gfs_alloc(sizeof *spreading);
         spreading->credentials = server->credentials;
         spreading->dir = gfs_strdup(dirs.items[i]);
-        errands[i] = pool_errand_start(server->errands, "keys", run_spreading, end_spreading,
-                                       spreading);
+        errands[i] =
+            pool_errand_start(server->errands, "keys", run_spreading, end_spreading, spreading);
     }
     int64_t until_ns = gfs_monotonic_ns() + SPREAD_WAIT_MS * INT64_C(1000000);
     for (size_t i = 0; i < dirs.count; i++) {
@@ -255,8 +255,8 @@ static enum gfs_err load_admin_users(struct server *server, struct gfs_error *er
     const char *const *files = gfs_config_list(server->config, "admin-keys");
     enum gfs_err err = GFS_OK;
     for (; *files != NULL && err == GFS_OK; files++) {
-        server->admin_users = gfs_realloc(
-            server->admin_users, (server->admin_user_count + 1) * sizeof *server->admin_users);
+        server->admin_users = gfs_realloc(server->admin_users, (server->admin_user_count + 1) *
+                                                                   sizeof *server->admin_users);
         err = credentials_read(*files, &server->admin_users[server->admin_user_count], error);
         server->admin_user_count += err == GFS_OK;
     }

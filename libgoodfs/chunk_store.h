@@ -60,6 +60,8 @@ enum chunk_record_kind {
     CHUNK_RECORD_PLACE = 2,  /* makes the finished bulk chunk `bulk` live */
     CHUNK_RECORD_DELETE = 3, /* payload = chunk ids, 16 bytes each (hi, lo little-endian) */
     CHUNK_RECORD_EDIT = 4,   /* an entry of the edit log, payload at most 4 MiB */
+    CHUNK_RECORD_GONE = 6,   /* edits up to `lsn` need not be here: raises the store's lsn_gone. Of
+                                one disk, by who keeps its log beside others */
 };
 
 enum { CHUNK_EDIT_LEN_MAX = 4 * 1024 * 1024, CHUNK_OWNER_LEN_MAX = 1200 };
@@ -75,7 +77,8 @@ struct chunk_record {
     struct gfs_slice owner;   /* DATA: opaque, kept in the header to rebuild names from disks */
     struct gfs_slice payload; /* DATA, DELETE, EDIT */
     struct chunk_bulk *bulk;  /* PLACE; still owned by the caller, who frees it after done */
-    uint64_t lsn;             /* EDIT: strictly increasing over all submitted EDIT records */
+    uint64_t lsn;             /* EDIT: strictly increasing over all submitted EDIT records but those
+                                 that were refused; GONE */
 };
 
 /* Called once, on the store's thread, in submission order; must not block; may submit more. The
@@ -140,6 +143,8 @@ struct chunk_store_status {
     uint64_t chunks, live_bytes;      /* live chunks, and bytes they take */
     uint64_t lsn_last;                /* of durable EDIT records, 0 = none */
     uint64_t lsn_floor;               /* the next EDIT must have a higher LSN than this */
+    uint64_t lsn_gone;                /* edits up to it need not be here any more, not even those
+                                         behind one that is; 0 = none was ever reclaimed */
     uint64_t damaged_places;          /* found in the log, not yet answered by repaired() */
     uint64_t read_errors;             /* reads answered GFS_IO or GFS_CORRUPT since open */
     bool has_failed;                  /* for writing, for good */
@@ -158,6 +163,10 @@ struct chunk_store_ops {
                            struct chunk_id *ret);
     /* Whether objects can be stored in that class. Never blocks. Any thread. */
     bool (*has_class)(struct chunk_store *store, struct gfs_slice storage_class);
+
+    /* Why new objects are refused now, in a few words and without paths; "" when they are not, or
+     * nobody knows. Never blocks. Any thread. Not in every store (NULL). */
+    void (*refusal)(struct chunk_store *store, char *ret_reason, size_t size);
 
     /* Takes the group; never blocks, never fails: the answer comes by done. Any thread. */
     void (*submit)(struct chunk_store *store, struct chunk_group *group);
@@ -226,7 +235,8 @@ struct chunk_store_ops {
 
     /* Calls visit for every durable EDIT record with lsn > after, in order; stops at the first
      * error. At any time; edits that become durable meanwhile may be left out. May wait for the
-     * disk. GFS_CORRUPT: the log is damaged below its high-water mark. */
+     * disk. GFS_CORRUPT: the log is damaged below its high-water mark, or `after` is below lsn_gone
+     * (also when that rises over what was visited so far): some of them were reclaimed. */
     enum gfs_err (*replay_edits)(struct chunk_store *store, uint64_t after,
                                  enum gfs_err (*visit)(void *arg, uint64_t lsn,
                                                        struct gfs_slice edit),

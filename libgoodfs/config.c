@@ -186,6 +186,12 @@ static enum gfs_err take_flags(struct gfs_config *config, int count, char *const
     return GFS_OK;
 }
 
+/* Variables of goodfsctl, whose servers and disks may be of the same shell. */
+static bool is_of_others(struct gfs_slice key)
+{
+    return gfs_slice_eq_str(key, "GOODFS_ADMIN") || gfs_slice_eq_str(key, "GOODFS_CREDENTIALS");
+}
+
 static void take_environment(struct gfs_config *config)
 {
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
@@ -195,6 +201,9 @@ static void take_environment(struct gfs_config *config)
         }
         struct gfs_slice key = gfs_slice_of(*entry, (size_t)(equals - *entry));
         struct value *value = find_key(config, key);
+        if (value == NULL && is_of_others(key)) {
+            continue;
+        }
         if (value == NULL) {
             char quoted[128];
             gfs_log(GFS_LOG_WARN, "variable=%s msg=\"unknown setting in the environment\"",

@@ -25,9 +25,9 @@ void ec_encode(const struct ec *ec, size_t len, const uint8_t *const *data, uint
 
 /* How to get some cells from k others; made once for a set of lost cells, used for many rows. */
 struct ec_plan {
-    unsigned source_count;              /* k */
-    uint8_t sources[EC_CELLS_MAX];      /* indexes of the cells to read, ascending */
-    unsigned target_count;              /* cells to make */
+    unsigned source_count;         /* k */
+    uint8_t sources[EC_CELLS_MAX]; /* indexes of the cells to read, ascending */
+    unsigned target_count;         /* cells to make */
     uint8_t targets[EC_CELLS_MAX];
     uint8_t tables[EC_TABLES_MAX * EC_TABLE_SIZE];
 };

@@ -180,9 +180,8 @@ static enum gfs_err read_direct(int fd, const struct iovec *iov, int count, uint
 static bool read_medium(const struct posix_file *file, const struct iovec *iov, int count,
                         uint64_t offset, size_t want, size_t *ret_len, enum gfs_err *ret)
 {
-    *ret = file->direct_fd < 0
-               ? GFS_UNSUPPORTED
-               : read_direct(file->direct_fd, iov, count, offset, want, ret_len);
+    *ret = file->direct_fd < 0 ? GFS_UNSUPPORTED
+                               : read_direct(file->direct_fd, iov, count, offset, want, ret_len);
     if (*ret == GFS_UNSUPPORTED) {
         (void)posix_fadvise(file->fd, (off_t)offset, (off_t)want, POSIX_FADV_DONTNEED);
         return false;

@@ -275,9 +275,8 @@ static enum gfs_err get_headers(struct gfs_codec_reader *in, struct gfs_arena *a
 static enum gfs_err get_object_parts(struct gfs_codec_reader *in, struct gfs_arena *arena,
                                      struct meta_object *ret)
 {
-    uint32_t count =
-        gfs_codec_get_count(
-            in, (uint32_t)GFS_MIN(in->len / PART_LEN_MIN, (size_t)GFS_PART_NUMBER_MAX));
+    uint32_t count = gfs_codec_get_count(
+        in, (uint32_t)GFS_MIN(in->len / PART_LEN_MIN, (size_t)GFS_PART_NUMBER_MAX));
     if (in->is_bad) {
         return GFS_CORRUPT;
     }

@@ -101,11 +101,12 @@ enum gfs_err shard_copy_add(struct shard *shard, const char *dir,
  * Waits for nothing. What is not a copy is ignored, the live database as well. */
 void shard_copy_remove(struct shard *shard, const char *dir);
 /* The copy in dir becomes the live database, the one that was it is let go of, whatever state it is
- * in. Operations go on meanwhile, and reads wait. OK: readers use it. A database in dir that is not
- * kept up is good enough if the log holds what it lacks. EXISTS: it is the live one already;
- * NOT_FOUND: there is none in dir, or it is of no use, BUSY: an earlier one there is still being
- * closed; STOPPED: shard_end_waits: nothing was changed. CANCELLED: moved elsewhere meanwhile. IO,
- * CORRUPT, TIMEOUT (30 s), NO_SPACE: it cannot take over; then move to another one. */
+ * in. Operations go on meanwhile, and reads use the former one until readers can use this one: OK.
+ * A database in dir that is not kept up is good enough if the log holds what it lacks. EXISTS: it
+ * is the live one already; NOT_FOUND: there is none in dir, or it is of no use; BUSY: an earlier
+ * one there is still being closed, or another one is about to take over; STOPPED: shard_end_waits.
+ * IO, CORRUPT, TIMEOUT (nothing moved for 30 s), NO_SPACE: it cannot take over, and is no copy any
+ * more. With every error the live database is the one it was. */
 enum gfs_err shard_move(struct shard *shard, const char *dir,
                         struct gfs_error *error) GFS_MUST_CHECK;
 

@@ -34,7 +34,9 @@ static enum turn next_turn_locked(struct copy *copy)
     int64_t idle_since = gfs_monotonic_ns();
     while (copy->role == COPY_LIVE) {
         int64_t now = gfs_monotonic_ns();
-        if (shard->batch.first != NULL || shard->committed != NULL) {
+        if (shard->heir != NULL && !shard->is_apply_stopping) {
+            gfs_cond_wait(&copy->wake, &shard->lock);
+        } else if (shard->batch.first != NULL || shard->committed != NULL) {
             if (is_urgent_locked(shard)) {
                 return TURN_APPLY;
             }
@@ -50,8 +52,7 @@ static enum turn next_turn_locked(struct copy *copy)
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return TURN_CHECKPOINT;
         } else {
-            (void)gfs_cond_wait_until(&copy->wake, &shard->lock,
-                                      idle_since + IDLE_CHECKPOINT_NS);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock, idle_since + IDLE_CHECKPOINT_NS);
         }
     }
     return TURN_NONE;
@@ -218,24 +219,6 @@ static void wait_after_fault_locked(struct copy *copy, enum gfs_err err)
     }
 }
 
-/* A copy has become the live database: it catches up with what readers may have seen. */
-static enum gfs_err take_over_locked(struct copy *copy)
-{
-    struct shard *shard = copy->shard;
-    while (shard->is_dropping) { /* of what the former one applied; that waits for no disk */
-        gfs_cond_wait(&shard->moved, &shard->lock);
-    }
-    enum gfs_err err = copy_catch_up_locked(copy, shard->applied_lsn);
-    if (copy->role != COPY_LIVE) {
-        return GFS_OK;
-    }
-    shard->apply_fault = err;
-    shard->is_moving = err != GFS_OK;
-    gfs_cond_broadcast(&shard->moved);
-    tell_owner_locked(copy, err, true);
-    return err;
-}
-
 static enum gfs_err checkpoint_turn_locked(struct copy *copy, bool is_idle)
 {
     struct shard *shard = copy->shard;
@@ -255,21 +238,16 @@ static enum gfs_err checkpoint_turn_locked(struct copy *copy, bool is_idle)
 
 void shard_live_turn_locked(struct copy *copy)
 {
-    struct shard *shard = copy->shard;
     enum gfs_err err = GFS_OK;
-    if (shard->is_moving) {
-        err = take_over_locked(copy);
-    } else {
-        enum turn turn = next_turn_locked(copy);
-        if (turn == TURN_APPLY) {
-            err = apply_turn_locked(copy);
-        }
-        if (err == GFS_OK && turn != TURN_NONE) {
-            (void)checkpoint_turn_locked(copy, turn != TURN_APPLY);
-        }
-        if (turn == TURN_STOP) {
-            copy_leave_locked(copy, GFS_OK);
-        }
+    enum turn turn = next_turn_locked(copy);
+    if (turn == TURN_APPLY) {
+        err = apply_turn_locked(copy);
+    }
+    if (err == GFS_OK && turn != TURN_NONE) {
+        (void)checkpoint_turn_locked(copy, turn != TURN_APPLY);
+    }
+    if (turn == TURN_STOP) {
+        copy_leave_locked(copy, GFS_OK);
     }
     if (err != GFS_OK) {
         wait_after_fault_locked(copy, err);

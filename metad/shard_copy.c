@@ -270,6 +270,17 @@ void copy_queue_locked(struct shard *shard, struct edits *edits)
 
 /* ---- from the log ---- */
 
+bool copy_note_progress(struct copy *copy)
+{
+    struct shard *shard = copy->shard;
+    (void)pthread_mutex_lock(&shard->lock);
+    copy->progress++;
+    bool is_wanted = copy->role != COPY_LEAVING;
+    gfs_cond_broadcast(&shard->moved);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return is_wanted;
+}
+
 struct catch_up {
     struct copy *copy;
     uint64_t known_lsn; /* applied already: the log gives it first; 0 = none */
@@ -292,6 +303,7 @@ static enum gfs_err flush_collected(struct catch_up *catch_up)
     enum gfs_err err = apply_slices(catch_up->copy, slices, catch_up->count, &result);
     catch_up->count = 0;
     gfs_buf_clear(&catch_up->bytes);
+    (void)copy_note_progress(catch_up->copy);
     return err == GFS_OK ? copy_checkpoint(catch_up->copy, false) : err;
 }
 
@@ -314,7 +326,8 @@ static enum gfs_err collect(void *arg, uint64_t lsn, struct gfs_slice edit)
     return is_full ? flush_collected(catch_up) : GFS_OK;
 }
 
-/* The newest applied edit is in the log as well: so it begins early enough. */
+/* From the newest applied edit on, which shows that log and database fit. When edits behind it were
+ * reclaimed the log refuses; the durable_lsn of a copy keeps it from that. */
 static enum gfs_err read_log(struct copy *copy, uint64_t to)
 {
     struct chunk_store *log = copy->shard->log;
@@ -440,7 +453,8 @@ static bool wait_for_edits_locked(struct copy *copy)
 {
     struct shard *shard = copy->shard;
     int64_t idle_since = gfs_monotonic_ns();
-    while (copy->role == COPY_FOLLOWING && !copy->is_behind && !shard->is_copy_stopping) {
+    while (copy->role == COPY_FOLLOWING && !copy->is_behind && shard->heir != copy &&
+           !shard->is_copy_stopping) {
         int64_t now = gfs_monotonic_ns();
         int64_t delay = QUEUE_DELAY_FACTOR * shard->options.apply_delay_ms * 1000000;
         if (copy->queue != NULL) {
@@ -453,11 +467,27 @@ static bool wait_for_edits_locked(struct copy *copy)
         } else if (now - idle_since >= IDLE_CHECKPOINT_NS) {
             return false;
         } else {
-            (void)gfs_cond_wait_until(&copy->wake, &shard->lock,
-                                      idle_since + IDLE_CHECKPOINT_NS);
+            (void)gfs_cond_wait_until(&copy->wake, &shard->lock, idle_since + IDLE_CHECKPOINT_NS);
         }
     }
     return true;
+}
+
+/* What leaves the overlay while the heir catches up is the batch that was being applied already. */
+static enum gfs_err inherit_locked(struct copy *copy)
+{
+    struct shard *shard = copy->shard;
+    enum gfs_err err = GFS_OK;
+    while (err == GFS_OK && copy->role == COPY_FOLLOWING && shard->heir == copy) {
+        if (shard->is_dropping) { /* that waits for no disk */
+            gfs_cond_wait(&shard->moved, &shard->lock);
+        } else if (apply_lsn(copy->apply) < shard->applied_lsn) {
+            err = copy_catch_up_locked(copy, shard->applied_lsn);
+        } else {
+            shard_make_live_locked(copy);
+        }
+    }
+    return err;
 }
 
 static enum gfs_err follow_turn_locked(struct copy *copy)
@@ -468,6 +498,9 @@ static enum gfs_err follow_turn_locked(struct copy *copy)
     }
     if (copy->role != COPY_FOLLOWING) {
         return GFS_OK;
+    }
+    if (shard->heir == copy) {
+        return inherit_locked(copy);
     }
     bool is_stopping = shard->is_copy_stopping;
     enum gfs_err err = GFS_OK;

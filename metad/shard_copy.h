@@ -56,8 +56,8 @@ struct copy {
     bool is_closed;       /* the thread is at its end */
     bool is_given_up;     /* it hangs: closing does not wait for it any more */
     uint64_t durable_lsn; /* a complete checkpoint holds it; 0 = unknown: nothing is trimmed */
-    uint64_t progress;    /* rises while it is being made */
-    uint32_t waiters;     /* for its joining; they keep it from being freed */
+    uint64_t progress;    /* rises while it is made, or catches up from the log */
+    uint32_t waiters;     /* for its joining or taking over; they keep it from being freed */
     bool is_behind;       /* edits were left out of the queue: the log has them */
     struct queued *queue, **queue_tail;
     size_t queue_bytes;
@@ -65,7 +65,7 @@ struct copy {
 };
 
 /* ---- shard_apply.c ---- */
-/* One step of the thread of the live database: takes over, applies, makes checkpoints, or waits. */
+/* One step of the thread of the live database: applies, makes checkpoints, or waits. */
 void shard_live_turn_locked(struct copy *copy);
 static inline void shard_wake_live_locked(struct shard *shard)
 {
@@ -92,6 +92,8 @@ enum gfs_err copy_catch_up_locked(struct copy *copy, uint64_t lsn) GFS_MUST_CHEC
 /* Makes a checkpoint if the WAL is large or somebody waits for one, and if `is_idle` in any case.
  * Outside the lock, on its thread. IO: also when the file is not at its place any more. */
 enum gfs_err copy_checkpoint(struct copy *copy, bool is_idle);
+/* It gets on: who waits for it waits longer. false: it is not wanted any more. */
+bool copy_note_progress(struct copy *copy);
 void copy_leave_locked(struct copy *copy, enum gfs_err fault);
 /* Closed ones are freed. Called and returns with the lock, lets go of it. */
 void copy_reap_locked(struct shard *shard);
@@ -120,14 +122,22 @@ bool shard_note_failure_locked(struct shard *shard, enum gfs_err err, bool is_st
 /* A move is to be expected, so waiting for it makes sense. */
 bool shard_expects_move_locked(const struct shard *shard);
 
+/* Text that a database and all copies of it have, and no other: one that was made anew, from the
+ * log or from the disks, is another history, though the log is the same. NOT_FOUND: it was just
+ * made. CORRUPT, IO. Its thread's. shard_replay.c */
+enum gfs_err shard_read_birth(struct db *db, char ret[SHARD_BIRTH_SIZE]) GFS_MUST_CHECK;
+/* The heir holds everything that left the overlay: it is the live database from now on. On its
+ * thread. */
+void shard_make_live_locked(struct copy *copy);
+
 /* A read connection to the live database. */
 struct reading {
     struct copy *copy;
     struct db *db;
     uint64_t move_count;
 };
-/* Waits for a connection, and while the live database is being moved. IO, CORRUPT, STOPPED; only
- * move_count is set then, as it is behind shard_reader_put. */
+/* Waits for a connection. IO, CORRUPT, STOPPED; only move_count is set then, as it is behind
+ * shard_reader_put. */
 enum gfs_err shard_reader_get(struct shard *shard, struct reading *ret) GFS_MUST_CHECK;
 void shard_reader_put(struct shard *shard, struct reading *reading); /* scans are ended */
 /* What was read with it (given back by now) gave err. When that is the database's fault, its owner

@@ -1,8 +1,10 @@
 /* How a directory comes to hold a copy.
  *
- * A database that lies there is taken up when the log holds its newest edit and so everything
- * behind it: LSNs are never given twice, so it cannot be of another history. Otherwise a new one is
- * made:
+ * A database that lies there is taken up when it is a copy of the one in use (its birth says so:
+ * one that was rebuilt is another history) and the log holds its newest edit and everything behind
+ * it. LSNs are never given twice, so that edit is the same. The second does not follow
+ * from the first: what is trimmed leaves the log in no order; the log knows (lsn_gone), and refuses
+ * to replay from an edit behind which some are missing. Otherwise a new one is made:
  *
  *   the pages of the live database, as of one transaction, go into metadata.sqlite.new, synced
  *   what lay there is removed, first the database, then its WAL, which must never meet another one
@@ -72,6 +74,20 @@ static bool log_holds(struct copy *copy, uint64_t lsn)
     return err == GFS_END && first.lsn == lsn;
 }
 
+/* Another one was in its place once: it may have edits' effects that the live one has not, though
+ * the log holds the edits of both. */
+static enum gfs_err check_birth(struct copy *copy, struct gfs_error *error)
+{
+    char birth[SHARD_BIRTH_SIZE];
+    enum gfs_err err = shard_read_birth(copy->db, birth);
+    if (err == GFS_OK && strcmp(birth, copy->shard->birth) != 0) {
+        err = GFS_NOT_FOUND;
+    }
+    return err == GFS_OK
+               ? GFS_OK
+               : gfs_fail(error, err, "%s: it is no copy of the database in use", copy->path);
+}
+
 /* Whatever SQLite recovered is durable only behind a checkpoint. */
 static enum gfs_err settle(struct copy *copy, struct gfs_error *error)
 {
@@ -99,6 +115,9 @@ static enum gfs_err take_up(struct copy *copy, struct gfs_error *error)
         return gfs_fail(error, GFS_NOT_FOUND, "%s: there is no database", copy->path);
     }
     enum gfs_err err = copy_open(copy, error);
+    if (err == GFS_OK) {
+        err = check_birth(copy, error);
+    }
     if (err == GFS_OK && !log_holds(copy, apply_lsn(copy->apply))) {
         err = gfs_fail(error, GFS_NOT_FOUND, "%s: the log does not hold edit %llu, its newest",
                        copy->path, (unsigned long long)apply_lsn(copy->apply));
@@ -116,14 +135,7 @@ static enum gfs_err take_up(struct copy *copy, struct gfs_error *error)
 
 static bool note_progress(void *arg)
 {
-    struct copy *copy = arg;
-    struct shard *shard = copy->shard;
-    (void)pthread_mutex_lock(&shard->lock);
-    copy->progress++;
-    bool is_wanted = copy->role == COPY_JOINING;
-    gfs_cond_broadcast(&shard->moved);
-    (void)pthread_mutex_unlock(&shard->lock);
-    return is_wanted;
+    return copy_note_progress(arg);
 }
 
 static enum gfs_err copy_pages(struct copy *copy, struct db *source, const char *path,
@@ -148,9 +160,9 @@ static enum gfs_err copy_live(struct copy *copy, const char *path, struct gfs_er
     struct shard *shard = copy->shard;
     struct db *source = NULL;
     (void)pthread_mutex_lock(&shard->lock);
-    if (shard->is_moving || shard->is_stopping) {
+    if (shard->is_stopping) {
         (void)pthread_mutex_unlock(&shard->lock);
-        return gfs_fail(error, GFS_BUSY, "the metadata database is being moved");
+        return gfs_fail(error, GFS_STOPPED, "the service stops");
     }
     struct copy *live = shard->live;
     live->users++;

@@ -1,9 +1,11 @@
 /* Copies come and go, one of them becomes the live database, and readers find the one that is.
  *
- * The copy that takes over becomes `live` at once, so that no thread touches the former one any
- * more but those that are inside it; is_moving keeps readers out until it holds everything that
- * left the overlay. Threads that hang in the former one hang on; its own thread closes it when the
- * last of them is out, and nobody waits for that. */
+ * The copy that is to take over (the heir) first comes to hold everything that left the overlay,
+ * while the live one takes up no new edits; until it does readers use the live one, which may fail
+ * in writing alone. Should the heir fail, nothing has changed for them. Then it becomes `live` at
+ * once, and no thread touches the former one any more but those that are inside it. Threads that
+ * hang in there hang on; its own thread closes it when the last of them is out, and nobody waits
+ * for that. */
 #include <stdio.h>
 
 #include "libgoodfs/clock.h"
@@ -53,15 +55,10 @@ enum gfs_err shard_reader_get(struct shard *shard, struct reading *ret)
 {
     *ret = (struct reading){0};
     (void)pthread_mutex_lock(&shard->lock);
-    while (shard->is_moving && !shard->is_ending &&
-           gfs_monotonic_ns() < shard->moving_ns + WAIT_NS) {
-        (void)gfs_cond_wait_until(&shard->moved, &shard->lock, shard->moving_ns + WAIT_NS);
-    }
     ret->move_count = shard->move_count;
-    if (shard->is_moving || shard->is_stopping) { /* stopping: a thread that hung comes back */
-        enum gfs_err err = shard->is_ending ? GFS_STOPPED : GFS_IO;
+    if (shard->is_stopping) { /* a thread that hung comes back */
         (void)pthread_mutex_unlock(&shard->lock);
-        return err;
+        return GFS_STOPPED;
     }
     ret->copy = shard->live;
     ret->copy->users++;
@@ -110,8 +107,7 @@ bool shard_read_again(struct shard *shard, const struct reading *reading, enum g
     (void)pthread_mutex_lock(&shard->lock);
     while (shard->move_count == reading->move_count && shard_expects_move_locked(shard) &&
            !shard->is_ending) {
-        (void)gfs_cond_wait_until(&shard->moved, &shard->lock,
-                                  shard->live->reported_ns + WAIT_NS);
+        (void)gfs_cond_wait_until(&shard->moved, &shard->lock, shard->live->reported_ns + WAIT_NS);
     }
     bool was_moved = shard->move_count != reading->move_count;
     (void)pthread_mutex_unlock(&shard->lock);
@@ -170,13 +166,14 @@ void shard_copies_start(struct shard *shard)
     (void)pthread_mutex_unlock(&shard->lock);
 }
 
-/* Until it has joined or failed, or nothing moved for long. */
-static void wait_for_join_locked(struct copy *copy)
+/* Until it has another role, or nothing moved for long: then it leaves. */
+static void wait_for_role_locked(struct copy *copy, enum copy_role before)
 {
     struct shard *shard = copy->shard;
     uint64_t progress = copy->progress;
     int64_t until = gfs_monotonic_ns() + WAIT_NS;
-    while (copy->role == COPY_JOINING && !shard->is_ending) {
+    copy->waiters++;
+    while (copy->role == before && !shard->is_ending) {
         int64_t now = gfs_monotonic_ns();
         if (copy->progress != progress) {
             progress = copy->progress;
@@ -190,22 +187,23 @@ static void wait_for_join_locked(struct copy *copy)
             (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
         }
     }
+    copy->waiters--;
+}
+
+static enum gfs_err fault_of_locked(const struct copy *copy, struct gfs_error *error)
+{
+    enum gfs_err err = copy->fault == GFS_OK ? GFS_STOPPED : copy->fault;
+    return gfs_fail(error, err, "%s",
+                    copy->error.text[0] == '\0' ? gfs_err_text(err) : copy->error.text);
 }
 
 static enum gfs_err await_join_locked(struct copy *copy, struct gfs_error *error)
 {
-    copy->waiters++;
-    wait_for_join_locked(copy);
-    copy->waiters--;
+    wait_for_role_locked(copy, COPY_JOINING);
     if (copy->role == COPY_JOINING) { /* it leaves when the shard closes */
         return gfs_fail(error, GFS_STOPPED, "the service stops");
     }
-    if (copy->role != COPY_LEAVING) {
-        return GFS_OK;
-    }
-    enum gfs_err err = copy->fault == GFS_OK ? GFS_STOPPED : copy->fault;
-    return gfs_fail(error, err, "%s",
-                    copy->error.text[0] == '\0' ? gfs_err_text(err) : copy->error.text);
+    return copy->role == COPY_LEAVING ? fault_of_locked(copy, error) : GFS_OK;
 }
 
 enum gfs_err shard_copy_add(struct shard *shard, const char *dir, struct gfs_error *error)
@@ -242,8 +240,9 @@ void shard_copy_remove(struct shard *shard, const char *dir)
 
 /* ---- moving ---- */
 
-static void make_live_locked(struct shard *shard, struct copy *copy)
+void shard_make_live_locked(struct copy *copy)
 {
+    struct shard *shard = copy->shard;
     struct copy *former = shard->live;
     for (struct copy **link = &shard->copies; *link != NULL; link = &(*link)->next) {
         if (*link == copy) {
@@ -255,34 +254,32 @@ static void make_live_locked(struct shard *shard, struct copy *copy)
     copy->role = COPY_LIVE;
     copy->readers = shard_readers_new(copy->path);
     shard->live = copy;
-    shard->is_moving = true;
-    shard->moving_ns = gfs_monotonic_ns();
+    shard->heir = NULL;
     shard->move_count++;
     shard->apply_fault = GFS_OK;
     readers_retire(former->readers);
     copy_leave_locked(former, GFS_OK);
-    gfs_cond_signal(&copy->wake);
 }
 
-static enum gfs_err await_move_locked(struct shard *shard, const struct copy *copy,
-                                      struct gfs_error *error)
+/* The copy becomes the live database, or leaves. */
+static enum gfs_err succeed_locked(struct copy *copy, struct gfs_error *error)
 {
-    int64_t until = gfs_monotonic_ns() + WAIT_NS;
-    while (shard->live == copy && shard->is_moving && shard->apply_fault == GFS_OK) {
-        if (shard->is_ending) {
-            return gfs_fail(error, GFS_STOPPED, "the service stops");
-        }
-        if (gfs_monotonic_ns() >= until) {
-            return gfs_fail(error, GFS_TIMEOUT, "%s: does not take over", shard->live->dir);
-        }
-        (void)gfs_cond_wait_until(&shard->moved, &shard->lock, until);
+    struct shard *shard = copy->shard;
+    if (shard->heir != NULL) {
+        return gfs_fail(error, GFS_BUSY, "%s: is about to take over", shard->heir->dir);
     }
-    if (shard->live != copy) {
-        return gfs_fail(error, GFS_CANCELLED, "moved to %s meanwhile", shard->live->dir);
+    shard->heir = copy;
+    shard->live->reported_ns = gfs_monotonic_ns(); /* those who wait for this get the time for it */
+    gfs_cond_signal(&copy->wake);
+    wait_for_role_locked(copy, COPY_FOLLOWING);
+    if (shard->heir == copy) {
+        shard->heir = NULL;
+        shard_wake_live_locked(shard);
     }
-    return shard->apply_fault == GFS_OK
-               ? GFS_OK
-               : gfs_fail(error, shard->apply_fault, "%s: cannot take over", shard->live->dir);
+    if (copy->role == COPY_FOLLOWING) {
+        return gfs_fail(error, GFS_STOPPED, "the service stops");
+    }
+    return copy->role == COPY_LEAVING ? fault_of_locked(copy, error) : GFS_OK;
 }
 
 enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *error)
@@ -307,12 +304,7 @@ enum gfs_err shard_move(struct shard *shard, const char *dir, struct gfs_error *
     }
     enum gfs_err err = await_join_locked(copy, error);
     if (err == GFS_OK && copy->role == COPY_FOLLOWING) {
-        make_live_locked(shard, copy);
-    }
-    if (err == GFS_OK) {
-        err = await_move_locked(shard, copy, error);
-        gfs_log(GFS_LOG_WARN, "msg=\"metadata database moved\" moves=%llu err=%s",
-                (unsigned long long)shard->move_count, gfs_err_name(err));
+        err = succeed_locked(copy, error);
     }
     (void)pthread_mutex_unlock(&shard->lock);
     return err;

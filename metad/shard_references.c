@@ -100,7 +100,7 @@ static bool is_pending_locked(const struct shard *shard, uint64_t lsn)
 {
     const struct proposal *first = shard->batch.first;
     first = first == NULL ? shard->committed : first;
-    return shard->is_moving || (first != NULL && first->lsn <= lsn);
+    return first != NULL && first->lsn <= lsn;
 }
 
 /* Everything proposed by now is refused, or in the database. */

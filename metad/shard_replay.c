@@ -2,8 +2,10 @@
  * edits stay in memory, where running takes them up: a full disk can still be read and emptied. */
 #include <stdlib.h>
 
+#include "libgoodfs/digest.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
+#include "libgoodfs/text.h"
 #include "metad/shard_copy.h"
 
 /* Edits and bytes applied in one transaction. */
@@ -69,6 +71,29 @@ static enum gfs_err flush_replay(struct replay *replay)
     return err;
 }
 
+/* The database may need edits that are not in the log any more, though older ones are: those that
+ * are trimmed leave in no order. */
+static enum gfs_err check_gone(const struct replay *replay, uint64_t after)
+{
+    struct chunk_store *log = replay->shard->log;
+    struct chunk_store_status status = {0};
+    log->ops->status(log, &status);
+    if (after >= status.lsn_gone) {
+        return GFS_OK;
+    }
+    if (replay->is_fresh) {
+        return gfs_fail(replay->error, GFS_CORRUPT,
+                        "%s: the metadata database is gone, and the log has not all edits up to "
+                        "edit %llu any more",
+                        replay->shard->options.dir, (unsigned long long)status.lsn_gone);
+    }
+    return gfs_fail(replay->error, GFS_CORRUPT,
+                    "%s: the metadata database ends at edit %llu, and the log has not all edits up "
+                    "to edit %llu any more: an old copy of the database?",
+                    replay->shard->options.dir, (unsigned long long)replay->known_lsn,
+                    (unsigned long long)status.lsn_gone);
+}
+
 /* The newest applied edit is never trimmed. So a database made in the place of one that was lost,
  * an old copy of it, and one that belongs to another log are told from the right one. */
 static enum gfs_err check_first(const struct replay *replay, uint64_t lsn)
@@ -110,20 +135,30 @@ static enum gfs_err replay_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
  * made. It is written before the first edit can be. */
 static const struct gfs_slice born_name = {"born", 4};
 
-static enum gfs_err is_born(struct shard *shard, bool *ret)
+enum gfs_err shard_read_birth(struct db *db, char ret[SHARD_BIRTH_SIZE])
 {
     struct gfs_buf value;
     gfs_buf_init(&value, 64);
-    enum gfs_err err = db_get(shard->live->db, TABLE_META, born_name, &value);
+    enum gfs_err err = db_get(db, TABLE_META, born_name, &value);
+    if (err == GFS_OK && value.len >= SHARD_BIRTH_SIZE) {
+        err = GFS_CORRUPT;
+    }
+    if (err == GFS_OK) {
+        memcpy(ret, value.ptr, value.len);
+        ret[value.len] = '\0';
+    }
     gfs_buf_fini(&value);
-    *ret = err == GFS_OK;
-    return err == GFS_NOT_FOUND ? GFS_OK : err;
+    return err;
 }
 
 static enum gfs_err note_birth(struct shard *shard)
 {
+    uint8_t random[(SHARD_BIRTH_SIZE - 1) / 2];
     bool is_complete = false;
-    enum gfs_err err = db_put(shard->live->db, TABLE_META, born_name, GFS_SLICE_LITERAL("1"));
+    gfs_random(random, sizeof random);
+    gfs_hex_encode(random, sizeof random, shard->birth);
+    shard->birth[SHARD_BIRTH_SIZE - 1] = '\0';
+    enum gfs_err err = db_put(shard->live->db, TABLE_META, born_name, gfs_slice_str(shard->birth));
     return err == GFS_OK ? db_checkpoint(shard->live->db, true, &is_complete) : err;
 }
 
@@ -133,9 +168,14 @@ static enum gfs_err replay_log(struct replay *replay)
     uint64_t known_lsn = replay->known_lsn;
     uint64_t after = known_lsn == 0 ? 0 : known_lsn - 1;
     replay->is_first = true;
-    enum gfs_err err = log->ops->replay_edits(log, after, replay_edit, replay, replay->error);
+    enum gfs_err err = check_gone(replay, after);
+    if (err != GFS_OK) {
+        return err;
+    }
+    err = log->ops->replay_edits(log, after, replay_edit, replay, replay->error);
     if (err == GFS_CORRUPT && replay->is_first && known_lsn != 0) {
-        /* The record of an applied edit may be damaged: nothing is lost if the rest is whole. */
+        /* The record of an applied edit may be damaged: nothing is lost if the rest is whole, and
+         * the log would say if it were not. */
         replay->is_first = false;
         return log->ops->replay_edits(log, known_lsn, replay_edit, replay, replay->error);
     }
@@ -150,9 +190,9 @@ static enum gfs_err replay_log(struct replay *replay)
 
 enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error)
 {
-    bool has_birth = false;
-    enum gfs_err err = is_born(shard, &has_birth);
-    if (err != GFS_OK) {
+    enum gfs_err err = shard_read_birth(shard->live->db, shard->birth);
+    bool has_birth = err == GFS_OK;
+    if (err != GFS_OK && err != GFS_NOT_FOUND) {
         return gfs_fail(error, err, "database: %s", db_fault(shard->live->db));
     }
     struct replay *replay = gfs_alloc(sizeof *replay);

@@ -13,7 +13,7 @@
 #include "metad/shard.h"
 #include "metad/shard_ops.h"
 
-enum { PROPOSAL_INLINE_ENTRIES = 4, SHARD_MOVE_WAIT_S = 30 };
+enum { PROPOSAL_INLINE_ENTRIES = 4, SHARD_MOVE_WAIT_S = 30, SHARD_BIRTH_SIZE = 33 };
 struct copy;    /* shard_copy.h, as struct edits */
 struct visitor; /* shard_references.c */
 
@@ -63,19 +63,20 @@ struct shard {
     pthread_mutex_t trim_lock; /* held while the log is told; taken before `lock` */
     pthread_mutex_t lock;
     struct gfs_cond sweep_wake, decided;
-    struct gfs_cond moved; /* anything about copies: roles, is_moving, is_dropping, progress */
+    struct gfs_cond moved; /* anything about copies: roles, is_dropping, progress */
     pthread_t sweep_thread;
+    char birth[SHARD_BIRTH_SIZE]; /* of the live database; immutable once it is open */
     struct copy *live;
     struct copy *copies, *leavers;
     uint64_t move_count;
-    bool is_moving; /* the live database does not hold yet what left the overlay; since */
-    int64_t moving_ns, damage_reported_ns; /* damaged rows were reported last; 0 = never */
-    uint32_t snapshot_count;               /* full copies being made: checkpoints cannot complete */
-    struct batch batch;                    /* being applied by the live database, or tried again */
-    bool is_dropping;                      /* rows of what was applied are leaving the overlay */
-    uint64_t wanted_lsn;      /* edits up to it are applied without waiting for company */
-    uint64_t checkpoint_lsn;  /* databases that hold it make a checkpoint that does */
-    struct visitor *visitors; /* who is to be told of copies of objects */
+    struct copy *heir;          /* is to be the live one: that takes up no new edits; NULL = none */
+    int64_t damage_reported_ns; /* damaged rows were reported last; 0 = never */
+    uint32_t snapshot_count;    /* full copies being made: checkpoints cannot complete */
+    struct batch batch;         /* being applied by the live database, or tried again */
+    bool is_dropping;           /* rows of what was applied are leaving the overlay */
+    uint64_t wanted_lsn;        /* edits up to it are applied without waiting for company */
+    uint64_t checkpoint_lsn;    /* databases that hold it make a checkpoint that does */
+    struct visitor *visitors;   /* who is to be told of copies of objects */
     struct overlay *overlay;
     struct bucket_map *buckets;
     uint64_t next_lsn;
@@ -86,8 +87,8 @@ struct shard {
     struct proposal *committed, **committed_tail; /* to be applied, in LSN order */
     struct waiting_answer *parked;                /* rest on undecided edits */
     struct waiting_answer *held, **held_tail;     /* until the overlay shrinks */
-    enum gfs_err apply_fault; /* passing (see there): it goes on later; else for good */
-    bool is_stopping;         /* no new operations */
+    enum gfs_err apply_fault;         /* passing (see there): it goes on later; else for good */
+    bool is_stopping;                 /* no new operations */
     bool is_ending_visits, is_ending; /* about to stop: visits end; no database is waited for */
     bool is_apply_stopping, is_sweep_stopping, is_copy_stopping, is_sweep_over;
     bool may_trim;         /* all copies are known, and none was cut short */
@@ -142,8 +143,7 @@ enum gfs_err shard_read_database(struct shard *shard, const struct key *key, uin
                                  struct meta_row **ret);
 
 /* ---- shard_replay.c ---- */
-/* Opening: applies what the log holds behind the database; what there is no space for stays on the
- * list of committed edits, to be adopted when the buckets are there. */
+/* Opening: applies what the log holds behind the database; without space it stays committed. */
 enum gfs_err shard_replay(struct shard *shard, struct gfs_error *error) GFS_MUST_CHECK;
 
 /* ---- shard_sweep.c ---- */

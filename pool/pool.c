@@ -19,6 +19,7 @@ enum {
     CURSOR_DISK_SHIFT = 48, /* of verify_log: disk above, the disk's own cursor below */
     CLOSE_WAIT_MS = 10000,  /* for what hangs in a disk */
     USED_WAIT_MS = 3000,    /* the same, when one hangs for certain */
+    REFUSAL_SIZE = 160,
 };
 
 /* ---- listing ---- */
@@ -98,8 +99,10 @@ static void add_status(struct chunk_store_status *sum, struct pool_disk *disk)
     sum->is_full = sum->is_full && atomic_load(&disk->is_full);
 }
 
+/* lsn_gone: a replay takes the mirror that can give most. */
 static void add_log_status(struct chunk_store_status *sum, const struct pool_view *view)
 {
+    bool is_first = true;
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
         const struct pool_log_disk *mirror = &view->map->log_disks[i];
         struct pool_disk *disk = view->disks[mirror->disk];
@@ -108,6 +111,8 @@ static void add_log_status(struct chunk_store_status *sum, const struct pool_vie
             disk->store->ops->status(disk->store, &one);
             sum->lsn_last = GFS_MAX(sum->lsn_last, one.lsn_last);
             sum->lsn_floor = GFS_MAX(sum->lsn_floor, one.lsn_floor);
+            sum->lsn_gone = is_first ? one.lsn_gone : GFS_MIN(sum->lsn_gone, one.lsn_gone);
+            is_first = false;
         }
     }
 }
@@ -171,6 +176,7 @@ static enum gfs_err verify_log(struct chunk_store *chunks, uint64_t *cursor, uin
 static const struct chunk_store_ops pool_ops = {
     .new_id = pool_new_id,
     .has_class = pool_has_class,
+    .refusal = pool_refusal,
     .submit = pool_submit,
     .bulk_begin = pool_bulk_begin,
     .bulk_append = pool_bulk_append,
@@ -223,7 +229,7 @@ void pool_run(struct pool *pool)
 {
     pool->submit = pool_submit_new(pool);
     pool->mirrors = pool_mirrors_new(pool);
-    pool->watch = pool_watch_start(pool);
+    pool_watch_start(pool);
 }
 
 /* What hangs in a disk may come back at any time: what it uses stays until the process ends. */
@@ -241,6 +247,7 @@ bool pool_free(struct pool *pool)
         return leave_open();
     }
     pool_errands_free(pool->errands);
+    pool_watch_free(pool->watch);
     pool_reconcile_free(pool->reconcile);
     for (size_t k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (size_t m = 0; m <= POOL_WIDTH_MAX; m++) {
@@ -287,7 +294,7 @@ bool pool_close(struct pool *pool, bool is_used)
     }
     pool_stop(pool);
     bool is_idle = pool_submit_drain(pool->submit, is_used ? USED_WAIT_MS : CLOSE_WAIT_MS);
-    pool_watch_stop(pool->watch);
+    pool_watch_stop(atomic_load(&pool->watch));
     pool_where_end(pool);
     is_idle = is_idle && !is_used && pool_errands_end(pool->errands, CLOSE_WAIT_MS);
     if (is_idle) {
@@ -334,7 +341,24 @@ static bool is_named(const struct pool_map *map, uint32_t number)
     return false;
 }
 
-/* A failed disk whose part others have taken over leaves nothing without its copies. */
+static bool is_to_be_filled(const struct pool_map *map, uint32_t number)
+{
+    if (map->disks[number].is_behind) {
+        return true;
+    }
+    for (uint32_t g = 0; g < map->group_count; g++) {
+        for (unsigned i = 0; i < pool_profile_width(map->groups[g].profile); i++) {
+            const struct pool_slot *slot = &map->groups[g].slots[i];
+            if (slot->disk == number && slot->is_filling) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What does not end by itself, NULL = nothing. A failed disk whose part others have taken over
+ * leaves nothing without its copies. */
 static const char *judge_disk(const struct pool_view *view, uint32_t number)
 {
     const struct pool_map_disk *disk = &view->map->disks[number];
@@ -350,11 +374,26 @@ static const char *judge_disk(const struct pool_view *view, uint32_t number)
     if (!pool_disk_is_usable(view->disks[number])) {
         return "is away";
     }
+    return disk->is_read_only && is_to_be_filled(view->map, number)
+               ? "is read-only, and may lack fragments that it gets when it is not"
+               : NULL;
+}
+
+/* What is being worked at, NULL = nothing; of a disk that judge_disk has nothing to say of. */
+static const char *judge_work(const struct pool_view *view, uint32_t number)
+{
+    const struct pool_map_disk *disk = &view->map->disks[number];
+    if (disk->state == POOL_DISK_REMOVED || disk->state == POOL_DISK_FAILED) {
+        return NULL;
+    }
     if (disk->state == POOL_DISK_DRAINING && is_named(view->map, number)) {
         return "is being emptied";
     }
     if (disk->is_behind) {
         return "is behind";
+    }
+    if (atomic_load(&view->disks[number]->is_full)) {
+        return "is full";
     }
     struct chunk_store *store = view->disks[number]->store;
     struct chunk_store_status status;
@@ -402,22 +441,44 @@ static const char *judge_rest(struct pool *pool, const struct pool_map *map)
                                                : "damaged fragments could not be repaired";
 }
 
+/* Of all disks: what a person must do something about is said first. */
+static const char *judge_disks(const struct pool_view *view, uint32_t *ret_number)
+{
+    static const char *(*const judges[])(const struct pool_view *view,
+                                         uint32_t number) = {judge_disk, judge_work};
+    const char *wrong = NULL;
+    for (unsigned i = 0; i < GFS_COUNT(judges); i++) {
+        for (uint32_t number = 0; number < view->map->disk_count && wrong == NULL; number++) {
+            wrong = judges[i](view, number);
+            *ret_number = wrong != NULL ? number : *ret_number;
+        }
+    }
+    return wrong;
+}
+
 enum pool_health pool_health(struct pool *pool, char *ret_reason, size_t reason_size)
 {
     struct pool_view *view = pool_view_get(pool);
     enum pool_health health = POOL_HEALTHY;
+    char refusal[REFUSAL_SIZE] = "";
     (void)snprintf(ret_reason, reason_size, "%s", "");
     if (view->is_read_only) {
         health = POOL_READ_ONLY;
         (void)snprintf(ret_reason, reason_size, "%s", view->read_only_reason);
+    } else if (pool_place_refusal(pool, view, refusal, sizeof refusal)) {
+        health = POOL_READ_ONLY;
+        (void)snprintf(ret_reason, reason_size, "%s", refusal);
     }
-    for (uint32_t i = 0; i < view->map->disk_count && health == POOL_HEALTHY; i++) {
-        const char *wrong = judge_disk(view, i);
-        if (wrong != NULL) {
-            health = POOL_DEGRADED;
-            (void)snprintf(ret_reason, reason_size, "disk %u (%.100s) %s", i,
-                           view->map->disks[i].path, wrong);
-        }
+    if (health == POOL_HEALTHY && refusal[0] != '\0') {
+        health = POOL_DEGRADED;
+        (void)snprintf(ret_reason, reason_size, "%s", refusal);
+    }
+    uint32_t disk = 0;
+    const char *wrong = health == POOL_HEALTHY ? judge_disks(view, &disk) : NULL;
+    if (wrong != NULL) {
+        health = POOL_DEGRADED;
+        (void)snprintf(ret_reason, reason_size, "disk %u (%.100s) %s", disk,
+                       view->map->disks[disk].path, wrong);
     }
     const char *rest = health == POOL_HEALTHY ? judge_rest(pool, view->map) : NULL;
     if (rest != NULL) {

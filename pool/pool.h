@@ -34,8 +34,9 @@ struct pool_driver {
     enum gfs_err (*try_write)(void *arg, const char *dir);
 };
 
-/* What the pool asks of whoever keeps the metadata. Called on the pool's watch thread, blocking,
- * any of them NULL when there is no metadata (tests). dir: the disk's directory. */
+/* What the pool asks of whoever keeps the metadata. Called on one thread of the pool's that does
+ * nothing else (pool_mirrors.c), so they may take as long as they need; any of them NULL when there
+ * is no metadata (tests). dir: the disk's directory. */
 struct pool_meta_hooks {
     void *arg;
     /* A full copy of the database into dir, durable at return, and kept up to date from now on.
@@ -127,7 +128,7 @@ void pool_scrub_json(struct pool *pool, struct gfs_json_out *out,
                      const char *name); /* pass, position, found, healed, per disk */
 void pool_rebalance_json(struct pool *pool, struct gfs_json_out *out, const char *name);
 /* The fragments of one chunk: disk, slot, length, state (ok, missing, damaged...). verify: read
- * them all. */
+ * them all. Repair is told of what is missing or damaged. */
 void pool_chunk_json(struct pool *pool, struct chunk_id id, bool verify, struct gfs_json_out *out,
                      const char *name);
 

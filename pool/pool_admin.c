@@ -105,8 +105,7 @@ static void warn_if_shared(struct pool *pool, const struct pool_map *map, const 
     struct stat own, other;
     for (uint16_t i = 0; i < map->disk_count && stat(path, &own) == 0; i++) {
         const struct pool_map_disk *disk = &map->disks[i];
-        bool is_used = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
-        if (is_used && strcmp(disk->path, path) != 0 &&
+        if (pool_map_disk_is_in_use(disk) && strcmp(disk->path, path) != 0 &&
             pool_where_stat(pool, i, disk->path, &other) && own.st_dev == other.st_dev) {
             char quoted[256];
             gfs_log(GFS_LOG_WARN,
@@ -485,8 +484,14 @@ static enum gfs_err change_set(void *arg, struct pool_map *map, struct gfs_error
     if (reserved != NULL) {
         disk->reserved = *reserved;
     }
-    if (change->settings->is_read_only != NULL) {
-        disk->is_read_only = *change->settings->is_read_only;
+    const bool *is_read_only = change->settings->is_read_only;
+    if (is_read_only != NULL && *is_read_only) {
+        enum gfs_err err = pool_plan_read_only(map, change->number, error); /* moves the disks */
+        if (err != GFS_OK) {
+            return err;
+        }
+    } else if (is_read_only != NULL) {
+        disk->is_read_only = false;
     }
     (void)pool_plan_place(map);
     pool_plan_log_disks(map);

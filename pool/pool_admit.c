@@ -1,18 +1,19 @@
 /* What to make of the directories found at a start, all of them together.
  *
- * Who is who is decided by ids. What rules is the newest map: the highest version, then the highest
- * epoch (a version that one disk got before a crash may be given again), then what most disks have.
+ * Who is who is decided by ids. What rules is the newest map (pool_map_is_newer).
  *
- * A disk whose own map is older than the newest:
+ * A disk whose own map is not the newest:
  *  - older than what the others know to have been durable on it: an older copy of itself. Refused:
  *    what it holds is a past, in which it may have what was deleted and lack what was written.
- *  - one version older, in use by both: the newest was being written when all stopped. Nothing was
- *    acknowledged under it, or the map itself says what the disk lacks. As if it had it.
- *  - else it was away. */
+ *  - the one that the newest followed, in use by both: the newest was being written when all
+ *    stopped. Nothing was acknowledged under it, or the map itself says what the disk lacks. As if
+ *    it had it.
+ *  - else it was away.
+ *
+ * A disk whose map is damaged may have had a newer one than those found. So it counts for a quorum
+ * only when no disk is missing besides: then there is nobody who could go on without it. */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_map_file.h"
 
@@ -22,8 +23,7 @@ struct inquest {
     uint32_t count;
     char cluster[POOL_MAP_ID_TEXT_SIZE]; /* the one that is right; empty = nobody has one */
     const struct pool_map *map;          /* the newest; NULL = none */
-    uint64_t map_crc;
-    uint32_t store_count; /* stores without a map that may have data */
+    uint32_t store_count;                /* stores without a map that may have data */
 };
 
 static bool is_fresh(const struct pool_found *found)
@@ -63,41 +63,12 @@ static bool is_usable_map(const struct inquest *inquest, const struct pool_found
            strcmp(found->map->cluster, inquest->cluster) == 0;
 }
 
-static uint64_t crc_of(const struct pool_map *map)
+static void choose_map(struct inquest *inquest)
 {
-    struct gfs_buf text;
-    gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
-    pool_map_encode(map, &text);
-    uint64_t crc = gfs_crc64nvme(0, text.ptr, text.len);
-    gfs_buf_fini(&text);
-    return crc;
-}
-
-static bool is_newer(const struct pool_map *map, uint32_t copies, const struct pool_map *than,
-                     uint32_t than_copies)
-{
-    if (than == NULL || map->version != than->version) {
-        return than == NULL || map->version > than->version;
-    }
-    return map->epoch != than->epoch ? map->epoch > than->epoch : copies > than_copies;
-}
-
-static void choose_map(struct inquest *inquest, const uint64_t *crcs)
-{
-    uint32_t best_copies = 0;
     for (uint32_t i = 0; i < inquest->count; i++) {
         const struct pool_found *found = &inquest->found[i];
-        if (!is_usable_map(inquest, found)) {
-            continue;
-        }
-        uint32_t copies = 0;
-        for (uint32_t j = 0; j < inquest->count; j++) {
-            copies += is_usable_map(inquest, &inquest->found[j]) && crcs[j] == crcs[i] ? 1 : 0;
-        }
-        if (is_newer(found->map, copies, inquest->map, best_copies)) {
+        if (is_usable_map(inquest, found) && pool_map_is_newer(found->map, inquest->map)) {
             inquest->map = found->map;
-            inquest->map_crc = crcs[i];
-            best_copies = copies;
         }
     }
 }
@@ -231,7 +202,8 @@ static const struct pool_found *find_twin(const struct inquest *inquest,
 {
     for (uint32_t i = 0; i < inquest->count; i++) {
         const struct pool_found *other = &inquest->found[i];
-        if (other != found && other->has_identity && memcmp(other->id, found->id, 16) == 0) {
+        bool is_same = other == found || is_same_path(other->path, found->path);
+        if (!is_same && other->has_identity && memcmp(other->id, found->id, 16) == 0) {
             return other;
         }
     }
@@ -255,8 +227,7 @@ static uint64_t seen_by_all(const struct inquest *inquest, const uint8_t id[16])
 
 static bool is_in_use(const struct pool_map *map, uint16_t number)
 {
-    return number < map->disk_count && (map->disks[number].state == POOL_DISK_ACTIVE ||
-                                        map->disks[number].state == POOL_DISK_DRAINING);
+    return number < map->disk_count && pool_map_disk_is_in_use(&map->disks[number]);
 }
 
 /* A disk of the map, there once. */
@@ -283,9 +254,10 @@ static struct pool_admitted judge_known(const struct inquest *inquest,
                       "had version %llu already",
                       found->path, number, (unsigned long long)own, (unsigned long long)seen);
     }
-    bool has_newest = own == map->version && crc_of(found->map) == inquest->map_crc;
-    bool has_last =
-        own + 1 == map->version && (own == 0 ? found->is_begun : is_in_use(found->map, number));
+    uint64_t own_epoch = found->map == NULL ? 0 : found->map->epoch;
+    bool has_newest = own == map->version && own_epoch == map->epoch;
+    bool has_last = own == map->before_version && own_epoch == map->before_epoch &&
+                    (own == 0 ? found->is_begun : is_in_use(found->map, number));
     bool is_current = is_in_use(map, number) && (has_newest || has_last);
     return answer(is_current ? POOL_ADMIT_KNOWN : POOL_ADMIT_AWAY, number);
 }
@@ -353,59 +325,44 @@ static struct pool_admitted judge(const struct inquest *inquest, uint32_t index)
 
 /* ---- together ---- */
 
+/* present: by number; has_map: those of them whose map can be read, or who never had one. */
 static enum gfs_err check_quorum(const struct pool_map *map, const bool *present,
-                                 struct gfs_error *error)
+                                 const bool *has_map, struct gfs_error *error)
 {
-    if (pool_map_is_quorum(map, present)) {
-        return GFS_OK;
-    }
-    uint32_t all = 0, there = 0;
-    char missing[160] = "";
-    size_t len = 0;
+    bool is_any_missing = false;
     for (uint16_t i = 0; i < map->disk_count; i++) {
-        if (!is_in_use(map, i)) {
-            continue;
-        }
-        all++;
-        there += present[i] ? 1 : 0;
-        if (!present[i] && len < sizeof missing - 1) {
-            int more = snprintf(missing + len, sizeof missing - len, "%s%u (%.60s)",
-                                len == 0 ? "" : ", ", i, map->disks[i].path);
-            len += (size_t)GFS_MAX(more, 0);
-        }
+        is_any_missing |= !present[i] && (is_in_use(map, i) || map->disks[i].had_vote);
     }
-    return gfs_fail(error, GFS_UNREACHABLE, "%u of %u disks are there, too few; missing: %s", there,
-                    all, missing);
+    const bool *counted = is_any_missing ? has_map : present;
+    return pool_map_is_joint_quorum(map, counted) ? GFS_OK
+                                                  : pool_map_tell_missing(map, counted, error);
 }
 
 static enum gfs_err judge_all(const struct inquest *inquest, struct pool_admitted *ret,
                               struct gfs_error *error)
 {
-    bool present[POOL_DISKS_MAX] = {0};
+    bool present[POOL_DISKS_MAX] = {0}, has_map[POOL_DISKS_MAX] = {0};
     const struct pool_admitted *refused = NULL;
     for (uint32_t i = 0; i < inquest->count; i++) {
         ret[i] = judge(inquest, i);
         if (ret[i].what == POOL_ADMIT_KNOWN || ret[i].what == POOL_ADMIT_AWAY) {
             present[ret[i].number] = true;
+            has_map[ret[i].number] = inquest->found[i].error.code == GFS_OK;
         }
         refused = refused == NULL && ret[i].what == POOL_ADMIT_REFUSED ? &ret[i] : refused;
     }
     if (refused != NULL) {
         return gfs_fail(error, GFS_CONFLICT, "%s", refused->error.text);
     }
-    return inquest->map == NULL ? GFS_OK : check_quorum(inquest->map, present, error);
+    return inquest->map == NULL ? GFS_OK : check_quorum(inquest->map, present, has_map, error);
 }
 
 enum gfs_err pool_admit(const struct pool_found *found, uint32_t count, struct pool_admitted *ret,
                         const struct pool_map **ret_map, struct gfs_error *error)
 {
     struct inquest inquest = {.found = found, .count = count};
-    GFS_FREE uint64_t *crcs = gfs_alloc_array(GFS_MAX(count, 1U), sizeof *crcs);
-    for (uint32_t i = 0; i < count; i++) {
-        crcs[i] = found[i].map == NULL ? 0 : crc_of(found[i].map);
-    }
     choose_cluster(&inquest);
-    choose_map(&inquest, crcs);
+    choose_map(&inquest);
     count_stores(&inquest);
     *ret_map = inquest.map;
     return judge_all(&inquest, ret, error);

@@ -25,15 +25,10 @@ struct pool_arrival {
 static enum gfs_err change_return(void *arg, struct pool_map *map, struct gfs_error *error)
 {
     const struct pool_arrival *arrival = arg;
-    struct pool_map_disk *in_map = &map->disks[arrival->number];
-    if (in_map->state == POOL_DISK_REMOVED) {
+    if (map->disks[arrival->number].state == POOL_DISK_REMOVED) {
         return gfs_fail(error, GFS_CONFLICT, "disk %u was taken out", arrival->number);
     }
-    if (in_map->state == POOL_DISK_FAILED) {
-        in_map->state = POOL_DISK_ACTIVE;
-    }
-    in_map->is_behind = true;
-    pool_plan_log_disks(map);
+    pool_plan_return(map, arrival->number);
     return GFS_OK;
 }
 

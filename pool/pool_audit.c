@@ -1,5 +1,6 @@
 #include "pool/pool_audit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libgoodfs/mem.h"
@@ -96,6 +97,20 @@ void pool_audit_part(struct pool *pool, uint32_t part, pool_audit_fn visit, void
     free(listing.entries);
 }
 
+void pool_audit_shape(struct pool *pool, struct chunk_id id, unsigned *ret_need,
+                      unsigned *ret_width)
+{
+    struct pool_view *view = pool_view_get(pool);
+    uint32_t number = chunk_id_group(id);
+    *ret_need = *ret_width = 1;
+    if (number < view->map->group_count) {
+        struct pool_profile profile = view->map->groups[number].profile;
+        *ret_need = profile.k;
+        *ret_width = pool_profile_width(profile);
+    }
+    pool_view_put(view);
+}
+
 uint64_t pool_audit_losses(struct pool *pool)
 {
     struct pool_repair_summary summary;
@@ -109,11 +124,37 @@ bool pool_audit_is_whole(struct pool *pool)
     bool is_whole = !pool_view_has_fallback(view);
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         const struct pool_map_disk *disk = &view->map->disks[i];
-        bool must_be_there = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
+        bool must_be_there = pool_map_disk_is_in_use(disk);
         if (must_be_there && (disk->is_behind || !pool_disk_is_usable(view->disks[i]))) {
             is_whole = false;
         }
     }
     pool_view_put(view);
     return is_whole;
+}
+
+bool pool_audit_missing(struct pool *pool, char *ret)
+{
+    struct pool_view *view = pool_view_get(pool);
+    bool is_missing = false;
+    for (uint32_t i = 0; i < view->map->disk_count && !is_missing; i++) {
+        const struct pool_map_disk *disk = &view->map->disks[i];
+        bool is_gone = disk->state == POOL_DISK_REMOVED || disk->path[0] == '\0';
+        is_missing = !is_gone && !pool_disk_is_usable(view->disks[i]);
+        if (is_missing) {
+            (void)snprintf(ret, POOL_PATH_LEN_MAX, "%s", disk->path);
+        }
+    }
+    pool_view_put(view);
+    return is_missing;
+}
+
+void pool_audit_disks(struct pool *pool, uint8_t ret[POOL_DISKS_MAX])
+{
+    struct pool_view *view = pool_view_get(pool);
+    memset(ret, 0, POOL_DISKS_MAX);
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        ret[i] = (uint8_t)view->map->disks[i].state;
+    }
+    pool_view_put(view);
 }

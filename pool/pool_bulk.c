@@ -11,14 +11,17 @@
  *
  * A child is stalled when it did not go on for slow_ms although its disk had that long to do
  * anything for any writer; or for STALL_FACTOR times as long, whatever the disk does. Lost children
- * only wait to be freed. With fewer than the write quorum left the chunk has failed: bytes are
- * swallowed and finish says so.
+ * only wait to be freed, with the writer or when their disk is to be closed (pool_leave.h). With
+ * fewer than the write quorum left the chunk has failed: bytes are swallowed and finish says so.
+ *
+ * The view is only marked: a writer counts as work by its map, but it refers to the disks of its
+ * children alone, and to one that was dropped no longer than anything is under way there.
  *
  * Locks, outermost first: a child's own (held by its store while it calls back), call_lock (held
  * while the user is called, so that free waits for that), lock. Children are freed with none of
- * ours held, and only when nobody refers to the writer: whoever drops the last reference frees
- * them, which waits for their callbacks, and those find is_ending. Appending to a child and
- * finishing it do not take its lock. */
+ * ours held, and, but for lost ones, only when nobody refers to the writer: whoever drops the last
+ * reference frees them, which waits for their callbacks, and those find is_ending. Appending to a
+ * child and finishing it do not take its lock. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +35,15 @@ static struct pool_bulk *bulk_of(struct chunk_bulk *chunks)
 
 /* ---- life ---- */
 
+/* From here on the pool may close. */
+static void uncount(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    atomic_fetch_sub(&pool->bulk_count, 1);
+    gfs_cond_broadcast(&pool->views_gone);
+    (void)pthread_mutex_unlock(&pool->view_lock);
+}
+
 static void destroy(struct pool_bulk *bulk)
 {
     for (unsigned i = 0; i < bulk->width; i++) {
@@ -39,15 +51,15 @@ static void destroy(struct pool_bulk *bulk)
         if (child->chunks != NULL) {
             child->disk->store->ops->bulk_free(child->chunks);
         }
+        if (child->disk != NULL) {
+            pool_disk_unref(child->disk);
+        }
     }
-    pool_rows_fini(&bulk->rows);
-    atomic_fetch_sub(&bulk->pool->bulk_count, 1);
-    /* from here on the pool may close */
-    if (bulk->is_view_pinned) {
-        pool_view_unpin(bulk->view);
-    } else {
-        pool_view_put(bulk->view);
+    pool_bulk_serve_end_rows(bulk);
+    if (bulk->view != NULL) {
+        pool_view_unmark(bulk->view);
     }
+    uncount(bulk->pool);
     (void)pthread_mutex_destroy(&bulk->lock);
     (void)pthread_mutex_destroy(&bulk->call_lock);
     free(bulk);
@@ -88,19 +100,43 @@ static void unlink_bulk(struct pool *pool, struct pool_bulk *bulk)
 
 void pool_bulk_tick(struct pool *pool, int64_t now_ns)
 {
-    struct pool_bulk *bulks[POOL_BULK_MAX];
-    size_t count = 0;
     (void)pthread_mutex_lock(&pool->bulk_lock);
+    size_t size = atomic_load(&pool->bulk_count), count = 0; /* those that are linked, and more */
+    GFS_FREE struct pool_bulk **bulks = gfs_alloc_array(size, sizeof *bulks);
     for (struct pool_bulk *bulk = pool->bulks; bulk != NULL; bulk = bulk->next) {
         (void)pthread_mutex_lock(&bulk->lock); /* linked: the user's reference is there */
-        bulk->references++;
+        bool is_kept = bulk->is_answered && bulk->err == GFS_OK; /* no child is under way */
+        bulk->references += is_kept ? 0 : 1;
         (void)pthread_mutex_unlock(&bulk->lock);
-        GFS_ASSERT(count < POOL_BULK_MAX);
-        bulks[count++] = bulk;
+        if (!is_kept) {
+            GFS_ASSERT(count < size);
+            bulks[count++] = bulk;
+        }
     }
     (void)pthread_mutex_unlock(&pool->bulk_lock);
     for (size_t i = 0; i < count; i++) {
         pool_bulk_serve_look_after(bulks[i], now_ns);
+    }
+}
+
+void pool_bulk_leave_disk(struct pool *pool, const struct pool_disk *disk)
+{
+    /* a later one is looked at next time */
+    size_t size = atomic_load(&pool->bulk_count), count = 0;
+    GFS_FREE struct pool_bulk **bulks = gfs_alloc_array(GFS_MAX(size, (size_t)1), sizeof *bulks);
+    (void)pthread_mutex_lock(&pool->bulk_lock);
+    for (struct pool_bulk *bulk = pool->bulks; bulk != NULL && count < size; bulk = bulk->next) {
+        if (pool_bulk_serve_has_left(bulk, disk)) {
+            (void)pthread_mutex_lock(&bulk->lock); /* linked: the user's reference is there */
+            bulk->references++;
+            (void)pthread_mutex_unlock(&bulk->lock);
+            bulks[count++] = bulk;
+        }
+    }
+    (void)pthread_mutex_unlock(&pool->bulk_lock);
+    for (size_t i = 0; i < count; i++) {
+        pool_bulk_serve_leave_disk(bulks[i], disk);
+        pool_bulk_unref(bulks[i]);
     }
 }
 
@@ -135,7 +171,7 @@ static struct pool_bulk *bulk_new(struct pool *pool, struct pool_view *view,
     struct pool_bulk *bulk = gfs_alloc(sizeof *bulk);
     bulk->pool = pool;
     bulk->view = view;
-    bulk->group = group;
+    bulk->profile = group->profile;
     bulk->id = options->id;
     set_owner(bulk, options->owner);
     bulk->len_max = options->len_max;
@@ -143,6 +179,7 @@ static struct pool_bulk *bulk_new(struct pool *pool, struct pool_view *view,
     bulk->arg = options->arg;
     bulk->references = 1;
     bulk->width = pool_profile_width(group->profile);
+    bulk->rows_size = pool_rows_size(group->profile);
     init_locks(bulk);
     const struct ec *coder =
         group->profile.kind == POOL_EC ? pool_coder(pool, group->profile) : NULL;
@@ -156,16 +193,19 @@ static enum gfs_err begin(struct pool *pool, struct pool_view *view,
     const struct pool_group *group = pool_view_group(view, options->id);
     if (group == NULL) {
         pool_view_put(view);
-        atomic_fetch_sub(&pool->bulk_count, 1);
+        uncount(pool);
         return GFS_INVALID;
     }
     struct pool_bulk *bulk = bulk_new(pool, view, group, options);
-    enum gfs_err err = view->is_read_only ? GFS_UNREACHABLE : GFS_OK;
+    uint64_t before = atomic_fetch_add(&pool->bulk_row_bytes, bulk->rows_size);
+    bool is_room = before + bulk->rows_size <= POOL_BULK_ROWS_MAX;
+    enum gfs_err err = view->is_read_only ? GFS_UNREACHABLE : is_room ? GFS_OK : GFS_BUSY;
     struct bulk_todo todo = {0};
     for (unsigned i = 0; i < bulk->width && err == GFS_OK; i++) {
-        err = pool_bulk_serve_begin(bulk, i, &todo);
+        err = pool_bulk_serve_begin(bulk, view, i, &todo);
     }
     err = err == GFS_OK ? pool_bulk_serve_verdict(bulk) : err;
+    pool_view_mark(view); /* an upload may take hours */
     bulk->references++;
     pool_bulk_serve_act(bulk, &todo);
     if (err != GFS_OK) {
@@ -183,7 +223,7 @@ enum gfs_err pool_bulk_begin(struct chunk_store *chunks, const struct chunk_bulk
     struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
     GFS_ASSERT(options->len_max >= 1 && options->len_max <= GFS_CHUNK_SIZE_MAX);
     if (atomic_fetch_add(&pool->bulk_count, 1) >= POOL_BULK_MAX) {
-        atomic_fetch_sub(&pool->bulk_count, 1);
+        uncount(pool);
         return GFS_BUSY;
     }
     struct pool_bulk *bulk = NULL;
@@ -272,9 +312,7 @@ void pool_bulk_free(struct chunk_bulk *chunks)
     (void)pthread_mutex_unlock(&bulk->call_lock);
     unlink_bulk(bulk->pool, bulk);
     /* It is answered. What a disk that hangs may still do for it is no work by its map. */
-    pool_view_pin(bulk->view);
-    pool_view_put(bulk->view);
-    bulk->is_view_pinned = true;
+    pool_view_unmark(GFS_TAKE(bulk->view));
     pool_bulk_unref(bulk);
 }
 
@@ -290,9 +328,11 @@ unsigned pool_bulk_parts(struct chunk_bulk *chunks, struct chunk_id *ret_id,
     (void)pthread_mutex_lock(&bulk->lock);
     GFS_ASSERT(bulk->is_answered);
     bulk->references++;
+    bulk->is_placed = true;
     for (unsigned i = 0; i < bulk->width; i++) {
         const struct bulk_child *child = &bulk->children[i];
         ret[i].disk = child->disk;
+        ret[i].number = child->number;
         ret[i].child = child->state == CHILD_FINISHED ? child->chunks : NULL;
     }
     (void)pthread_mutex_unlock(&bulk->lock);

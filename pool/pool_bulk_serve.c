@@ -15,7 +15,7 @@ static const struct chunk_store_ops *ops_of(const struct bulk_child *child)
 
 enum gfs_err pool_bulk_serve_verdict(const struct pool_bulk *bulk)
 {
-    unsigned quorum = pool_profile_quorum(bulk->group->profile);
+    unsigned quorum = pool_profile_quorum(bulk->profile);
     if (bulk->alive_count >= quorum) {
         return GFS_OK;
     }
@@ -30,7 +30,7 @@ static void lose_locked(struct bulk_child *child, enum gfs_err err, struct bulk_
     bulk->alive_count--;
     bulk->no_space_count += err == GFS_NO_SPACE;
     if (err != GFS_NO_SPACE && !atomic_load(&child->disk->is_dropped)) {
-        todo->drops[todo->drop_count].disk = child->disk;
+        todo->drops[todo->drop_count].disk = pool_disk_ref(child->disk);
         todo->drops[todo->drop_count++].err = err;
     }
 }
@@ -44,8 +44,8 @@ static void child_finished(void *arg, enum gfs_err err);
 static size_t child_owner(const struct bulk_child *child, uint32_t chunk_len, char *ret)
 {
     const struct pool_bulk *bulk = child->bulk;
-    return pool_fragment_owner_write(bulk->group->profile, (uint32_t)(child - bulk->children),
-                                     chunk_len, gfs_slice_of(bulk->owner, bulk->owner_len), ret);
+    return pool_fragment_owner_write(bulk->profile, (uint32_t)(child - bulk->children), chunk_len,
+                                     gfs_slice_of(bulk->owner, bulk->owner_len), ret);
 }
 
 static void finish_child_locked(struct bulk_child *child)
@@ -146,6 +146,13 @@ static bool is_finished_locked(const struct pool_bulk *bulk)
     return true;
 }
 
+void pool_bulk_serve_end_rows(struct pool_bulk *bulk)
+{
+    pool_rows_fini(&bulk->rows);
+    atomic_fetch_sub(&bulk->pool->bulk_row_bytes, bulk->rows_size);
+    bulk->rows_size = 0;
+}
+
 /* What the user must hear now. */
 static void settle_locked(struct pool_bulk *bulk, struct bulk_todo *todo)
 {
@@ -156,6 +163,7 @@ static void settle_locked(struct pool_bulk *bulk, struct bulk_todo *todo)
     }
     if (bulk->is_finishing && !bulk->is_answered && is_finished_locked(bulk)) {
         bulk->is_answered = true;
+        pool_bulk_serve_end_rows(bulk);
         todo->is_finished = true;
         todo->err = bulk->err;
     }
@@ -166,6 +174,7 @@ void pool_bulk_serve_act(struct pool_bulk *bulk, const struct bulk_todo *todo)
 {
     for (unsigned i = 0; i < todo->drop_count; i++) {
         pool_disk_drop(bulk->pool, todo->drops[i].disk, todo->drops[i].err, "write");
+        pool_disk_unref(todo->drops[i].disk);
     }
     if (todo->is_writable || todo->is_finished) {
         (void)pthread_mutex_lock(&bulk->call_lock);
@@ -236,12 +245,65 @@ static void child_finished(void *arg, enum gfs_err err)
 static bool is_stalled(const struct bulk_child *child, int64_t now_ns)
 {
     int64_t slow_ns = (int64_t)child->bulk->pool->options.slow_ms * NS_PER_MS;
-    bool owes = child->state == CHILD_FINISHING ||
-                (child->state == CHILD_WRITING && child->is_waiting);
+    bool owes =
+        child->state == CHILD_FINISHING || (child->state == CHILD_WRITING && child->is_waiting);
     int64_t quiet_ns = now_ns - child->since_ns;
     int64_t disk_quiet_ns = now_ns - (int64_t)atomic_load(&child->disk->progress_ns);
     return owes && quiet_ns > slow_ns &&
            (disk_quiet_ns > slow_ns || quiet_ns > STALL_FACTOR * slow_ns);
+}
+
+/* ---- letting go of lost children ---- */
+
+/* Nothing will come of it, and its disk is to be closed. FINISHED ones are lost as well: what is
+ * not live when the disk is opened again is gone. */
+static bool is_to_be_left(const struct bulk_child *child, const struct pool_disk *disk)
+{
+    return (child->state == CHILD_LOST || child->state == CHILD_FINISHED) && child->disk == disk &&
+           atomic_load(&disk->is_dropped);
+}
+
+static struct bulk_child *find_left_locked(struct pool_bulk *bulk, const struct pool_disk *disk)
+{
+    struct bulk_child *found = NULL;
+    for (unsigned i = 0; i < bulk->width && found == NULL && !bulk->is_placed; i++) {
+        found = is_to_be_left(&bulk->children[i], disk) ? &bulk->children[i] : NULL;
+    }
+    return found;
+}
+
+bool pool_bulk_serve_has_left(struct pool_bulk *bulk, const struct pool_disk *disk)
+{
+    (void)pthread_mutex_lock(&bulk->lock);
+    bool has_left = find_left_locked(bulk, disk) != NULL;
+    (void)pthread_mutex_unlock(&bulk->lock);
+    return has_left;
+}
+
+/* It is nobody else's from here on, but for callbacks of its own. */
+static struct chunk_bulk *take_chunks_locked(struct bulk_child *child)
+{
+    struct pool_bulk *bulk = child->bulk;
+    bulk->alive_count -= child->state == CHILD_FINISHED && !bulk->is_answered ? 1 : 0;
+    child->state = CHILD_LOST;
+    pool_rows_unplace(&bulk->rows, (unsigned)(child - bulk->children));
+    return GFS_TAKE(child->chunks);
+}
+
+void pool_bulk_serve_leave_disk(struct pool_bulk *bulk, const struct pool_disk *disk)
+{
+    struct bulk_child *child;
+    (void)pthread_mutex_lock(&bulk->lock);
+    while ((child = find_left_locked(bulk, disk)) != NULL) {
+        struct chunk_bulk *chunks = take_chunks_locked(child);
+        (void)pthread_mutex_unlock(&bulk->lock);
+        ops_of(child)->bulk_free(chunks); /* waits for its callbacks, which need the disk */
+        (void)pthread_mutex_lock(&bulk->lock);
+        if (!bulk->is_placed) { /* with its disk */
+            pool_disk_unref(GFS_TAKE(child->disk));
+        }
+    }
+    (void)pthread_mutex_unlock(&bulk->lock);
 }
 
 void pool_bulk_serve_look_after(struct pool_bulk *bulk, int64_t now_ns)
@@ -251,8 +313,7 @@ void pool_bulk_serve_look_after(struct pool_bulk *bulk, int64_t now_ns)
     for (unsigned i = 0; i < bulk->width; i++) {
         struct bulk_child *child = &bulk->children[i];
         bool is_under_way = child->state == CHILD_WRITING || child->state == CHILD_FINISHING;
-        if (is_under_way &&
-            (atomic_load(&child->disk->is_dropped) || is_stalled(child, now_ns))) {
+        if (is_under_way && (atomic_load(&child->disk->is_dropped) || is_stalled(child, now_ns))) {
             lose_locked(child, GFS_TIMEOUT, &todo);
         }
     }
@@ -262,28 +323,31 @@ void pool_bulk_serve_look_after(struct pool_bulk *bulk, int64_t now_ns)
 /* ---- begin ---- */
 
 /* BUSY: it can be tried again. All else costs this slot only. */
-enum gfs_err pool_bulk_serve_begin(struct pool_bulk *bulk, unsigned slot, struct bulk_todo *todo)
+enum gfs_err pool_bulk_serve_begin(struct pool_bulk *bulk, const struct pool_view *view,
+                                   unsigned slot, struct bulk_todo *todo)
 {
     struct bulk_child *child = &bulk->children[slot];
-    struct pool_profile profile = bulk->group->profile;
-    uint16_t number = bulk->group->slots[slot].disk;
+    struct pool_profile profile = bulk->profile;
+    const struct pool_group *group = pool_view_group(view, bulk->id);
+    uint16_t number = group->slots[slot].disk;
+    struct pool_disk *disk = number < POOL_DISKS_MAX ? view->disks[number] : NULL;
     child->bulk = bulk;
-    child->disk = number < POOL_DISKS_MAX ? bulk->view->disks[number] : NULL;
+    child->disk = disk == NULL ? NULL : pool_disk_ref(disk);
+    child->number = number;
     if (!pool_disk_is_usable(child->disk)) {
         return GFS_OK;
     }
     char owner[CHUNK_OWNER_LEN_MAX];
     size_t owner_len = child_owner(child, bulk->len_max, owner);
     struct chunk_bulk_options options = {
-        .id = pool_fragment_id(bulk->group, bulk->id, slot),
+        .id = pool_fragment_id(group, bulk->id, slot),
         .owner = gfs_slice_of(owner, owner_len),
-        .len_max = profile.kind == POOL_EC ? pool_fragment_len(profile.k, bulk->len_max)
-                                           : bulk->len_max,
+        .len_max =
+            profile.kind == POOL_EC ? pool_fragment_len(profile.k, bulk->len_max) : bulk->len_max,
         .writable = child_writable,
         .arg = child,
     };
-    enum gfs_err err =
-        ops_of(child)->bulk_begin(child->disk->store, &options, &child->chunks);
+    enum gfs_err err = ops_of(child)->bulk_begin(child->disk->store, &options, &child->chunks);
     child->state = CHILD_WRITING;
     bulk->alive_count++;
     if (err != GFS_OK && err != GFS_BUSY) {
@@ -291,4 +355,3 @@ enum gfs_err pool_bulk_serve_begin(struct pool_bulk *bulk, unsigned slot, struct
     }
     return err == GFS_BUSY ? GFS_BUSY : GFS_OK;
 }
-

@@ -24,15 +24,17 @@ struct scratch {
 struct pool_cells {
     const struct pool_cells_want *want; /* during get */
     struct pool_pin *pin;
-    uint32_t got[POOL_CELLS_ROWS_MAX]; /* masks of slots */
-    uint32_t bad[POOL_CELLS_ROWS_MAX];
-    const uint8_t **at; /* by row and slot */
+    uint32_t got[POOL_CELLS_ROWS_MAX];     /* masks of slots */
+    uint32_t bad[POOL_CELLS_ROWS_MAX];     /* or not to be had */
+    uint32_t unread[POOL_CELLS_ROWS_MAX];  /* of the bad ones: could not be read */
+    uint32_t untried[POOL_CELLS_ROWS_MAX]; /* not asked for again unless the others do not do */
+    const uint8_t **at;                    /* by row and slot */
     struct pool_read_job *jobs[POOL_WIDTH_MAX]; /* running, by slot */
     uint32_t job_rows_first[POOL_WIDTH_MAX];
     uint64_t job_rows[POOL_WIDTH_MAX]; /* rows it covers; 0 without job */
-    uint32_t late;    /* mask of slots whose job takes too long */
-    uint32_t refused; /* of slots whose disk has too many jobs */
-    bool has_last;    /* last parts are asked, too: the others do not suffice */
+    uint32_t late;                     /* mask of slots whose job takes too long */
+    uint32_t refused;                  /* of slots whose disk has too many jobs */
+    bool has_last; /* last parts, too, were looked for: the others do not suffice */
     struct pool_read_job *done[4 * POOL_WIDTH_MAX]; /* their memory is used */
     unsigned done_count;
     struct scratch *scratch;
@@ -101,6 +103,12 @@ static uint8_t *room_for(struct pool_cells *cells, uint32_t row, unsigned slot)
     return place;
 }
 
+static void set_bad(struct pool_cells *cells, uint32_t row, unsigned slot, bool is_damaged)
+{
+    cells->bad[row] |= 1U << slot;
+    cells->unread[row] |= is_damaged ? 0 : 1U << slot;
+}
+
 static void set_got(struct pool_cells *cells, uint32_t row, unsigned slot, const uint8_t *bytes)
 {
     *at(cells, row, slot) = bytes;
@@ -115,13 +123,13 @@ static enum gfs_err try_cell(struct pool_cells *cells, uint32_t row, unsigned sl
     struct pool_part *part = &cells->pin->parts[slot];
     struct chunk_store *store = part->disk->store;
     uint8_t *to = room_for(cells, row, slot);
-    enum gfs_err err = store->ops->read(
-        store, &part->pin, (cells->want->first_row + row) * POOL_CELL, cell_len(cells, row), to,
-        cells->want->flags | CHUNK_READ_NOWAIT);
+    enum gfs_err err =
+        store->ops->read(store, &part->pin, (cells->want->first_row + row) * POOL_CELL,
+                         cell_len(cells, row), to, cells->want->flags | CHUNK_READ_NOWAIT);
     if (err == GFS_OK) {
         set_got(cells, row, slot, to);
     } else if (err != GFS_AGAIN) {
-        cells->bad[row] |= 1U << slot;
+        set_bad(cells, row, slot, err == GFS_CORRUPT);
         pool_pin_report(cells->pin, slot, err);
     }
     return err;
@@ -147,7 +155,7 @@ static void decode_ec(struct pool_cells *cells, uint32_t row, uint32_t want)
 {
     uint32_t have = cells->got[row];
     if (!cells->has_plan || cells->plan_have != have || cells->plan_want != want) {
-        const struct ec *coder = pool_coder(cells->pin->pool, cells->pin->group->profile);
+        const struct ec *coder = pool_coder(cells->pin->pool, cells->pin->profile);
         enum gfs_err err = ec_plan_make(coder, have, want, &cells->plan);
         GFS_ASSERT(err == GFS_OK);
         cells->has_plan = true;
@@ -172,7 +180,7 @@ static void decode_ec(struct pool_cells *cells, uint32_t row, uint32_t want)
 static void make(struct pool_cells *cells, uint32_t row)
 {
     uint32_t want = missing(cells, row);
-    if (cells->pin->group->profile.kind == POOL_EC) {
+    if (cells->pin->profile.kind == POOL_EC) {
         decode_ec(cells, row, want);
         return;
     }
@@ -224,8 +232,12 @@ static void take_job(struct pool_cells *cells, unsigned slot)
             continue;
         }
         uint32_t block = row - first;
+        if ((job->untried >> block & 1) != 0) {
+            cells->untried[row] |= 1U << slot;
+            continue;
+        }
         if ((job->whole >> block & 1) == 0) {
-            cells->bad[row] |= 1U << slot;
+            set_bad(cells, row, slot, (job->damaged >> block & 1) != 0);
             has_failed = true;
             continue;
         }
@@ -273,8 +285,7 @@ static void start_job(struct pool_cells *cells, unsigned slot, uint64_t rows)
         .pin = cells->pin,
         .part = slot,
         .offset = offset,
-        .len = GFS_MIN((last - first + 1) * (uint32_t)POOL_CELL,
-                       cells->pin->fragment_len - offset),
+        .len = GFS_MIN((last - first + 1) * (uint32_t)POOL_CELL, cells->pin->fragment_len - offset),
         .flags = cells->want->flags & ~(unsigned)CHUNK_READ_NOWAIT,
     };
     struct pool_read_job *job = has_room ? pool_reader_start(&wanted) : NULL;
@@ -331,18 +342,20 @@ static uint32_t choose(const struct pool_cells *cells, uint32_t row, uint32_t ca
 static uint32_t plan_row(struct pool_cells *cells, uint32_t row, uint32_t slow)
 {
     uint32_t parts = askable(cells) & ~cells->bad[row] & ~cells->got[row];
+    uint32_t late = cells->late | cells->untried[row];
     uint32_t want = missing(cells, row);
+    slow |= late;
     if ((want & ~(parts & ~slow)) == 0) {
         return want; /* each from its own disk */
     }
     unsigned lack = cells->pin->k - (unsigned)__builtin_popcount(cells->got[row]);
     uint32_t chosen = choose(cells, row, parts & ~slow & want, lack);
-    chosen |= choose(cells, row, parts & ~slow & ~chosen,
-                     lack - (unsigned)__builtin_popcount(chosen));
+    chosen |=
+        choose(cells, row, parts & ~slow & ~chosen, lack - (unsigned)__builtin_popcount(chosen));
     /* Slow ones, but those that are late with this very read last: else they, running already,
      * would be preferred for as long as it lasts, and the others never asked. */
-    chosen |= choose(cells, row, parts & ~cells->late & ~chosen,
-                     lack - (unsigned)__builtin_popcount(chosen));
+    chosen |=
+        choose(cells, row, parts & ~late & ~chosen, lack - (unsigned)__builtin_popcount(chosen));
     chosen |= choose(cells, row, parts & ~chosen, lack - (unsigned)__builtin_popcount(chosen));
     if ((unsigned)__builtin_popcount(chosen) == lack) {
         return chosen;
@@ -359,15 +372,24 @@ static uint32_t busy_parts(const struct pool_pin *pin)
     return busy;
 }
 
+/* With what could not be read it would do. */
+static bool may_be_whole(const struct pool_cells *cells, uint32_t row)
+{
+    uint32_t left = (cells->pin->there & ~cells->bad[row]) | cells->unread[row];
+    bool is_enough = (unsigned)__builtin_popcount(left) >= cells->pin->k;
+    return cells->unread[row] != 0 && (is_enough || (cells->want->wanted[row] & ~left) == 0);
+}
+
 /* busy: before it was looked whom to ask. What ended since was not seen by either look. */
-static enum gfs_err lost(const struct pool_cells *cells, uint32_t busy)
+static enum gfs_err lost(const struct pool_cells *cells, uint32_t row, uint32_t busy)
 {
     for (; busy != 0; busy &= busy - 1) {
         if (pool_pin_is_awaited(cells->pin, (unsigned)__builtin_ctz(busy))) {
             return GFS_TIMEOUT; /* a read of it is not back yet, or was not then */
         }
     }
-    return cells->refused != 0 ? GFS_BUSY : pool_pin_lost(cells->pin);
+    enum gfs_err err = cells->refused != 0 ? GFS_BUSY : pool_pin_lost(cells->pin);
+    return err == GFS_CORRUPT && may_be_whole(cells, row) ? GFS_IO : err;
 }
 
 /* Makes what can be made and asks for what is needed. TIMEOUT: wait_for_busy and look again. */
@@ -385,7 +407,7 @@ static enum gfs_err proceed(struct pool_cells *cells)
             continue;
         }
         uint32_t asked = plan_row(cells, row, slow);
-        if (asked == 0 || (asked & slow) != 0) {
+        if (asked == 0 || (asked & (slow | cells->untried[row])) != 0) {
             pool_pin_complete(cells->pin);
             asked = plan_row(cells, row, slow);
         }
@@ -396,7 +418,7 @@ static enum gfs_err proceed(struct pool_cells *cells)
             asked = plan_row(cells, row, slow);
         }
         if (asked == 0) {
-            return lost(cells, busy);
+            return lost(cells, row, busy);
         }
         for (; asked != 0; asked &= asked - 1) {
             needs[__builtin_ctz(asked)] |= 1ULL << row;
@@ -413,8 +435,8 @@ static enum gfs_err proceed(struct pool_cells *cells)
 /* Jobs that take too long; answers when the next one will. */
 static int64_t mark_late(struct pool_cells *cells, int64_t now_ns)
 {
-    uint32_t race_ms = cells->want->race_ms != 0 ? cells->want->race_ms
-                                                 : cells->pin->pool->options.race_ms;
+    uint32_t race_ms =
+        cells->want->race_ms != 0 ? cells->want->race_ms : cells->pin->pool->options.race_ms;
     int64_t race_ns = (int64_t)race_ms * NS_PER_MS;
     int64_t next_ns = cells->begun_ns + GIVE_UP_MS * NS_PER_MS;
     for (unsigned i = 0; i < cells->pin->width; i++) {

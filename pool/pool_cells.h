@@ -28,8 +28,9 @@ struct pool_cells;
 /* Cells are of that row's length: of the fragment, from row * POOL_CELL on. */
 uint32_t pool_cells_len(const struct pool_pin *pin, uint32_t row);
 /* All wanted cells. AGAIN (NOWAIT only); CORRUPT: too few cells of a row are whole; UNREACHABLE:
- * too few, and disks are away; BUSY: too many reads wait for the disks; TIMEOUT. One call at a time
- * per pin. ret: set in any case, for pool_cells_free. */
+ * too few, and disks are away; IO: too few, but those that disks failed to read may be; BUSY: too
+ * many reads wait for the disks; TIMEOUT. One call at a time per pin. ret: set in any case, for
+ * pool_cells_free. */
 enum gfs_err pool_cells_get(const struct pool_cells_want *want, struct pool_cells **ret);
 /* After OK: the bytes of a wanted cell. row: from 0 in what was wanted. */
 const uint8_t *pool_cells_at(const struct pool_cells *cells, uint32_t row, unsigned slot);

@@ -2,8 +2,13 @@
  *
  * A version is in force when it is durable on every active disk that is there. One that fails in
  * doing so is dropped and called failed by the version after, which is tried at once; numbers that
- * were used in vain are not used again. Those that have it must be a quorum of the version before,
- * so that no start can find a quorum without it. */
+ * were used in vain are not used again. Those that have it must be a quorum by the votes of the
+ * version before and by its own, so that no start can find a quorum without it. When they cannot
+ * be, nothing is written.
+ *
+ * One that changes who has a vote is followed by one that says so and changes nothing else: from
+ * then on the votes of before are not needed any more. The first one of a start is, too: it shows
+ * what is durable where, so that an older copy of a disk is known for what it is. */
 #include "pool/pool_change.h"
 
 #include <stdio.h>
@@ -14,11 +19,6 @@
 #include "pool/pool_former.h"
 #include "pool/pool_map_write.h"
 #include "pool/pool_plan.h"
-
-static bool is_in_use(const struct pool_map_disk *disk)
-{
-    return disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
-}
 
 /* ---- what becomes of a disk ---- */
 
@@ -39,7 +39,7 @@ enum gfs_err pool_change_lose(struct pool_map *map, uint16_t disk, enum gfs_err 
                               struct gfs_error *error)
 {
     GFS_ASSERT(disk < map->disk_count);
-    if (!is_in_use(&map->disks[disk])) {
+    if (!pool_map_disk_is_in_use(&map->disks[disk])) {
         return GFS_OK;
     }
     if (why == GFS_TIMEOUT) {
@@ -50,8 +50,10 @@ enum gfs_err pool_change_lose(struct pool_map *map, uint16_t disk, enum gfs_err 
     uint32_t unplaced = 0;
     enum gfs_err err = pool_plan_fail(map, disk, &unplaced, error);
     if (err == GFS_OK && unplaced > 0) {
-        gfs_log(GFS_LOG_WARN, "op=disk-fail disk=%u unplaced=%u msg=\"no disk is left to take its "
-                "place in these groups: add one", disk, unplaced);
+        gfs_log(GFS_LOG_WARN,
+                "op=disk-fail disk=%u unplaced=%u msg=\"no disk is left to take its "
+                "place in these groups: add one",
+                disk, unplaced);
     }
     return err;
 }
@@ -62,15 +64,15 @@ static void choose_targets(const struct pool_next *next, struct pool_disk *ret[P
 {
     memset(ret, 0, POOL_DISKS_MAX * sizeof ret[0]);
     for (uint32_t i = 0; i < next->map->disk_count; i++) {
-        if (is_in_use(&next->map->disks[i]) && pool_disk_is_usable(next->disks[i])) {
+        if (pool_map_disk_is_in_use(&next->map->disks[i]) && pool_disk_is_usable(next->disks[i])) {
             ret[i] = next->disks[i];
         }
     }
 }
 
-/* Answers whether some disk failed, so that the next version must say so. A full one keeps the map
- * it has: it lacks nothing else. */
-static enum gfs_err drop_failed(struct pool *pool, struct pool_next *next,
+/* Answers whether some disk failed, so that the next version must say so; it was dropped. A full
+ * one keeps the map it has: it lacks nothing else. */
+static enum gfs_err lose_failed(struct pool_next *next,
                                 struct pool_disk *const targets[POOL_DISKS_MAX],
                                 const enum gfs_err results[POOL_DISKS_MAX], bool *ret_again,
                                 struct gfs_error *error)
@@ -81,17 +83,17 @@ static enum gfs_err drop_failed(struct pool *pool, struct pool_next *next,
             continue;
         }
         *ret_again = true;
-        if (results[i] == GFS_IO || results[i] == GFS_TIMEOUT) {
-            pool_disk_drop(pool, targets[i], results[i], "map");
-        } else { /* it is not the disk it was */
-            pool_disk_distrust(pool, targets[i], results[i], "map");
-        }
         enum gfs_err err = pool_change_lose(next->map, i, results[i], error);
         if (err != GFS_OK) {
             return err;
         }
     }
     return GFS_OK;
+}
+
+static bool is_enough(const struct pool_next *next, const bool has[POOL_DISKS_MAX])
+{
+    return next->last == NULL || pool_map_is_joint_quorum(next->map, has);
 }
 
 /* results: of those that did not take it, why. */
@@ -108,31 +110,16 @@ static enum gfs_err check_quorum(const struct pool_next *next, const bool took[P
         }
         return GFS_OK;
     }
-    if (pool_map_is_quorum(next->last, took)) {
+    if (is_enough(next, took)) {
         return GFS_OK;
     }
     bool is_there[POOL_DISKS_MAX];
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
         is_there[i] = took[i] || results[i] == GFS_NO_SPACE;
     }
-    if (pool_map_is_quorum(next->last, is_there)) {
-        return gfs_fail(error, GFS_NO_SPACE, "too many disks are full to write the map");
-    }
-    char missing[120] = "";
-    uint32_t all = 0, there = 0;
-    for (uint32_t i = 0; i < next->last->disk_count; i++) {
-        if (is_in_use(&next->last->disks[i])) {
-            size_t len = strlen(missing);
-            all++;
-            there += took[i] ? 1 : 0;
-            if (!took[i] && len + 1 < sizeof missing) {
-                (void)snprintf(missing + len, sizeof missing - len, "%s%u (%.40s)",
-                               len == 0 ? "" : ", ", i, next->last->disks[i].path);
-            }
-        }
-    }
-    return gfs_fail(error, GFS_UNREACHABLE, "%u of %u disks are there, too few; missing: %s", there,
-                    all, missing);
+    return is_enough(next, is_there)
+               ? gfs_fail(error, GFS_NO_SPACE, "too many disks are full to write the map")
+               : pool_map_tell_missing(next->map, took, error);
 }
 
 /* Whoever asked for this version: disks that were dropped before it was made are lost in it. */
@@ -153,18 +140,49 @@ static enum gfs_err lose_dropped(struct pool_next *next, struct gfs_error *error
     return GFS_OK;
 }
 
+static const struct pool_log_disk *find_log_disk(const struct pool_map *map, uint16_t disk)
+{
+    for (uint32_t i = 0; i < map->log_disk_count; i++) {
+        if (map->log_disks[i].disk == disk) {
+            return &map->log_disks[i];
+        }
+    }
+    return NULL;
+}
+
+/* A disk takes edits while it joins, and is called in sync for having taken them all: so only from
+ * version to version that has it among the log disks, and never on from one that called it in sync.
+ * What it missed otherwise nobody would notice. */
+static bool goes_on_taking(const struct pool_next *next, uint16_t disk)
+{
+    const struct pool_log_disk *now = find_log_disk(next->map, disk);
+    const struct pool_log_disk *last = next->last == NULL ? now : find_log_disk(next->last, disk);
+    return now != NULL && last != NULL && (now->is_in_sync || !last->is_in_sync);
+}
+
+static void end_joins(const struct pool_next *next)
+{
+    for (uint16_t i = 0; i < next->map->disk_count; i++) {
+        struct pool_disk *disk = next->disks[i];
+        if (disk != NULL && (next->is_lost[i] || !goes_on_taking(next, i))) {
+            atomic_store(&disk->takes_edits, false);
+        }
+    }
+}
+
 /* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
  * it; what they have is still read as a last resort. One that was dropped too late for this version
  * stays, so that the next one can say so. */
 static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
 {
+    end_joins(next);
     struct pool_map *map = GFS_TAKE(next->map);
     struct pool_disk *disks[POOL_DISKS_MAX] = {0};
     for (uint16_t i = 0; i < map->disk_count; i++) {
         if (next->is_lost[i]) {
             pool_former_keep(pool, i, next->disks[i]);
         }
-        if (is_in_use(&map->disks[i])) {
+        if (pool_map_disk_is_in_use(&map->disks[i])) {
             struct pool_disk *disk = next->disks[i];
             bool is_there = disk != NULL && disk->store != NULL && !next->is_lost[i];
             disks[i] = is_there
@@ -188,31 +206,31 @@ static enum gfs_err write_version(struct pool *pool, struct pool_next *next, boo
     struct pool_disk *targets[POOL_DISKS_MAX];
     enum gfs_err results[POOL_DISKS_MAX] = {0};
     bool took[POOL_DISKS_MAX] = {0};
-    struct gfs_buf text;
-    enum gfs_err err = pool_map_check(next->map, error);
+    *ret_again = false;
+    pool_map_follow(next->map, next->last);
+    next->map->promised = next->map->epoch;
+    choose_targets(next, targets);
+    for (uint32_t i = 0; i < next->map->disk_count; i++) {
+        took[i] = targets[i] != NULL;
+    }
+    if (!is_enough(next, took)) {
+        return pool_map_tell_missing(next->map, took, error);
+    }
+    enum gfs_err err = pool_map_write(pool, next->map, targets, results, error);
     if (err != GFS_OK) {
         return err;
     }
-    gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
-    pool_map_encode(next->map, &text);
-    if (text.is_full) {
-        gfs_buf_fini(&text);
-        return gfs_fail(error, GFS_TOO_BIG, "the map is larger than %d bytes", POOL_MAP_TEXT_MAX);
-    }
-    choose_targets(next, targets);
-    pool_map_write(pool, gfs_buf_slice(&text), targets, results);
-    gfs_buf_fini(&text);
     for (uint32_t i = 0; i < next->map->disk_count; i++) {
         took[i] = targets[i] != NULL && results[i] == GFS_OK;
         if (took[i]) {
             next->map->disks[i].seen_version = next->map->version;
         }
     }
-    err = drop_failed(pool, next, targets, results, ret_again, error);
+    err = lose_failed(next, targets, results, ret_again, error);
     return err != GFS_OK || *ret_again ? err : check_quorum(next, took, results, error);
 }
 
-enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct gfs_error *error)
+static enum gfs_err force_one(struct pool *pool, struct pool_next *next, struct gfs_error *error)
 {
     bool again = true;
     enum gfs_err err = GFS_OK;
@@ -232,6 +250,30 @@ enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct
     }
     pool_view_set(pool, make_view(pool, next));
     return GFS_OK;
+}
+
+enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct gfs_error *error)
+{
+    bool is_first = next->is_first;
+    enum gfs_err err = force_one(pool, next, error);
+    struct pool_view *view = err == GFS_OK ? pool_view_get(pool) : NULL;
+    while (view != NULL && (is_first || !pool_map_has_same_votes(view->map))) {
+        struct pool_next settled = {.last = view->map, .map = pool_map_copy(view->map)};
+        struct gfs_error why = {0};
+        is_first = false;
+        memcpy(settled.disks, view->disks, sizeof settled.disks);
+        enum gfs_err settled_err = force_one(pool, &settled, &why);
+        pool_view_put(view);
+        view = settled_err == GFS_OK ? pool_view_get(pool) : NULL;
+        if (settled_err != GFS_OK) { /* whoever failed is seen to; the next version does as well */
+            gfs_log(GFS_LOG_WARN, "op=pool err=%s msg=\"the votes of before count still: %s\"",
+                    gfs_err_name(settled_err), why.text);
+        }
+    }
+    if (view != NULL) {
+        pool_view_put(view);
+    }
+    return err;
 }
 
 void pool_change_close(struct pool *pool, const char *reason)
@@ -278,17 +320,21 @@ static void keep_waiting(struct pool *pool, const struct pool_map *map, struct p
 }
 
 /* Those of no use any more: taken back, or not wanted. One that was called failed waits as well: it
- * is read meanwhile. */
+ * is read meanwhile; and so is one that fails while it waits, as any other that was dropped. */
 static void stop_waiting(struct pool *pool, const struct pool_view *view)
 {
     for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
-        const struct pool_disk *disk = pool->waiting[i];
+        struct pool_disk *disk = pool->waiting[i];
         bool is_wanted = disk != NULL && i < view->map->disk_count &&
                          view->map->disks[i].state != POOL_DISK_REMOVED &&
-                         pool_disk_is_usable(disk) && !pool_disk_is_usable(view->disks[i]);
-        if (disk != NULL && !is_wanted) {
-            pool_disk_unref(GFS_TAKE(pool->waiting[i]));
+                         !pool_disk_is_usable(view->disks[i]);
+        if (disk == NULL || (is_wanted && pool_disk_is_usable(disk))) {
+            continue;
         }
+        if (is_wanted) {
+            pool_former_keep(pool, i, disk);
+        }
+        pool_disk_unref(GFS_TAKE(pool->waiting[i]));
     }
 }
 
@@ -296,12 +342,11 @@ static void add_waiting(struct pool *pool, struct pool_next *next)
 {
     for (uint16_t i = 0; i < next->map->disk_count; i++) {
         struct pool_disk *disk = pool->waiting[i];
-        struct pool_map_disk *in_map = &next->map->disks[i];
-        if (disk != NULL && in_map->state != POOL_DISK_REMOVED && pool_disk_is_usable(disk)) {
-            disk->number = i;
+        if (disk != NULL && next->map->disks[i].state != POOL_DISK_REMOVED &&
+            pool_disk_is_usable(disk)) {
+            GFS_ASSERT(disk->number == i); /* it is read meanwhile: never set anew */
             next->disks[i] = disk;
-            in_map->state = in_map->state == POOL_DISK_FAILED ? POOL_DISK_ACTIVE : in_map->state;
-            in_map->is_behind = true;
+            pool_plan_return(next->map, i);
         }
     }
 }
@@ -356,7 +401,9 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
     if (arriving != NULL) {
         uint16_t number = pool_map_find_disk(next.map, arriving->id);
         if (number != POOL_NO_DISK) {
-            arriving->number = number;
+            if (arriving->number != number) { /* it may be read already */
+                arriving->number = number;
+            }
             next.disks[number] = arriving;
         }
     }
@@ -368,6 +415,7 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
         keep_waiting(pool, before->map, arriving);
     }
     if (err == GFS_UNREACHABLE) {
+        stop_waiting(pool, before); /* those that failed meanwhile are in the view to come */
         pool_change_close(pool, error->text);
     }
     struct pool_view *view = pool_view_get(pool);

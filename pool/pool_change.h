@@ -5,11 +5,12 @@
 
 /* Plain data. A version to be. */
 struct pool_next {
-    const struct pool_map *last; /* in force until now, whose quorum counts; NULL = a new pool */
+    const struct pool_map *last; /* in force until now, whose votes count; NULL = a new pool */
     struct pool_map *map;        /* taken over; its version is the last one's */
     /* By number in `map`, NULL = not there. The view refers to them of its own. */
     struct pool_disk *disks[POOL_DISKS_MAX];
     bool is_lost[POOL_DISKS_MAX]; /* it was dropped, and `map` says what became of it */
+    bool is_first;                /* of this start */
 };
 /* Makes it durable on the disks that are there and puts it in force. Disks that fail are dropped,
  * and called failed in the version after. UNREACHABLE: no quorum; nothing is in force that was not.

@@ -2,12 +2,11 @@
 
 #include <stdlib.h>
 
-#include "libgoodfs/codec.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_copy_op.h"
 
-enum { DELETE_IDS_MAX = 4096, ID_LEN = 16 };
+enum { DELETE_IDS_MAX = 4096 };
 
 struct pool_copy {
     struct pool_copier copier;
@@ -99,8 +98,7 @@ static enum gfs_err write_small(struct pool_copy *copy, struct pool_fragment *so
 static enum gfs_err write_large(struct pool_copy *copy, struct pool_fragment *source)
 {
     struct pool_copy_op *op = copy->op;
-    enum gfs_err err =
-        pool_copy_op_begin(op, copy->there, pool_fragment_owner(source), copy->len);
+    enum gfs_err err = pool_copy_op_begin(op, copy->there, pool_fragment_owner(source), copy->len);
     uint32_t written = 0;
     while (err == GFS_OK && written < copy->len) {
         size_t len;
@@ -215,16 +213,7 @@ static enum gfs_err delete_some(struct pool_copier *copier, struct pool_disk *di
                                 const struct chunk_id *fragments, size_t count)
 {
     OP_CLEANUP struct pool_copy_op *op = pool_copy_op_new(copier->pool, copier->pace, disk);
-    char *bytes = pool_copy_op_reserve(op, count * ID_LEN);
-    for (size_t i = 0; i < count; i++) {
-        gfs_codec_store_u64(bytes + i * ID_LEN, fragments[i].hi);
-        gfs_codec_store_u64(bytes + i * ID_LEN + 8, fragments[i].lo);
-    }
-    struct chunk_record record = {.kind = CHUNK_RECORD_DELETE,
-                                  .payload = gfs_slice_of(bytes, count * ID_LEN)};
-    struct chunk_group *group = pool_copy_op_group(op, &record);
-    group->may_use_reserve = true;
-    disk->store->ops->submit(disk->store, group);
+    disk->store->ops->submit(disk->store, pool_copy_op_delete(op, fragments, count));
     enum gfs_err err = pool_copy_op_wait(op);
     if (err == GFS_IO) {
         pool_disk_drop(copier->pool, disk, err, "repair");

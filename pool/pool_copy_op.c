@@ -3,15 +3,17 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/codec.h"
 #include "libgoodfs/cond.h"
 #include "libgoodfs/crc.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
 
 enum {
-    LOOK_MS = 100,          /* how often a waiting thread looks whether waiting makes sense */
-    ANSWER_MS_MAX = 30000,  /* a disk that owes an answer for longer is dropped */
-    STOP_MS_MAX = 5000,     /* it may still answer while the pool stops */
+    ID_LEN = 16,
+    LOOK_MS = 100,         /* how often a waiting thread looks whether waiting makes sense */
+    ANSWER_MS_MAX = 30000, /* a disk that owes an answer for longer is dropped */
+    STOP_MS_MAX = 5000,    /* it may still answer while the pool stops */
 };
 
 struct pool_copy_op {
@@ -126,6 +128,21 @@ struct chunk_group *pool_copy_op_group(struct pool_copy_op *op, const struct chu
     return &op->group;
 }
 
+struct chunk_group *pool_copy_op_delete(struct pool_copy_op *op, const struct chunk_id *fragments,
+                                        size_t count)
+{
+    char *bytes = pool_copy_op_reserve(op, count * ID_LEN);
+    for (size_t i = 0; i < count; i++) {
+        gfs_codec_store_u64(bytes + i * ID_LEN, fragments[i].hi);
+        gfs_codec_store_u64(bytes + i * ID_LEN + 8, fragments[i].lo);
+    }
+    struct chunk_record record = {.kind = CHUNK_RECORD_DELETE,
+                                  .payload = gfs_slice_of(bytes, count * ID_LEN)};
+    struct chunk_group *group = pool_copy_op_group(op, &record);
+    group->may_use_reserve = true;
+    return group;
+}
+
 void pool_copy_op_forget(struct pool_copy_op *op)
 {
     (void)pthread_mutex_lock(&op->lock);
@@ -157,8 +174,7 @@ static enum gfs_err await(struct pool_copy_op *op, const bool *flag, int64_t sin
     (void)pthread_mutex_lock(&op->lock);
     enum gfs_err err = GFS_OK;
     while (!*flag && err == GFS_OK) {
-        (void)gfs_cond_wait_until(&op->changed, &op->lock,
-                                  gfs_monotonic_ns() + LOOK_MS * 1000000);
+        (void)gfs_cond_wait_until(&op->changed, &op->lock, gfs_monotonic_ns() + LOOK_MS * 1000000);
         if (!*flag) {
             (void)pthread_mutex_unlock(&op->lock); /* what follows takes other locks */
             err = judge_wait(op, since_ns);
@@ -220,8 +236,7 @@ static enum gfs_err read_pinned(struct pool_copy_op *op, struct chunk_pin *pin)
     size = GFS_MAX(size, (size_t)CHUNK_OWNER_LEN_MAX);
     GFS_FREE char *bytes = gfs_alloc_aligned(4096, (size + 4095) / 4096 * 4096);
     size_t owner_len;
-    enum gfs_err err =
-        op->with_owner ? store->ops->owner(store, pin, bytes, &owner_len) : GFS_OK;
+    enum gfs_err err = op->with_owner ? store->ops->owner(store, pin, bytes, &owner_len) : GFS_OK;
     op->len = pin->len;
     op->crc = 0;
     for (uint32_t at = 0; err == GFS_OK && at < pin->len; at += POOL_COPY_STEP) {

@@ -23,6 +23,9 @@ char *pool_copy_op_reserve(struct pool_copy_op *op, size_t size);
 /* The group to be submitted by the caller; record is copied, what it points to lives as long as the
  * operation. One at a time: the one before was waited for. */
 struct chunk_group *pool_copy_op_group(struct pool_copy_op *op, const struct chunk_record *record);
+/* As that, to delete these fragments: may use the reserve. Reserves the room for their ids. */
+struct chunk_group *pool_copy_op_delete(struct pool_copy_op *op, const struct chunk_id *fragments,
+                                        size_t count);
 /* Takes back a group that was not submitted. */
 void pool_copy_op_forget(struct pool_copy_op *op);
 /* The group's answer. STOPPED: the pace is stopped and the disk did not answer; TIMEOUT: it is

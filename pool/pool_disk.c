@@ -1,10 +1,28 @@
-/* Opening one disk while the pool runs: a new one, or one that comes back. */
+/* Opening one disk while the pool runs: a new one, or one that comes back; and who keeps it from
+ * that. */
 #include <stdio.h>
 
 #include "libgoodfs/mem.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_map_write.h"
 #include "pool/pool_state.h"
+
+bool pool_disk_is_held(struct pool *pool, const char *path)
+{
+    struct pool_disk *held = NULL;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    for (struct pool_disk *disk = pool->open_disks; disk != NULL && held == NULL;
+         disk = disk->next_open) {
+        held = strcmp(disk->path, path) == 0 && pool_disk_ref_if_used(disk) ? disk : NULL;
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    if (held == NULL) {
+        return false;
+    }
+    bool is_stuck = atomic_load(&held->owed) != 0 || pool_reader_is_stuck(held->reader);
+    pool_disk_unref(held);
+    return !is_stuck;
+}
 
 void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret)
 {
@@ -41,6 +59,11 @@ static enum gfs_err judge_known(const struct pool_map *map, uint16_t number,
                         "had version %llu already",
                         found->path, number, (unsigned long long)own,
                         (unsigned long long)disk->seen_version);
+    }
+    if (found->map != NULL && found->map->epoch > map->epoch) {
+        return gfs_fail(error, GFS_CONFLICT,
+                        "%.100s was used by a later start of the pool, without this one's disks",
+                        found->path);
     }
     return GFS_OK;
 }

@@ -76,8 +76,8 @@ static struct pool_errand *take_ended_locked(struct pool_errands *errands)
     return errand;
 }
 
-/* Called and returns with the lock, lets go of it. */
-static void reap_locked(struct pool_errands *errands)
+/* Those that are over and were let go. Called and returns with the lock, lets go of it. */
+static void end_those_over_locked(struct pool_errands *errands)
 {
     struct pool_errand *errand;
     while ((errand = take_ended_locked(errands)) != NULL) {
@@ -88,6 +88,12 @@ static void reap_locked(struct pool_errands *errands)
         free(errand);
         (void)pthread_mutex_lock(&errands->lock);
     }
+}
+
+/* As well, and the threads that ended are joined. */
+static void reap_locked(struct pool_errands *errands)
+{
+    end_those_over_locked(errands);
     while (errands->ended != NULL) {
         struct runner *runner = errands->ended;
         errands->ended = runner->next;
@@ -129,6 +135,8 @@ static void *runner_main(void *arg)
         (void)pthread_mutex_lock(&errands->lock);
         errand->is_over = true;
         gfs_cond_broadcast(&errands->changed);
+        /* If it was let go before, nobody else may come for long to free what it needed. */
+        end_those_over_locked(errands);
     } while (await_errand_locked(runner));
     runner->next = errands->ended;
     errands->ended = runner;
@@ -171,7 +179,7 @@ bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms)
         reap_locked(errands);
     }
     bool is_none = errands->first == NULL;
-    if (is_none) { /* its threads are idle, or about to be */
+    if (is_none) { /* its threads are idle, or about to be: one may be ending its last errand */
         errands->is_ending = true;
         errands->idle = NULL;
         errands->idle_count = 0;
@@ -192,8 +200,8 @@ struct pool_errand *pool_errand_start(struct pool_errands *errands, const char *
                                       void (*run)(void *arg), void (*end)(void *arg), void *arg)
 {
     struct pool_errand *errand = gfs_alloc(sizeof *errand);
-    *errand = (struct pool_errand){
-        .errands = errands, .name = name, .run = run, .end = end, .arg = arg};
+    *errand =
+        (struct pool_errand){.errands = errands, .name = name, .run = run, .end = end, .arg = arg};
     (void)pthread_mutex_lock(&errands->lock);
     reap_locked(errands);
     errand->next = errands->first;

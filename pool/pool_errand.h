@@ -18,8 +18,9 @@ struct pool_errands *pool_errands_new(void);
 bool pool_errands_end(struct pool_errands *errands, uint32_t wait_ms);
 void pool_errands_free(struct pool_errands *errands); /* all are over. NULL allowed */
 
-/* Calls run(arg). end(arg), which may be NULL, is called when that is over and the errand was let
- * go. name: of the thread, a literal. Any thread. */
+/* Calls run(arg). end(arg), which may be NULL, is called as soon as that is over and the errand was
+ * let go, by whoever comes second: it must not wait for anything. name: of the thread, a literal.
+ * Any thread. */
 struct pool_errand *pool_errand_start(struct pool_errands *errands, const char *name,
                                       void (*run)(void *arg), void (*end)(void *arg), void *arg);
 /* Waits at most wait_ms; answers whether it is over. */

@@ -11,7 +11,7 @@
 struct mirror {
     struct pool_log_disk *in_map;
     struct chunk_store *store;
-    uint64_t lsn_last;
+    uint64_t lsn_last, lsn_gone;
     bool is_damaged;
 };
 
@@ -29,10 +29,15 @@ static uint32_t collect(struct pool_map *map, struct pool_disk *const disks[POOL
         struct gfs_error error = {0};
         store->ops->status(store, &status);
         struct mirror *mirror = &ret[count++];
-        *mirror = (struct mirror){.in_map = log_disk, .store = store, .lsn_last = status.lsn_last};
-        if (status.damaged_places != 0 && pool_log_check(store, 0, &error) != GFS_OK) {
-            gfs_log(GFS_LOG_WARN, "op=start disk=%u msg=\"the copy of the metadata's log is "
-                    "damaged: %s\"", log_disk->disk, error.text);
+        *mirror = (struct mirror){.in_map = log_disk,
+                                  .store = store,
+                                  .lsn_last = status.lsn_last,
+                                  .lsn_gone = status.lsn_gone};
+        if (status.damaged_places != 0 && pool_log_check(store, &error) != GFS_OK) {
+            gfs_log(GFS_LOG_WARN,
+                    "op=start disk=%u msg=\"the copy of the metadata's log is "
+                    "damaged: %s\"",
+                    log_disk->disk, error.text);
             mirror->is_damaged = true;
         }
     }
@@ -61,10 +66,19 @@ static void even_out(const struct mirror *from, struct mirror *to)
     if (to->lsn_last >= from->lsn_last) {
         return;
     }
+    if (to->lsn_last < from->lsn_gone) { /* it lacks what was acknowledged: an older copy of it? */
+        to->in_map->is_in_sync = false;
+        gfs_log(GFS_LOG_ERROR,
+                "op=start disk=%u lsn=%llu gone=%llu msg=\"its copy of the "
+                "metadata's log ends before what was trimmed: it is not in sync\"",
+                number, (unsigned long long)to->lsn_last, (unsigned long long)from->lsn_gone);
+        return;
+    }
     enum gfs_err err = pool_log_extend(from->store, to->store, &error);
     gfs_log(err == GFS_OK ? GFS_LOG_INFO : GFS_LOG_WARN,
             "op=start disk=%u lsn=%llu to=%llu err=%s msg=\"brings the metadata's log up to date "
-            "%s\"", number, (unsigned long long)to->lsn_last, (unsigned long long)from->lsn_last,
+            "%s\"",
+            number, (unsigned long long)to->lsn_last, (unsigned long long)from->lsn_last,
             gfs_err_name(err), error.text);
     to->in_map->is_in_sync = err == GFS_OK;
 }
@@ -75,8 +89,10 @@ static void leave_out_absent(struct pool_map *map, struct pool_disk *const disks
         struct pool_log_disk *log_disk = &map->log_disks[i];
         if (log_disk->is_in_sync && disks[log_disk->disk] == NULL) {
             log_disk->is_in_sync = false;
-            gfs_log(GFS_LOG_WARN, "op=start disk=%u msg=\"its copy of the metadata is not there, "
-                    "and not in sync any more\"", log_disk->disk);
+            gfs_log(GFS_LOG_WARN,
+                    "op=start disk=%u msg=\"its copy of the metadata is not there, "
+                    "and not in sync any more\"",
+                    log_disk->disk);
         }
     }
 }

@@ -95,6 +95,9 @@ static void tally_records(struct tally *tally, const struct pool_view *view,
             tally->edits++;
             tally->bytes += record->payload.len;
             break;
+        case CHUNK_RECORD_GONE:
+            GFS_ASSERT(false && "a record of one disk");
+            break;
         }
     }
 }
@@ -196,8 +199,8 @@ static void split_data(struct splitter *splitter, const struct chunk_record *rec
     for (unsigned slot = 0; slot < pool_profile_width(profile); slot++) {
         if (is_ec || slot == 0) {
             owner.ptr = splitter->bytes;
-            owner.len = pool_fragment_owner_write(
-                profile, slot, (uint32_t)record->payload.len, record->owner, splitter->bytes);
+            owner.len = pool_fragment_owner_write(profile, slot, (uint32_t)record->payload.len,
+                                                  record->owner, splitter->bytes);
             splitter->bytes += owner.len;
         }
         if (is_ec) {
@@ -215,8 +218,9 @@ static void split_data(struct splitter *splitter, const struct chunk_record *rec
     }
 }
 
-/* The bulk's fragments lie where the map said when it began; what has moved since is moved by the
- * pass that waits for all older views. */
+/* The bulk's fragments lie, and are missing, where the map said when it began; what has moved since
+ * is moved, and what another disk was to hold instead made there, by the pass that waits for all
+ * older views. */
 static void split_place(struct splitter *splitter, const struct chunk_record *record)
 {
     struct flight *flight = splitter->flight;
@@ -231,7 +235,11 @@ static void split_place(struct splitter *splitter, const struct chunk_record *re
     item->bulk = record->bulk;
     for (unsigned slot = 0; slot < width; slot++) {
         struct pool_disk *disk = children[slot].disk;
-        uint16_t number = disk != NULL ? disk->number : group->slots[slot].disk;
+        uint16_t number = children[slot].number;
+        GFS_ASSERT(number < splitter->map->disk_count);
+        if (disk == NULL) { /* let go of, or never there: what it is now, perhaps back, lacks it */
+            disk = flight->view->disks[number];
+        }
         uint32_t leg = leg_of(flight, disk, number);
         struct chunk_record *part = add_part(flight, leg);
         if (disk != NULL && children[slot].child != NULL) {
@@ -293,8 +301,8 @@ static void split_delete(struct splitter *splitter, struct gfs_slice ids)
 
 static void save_id(struct flight_leg *leg, struct chunk_id id)
 {
-    char *to = (char *)(uintptr_t)leg->delete_record.payload.ptr +
-               (size_t)leg->delete_count++ * ID_LEN;
+    char *to =
+        (char *)(uintptr_t)leg->delete_record.payload.ptr + (size_t)leg->delete_count++ * ID_LEN;
     memcpy(to, &id.hi, 8); /* little-endian, as the machine: chunk_store.h */
     memcpy(to + 8, &id.lo, 8);
 }
@@ -354,12 +362,14 @@ static void split(struct splitter *splitter, const struct chunk_record *records)
         case CHUNK_RECORD_EDIT:
             split_edit(splitter, record);
             break;
+        case CHUNK_RECORD_GONE:
+            break; /* pool_flight_new has seen that there is none */
         }
     }
 }
 
-struct flight *pool_flight_new(struct pool *pool, struct pool_view *view,
-                               struct chunk_group *group, enum gfs_err *ret_err)
+struct flight *pool_flight_new(struct pool *pool, struct pool_view *view, struct chunk_group *group,
+                               enum gfs_err *ret_err)
 {
     struct tally tally = {0};
     tally_records(&tally, view, group->records);

@@ -118,8 +118,8 @@ struct pool_submit {
     struct batch *batches;    /* undecided or owed, in order */
     struct batch **batches_tail;
     uint64_t batch_number;
-    size_t owed; /* answers of disks, those to deletions of what was refused included */
-    size_t noting; /* flights with notes owed */
+    size_t owed;      /* answers of disks, those to deletions of what was refused included */
+    size_t noting;    /* flights with notes owed */
     unsigned waiters; /* for less to be under way */
     bool is_delivering, is_paused, is_stopping;
     bool has_failed; /* an outcome is unknown: nothing is accepted until a restart */
@@ -135,8 +135,8 @@ enum { POOL_FLIGHT_WAIT_MS_MAX = 30000 }; /* for a map, over it a flight is give
 
 /* ---- pool_flight.c ---- */
 /* Takes the view over. *ret_err: why it must be refused before anything is sent; OK: need not. */
-struct flight *pool_flight_new(struct pool *pool, struct pool_view *view,
-                               struct chunk_group *group, enum gfs_err *ret_err);
+struct flight *pool_flight_new(struct pool *pool, struct pool_view *view, struct chunk_group *group,
+                               enum gfs_err *ret_err);
 /* Outside the lock. */
 void pool_flight_free(struct flight *flight);
 /* Of the queue or whoever; the last one makes it garbage. */
@@ -147,8 +147,7 @@ void pool_flight_unref_locked(struct pool_submit *submit, struct flight *flight)
 void pool_flight_send_locked(struct pool_submit *submit, struct flight *flight, enum gfs_err err);
 /* Goes on when no disk that is still in use owes an answer. */
 void pool_flight_look_locked(struct pool_submit *submit, struct flight *flight);
-void pool_flight_refuse_locked(struct pool_submit *submit, struct flight *flight,
-                               enum gfs_err err);
+void pool_flight_refuse_locked(struct pool_submit *submit, struct flight *flight, enum gfs_err err);
 /* Asks for the maps that a flight waits for. Outside the lock. */
 void pool_flight_note(struct flight *flight);
 

@@ -28,6 +28,7 @@ static void undo_done(struct chunk_group *group, enum gfs_err err)
     struct undo *undo = GFS_CONTAINER_OF(group, struct undo, group);
     struct pool_submit *submit = undo->submit;
     pool_submit_wrote(undo->disk, err);
+    (void)atomic_fetch_sub(&undo->disk->owed, 1);
     pool_disk_unref(undo->disk);
     free(undo);
     (void)pthread_mutex_lock(&submit->lock);
@@ -56,8 +57,8 @@ static struct undo *undo_new(struct pool_submit *submit, const struct flight *fl
     undo->disk = pool_disk_ref(disk);
     undo->record.kind = CHUNK_RECORD_DELETE;
     undo->record.payload = gfs_slice_of(undo->ids, count * ID_LEN);
-    undo->group = (struct chunk_group){
-        .records = &undo->record, .done = undo_done, .may_use_reserve = true};
+    undo->group =
+        (struct chunk_group){.records = &undo->record, .done = undo_done, .may_use_reserve = true};
     char *to = undo->ids;
     for (uint32_t i = 0; i < flight->part_count; i++) {
         const struct flight_part *part = &flight->parts[i];
@@ -77,6 +78,7 @@ static void send_undos(void *arg)
         struct undo *next = undo->next;
         struct chunk_store *store = undo->disk->store;
         undo->submit->owed++;
+        (void)atomic_fetch_add(&undo->disk->owed, 1);
         store->ops->submit(store, &undo->group);
         undo = next;
     }
@@ -278,6 +280,7 @@ static void leg_done(struct chunk_group *group, enum gfs_err err)
     (void)pthread_mutex_lock(&submit->lock);
     GFS_ASSERT(leg->is_owed);
     leg->is_owed = false;
+    (void)atomic_fetch_sub(&leg->disk->owed, 1);
     leg->err = err;
     flight->owed--;
     submit->owed--;
@@ -297,6 +300,7 @@ static void send_legs(void *arg)
             continue;
         }
         leg->is_owed = true;
+        (void)atomic_fetch_add(&leg->disk->owed, 1);
         leg->sent_ns = now;
         leg->group.done = leg_done;
         flight->owed++;

@@ -19,6 +19,7 @@
 
 #include "libgoodfs/clock.h"
 #include "pool/pool_flight.h"
+#include "pool/pool_plan.h"
 
 enum {
     BATCH_BYTES_MAX = CHUNK_EDIT_LEN_MAX,
@@ -39,26 +40,17 @@ static bool is_in_sync(const struct pool_map *map, uint16_t number)
     return false;
 }
 
-/* It is not in sync, and the map that is to say so is on its way. */
-static bool is_joining(const struct pool_map *map, const struct pool_disk *disk)
+/* It takes edits, and the map that calls it in sync may be on its way: up to the map that does not,
+ * whatever becomes of the disk. */
+static bool is_joining(const struct pool_view *view, const struct pool_disk *disk)
 {
+    const struct pool_map *map = view->map;
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
         if (map->log_disks[i].disk == disk->number) {
-            return pool_disk_is_usable(disk) && atomic_load(&disk->takes_edits);
+            return view->disks[disk->number] == disk && atomic_load(&disk->takes_edits);
         }
     }
     return false;
-}
-
-/* Mirrors in sync that there must be: a majority of min(3, disks), however many more there are. */
-static unsigned mirrors_needed(const struct pool_map *map)
-{
-    unsigned disks = 0;
-    for (uint32_t i = 0; i < map->disk_count; i++) {
-        enum pool_disk_state state = map->disks[i].state;
-        disks += state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING ? 1 : 0;
-    }
-    return GFS_MIN(disks, (unsigned)POOL_LOG_DISKS_MIN) / 2 + 1;
 }
 
 enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
@@ -73,17 +65,20 @@ enum gfs_err pool_flight_edits_check_locked(const struct pool_submit *submit,
     bool is_failing = false;
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
         uint16_t number = map->log_disks[i].disk;
-        if (is_in_sync(map, number)) {
-            struct pool_disk *disk = view->disks[number];
+        struct pool_disk *disk = view->disks[number];
+        bool is_mirror = is_in_sync(map, number);
+        if (is_mirror) {
             count++;
-            is_failing = is_failing || !pool_disk_is_usable(disk);
             with_room += disk != NULL && !atomic_load(&disk->is_full) ? 1 : 0;
         }
+        if (is_mirror || (disk != NULL && is_joining(view, disk))) {
+            is_failing = is_failing || !pool_disk_is_usable(disk);
+        }
     }
-    if (view->is_read_only || count < mirrors_needed(map)) {
+    if (view->is_read_only || count < pool_plan_logs_needed(map)) {
         return GFS_UNREACHABLE;
     }
-    if (with_room < mirrors_needed(map) && !may_use_reserve) {
+    if (with_room < pool_plan_logs_needed(map) && !may_use_reserve) {
         return GFS_NO_SPACE;
     }
     return is_failing ? GFS_AGAIN : GFS_OK;
@@ -173,8 +168,9 @@ static void report_gaps_locked(struct pool_submit *submit, struct batch *batch)
 }
 
 /* What the answers so far and the map in force say; AGAIN = nothing yet. */
-static enum gfs_err judge(const struct batch *batch, const struct pool_map *map)
+static enum gfs_err judge(const struct batch *batch, const struct pool_view *view)
 {
+    const struct pool_map *map = view->map;
     unsigned count = 0;
     bool is_waiting = false;
     bool is_unwritten = true;
@@ -185,7 +181,7 @@ static enum gfs_err judge(const struct batch *batch, const struct pool_map *map)
         has_no_space = has_no_space || (!leg->is_owed && leg->err == GFS_NO_SPACE);
         bool is_mirror = is_in_sync(map, leg->disk->number);
         bool is_good = !leg->is_owed && leg->err == GFS_OK;
-        is_waiting = is_waiting || (!is_good && (is_mirror || is_joining(map, leg->disk)));
+        is_waiting = is_waiting || (!is_good && (is_mirror || is_joining(view, leg->disk)));
         count += is_good && is_mirror ? 1 : 0;
     }
     if (is_unwritten) {
@@ -197,7 +193,7 @@ static enum gfs_err judge(const struct batch *batch, const struct pool_map *map)
     if (is_waiting) {
         return GFS_AGAIN;
     }
-    return count >= mirrors_needed(map) ? GFS_OK : GFS_IO;
+    return count >= pool_plan_logs_needed(map) ? GFS_OK : GFS_IO;
 }
 
 static void look_locked(struct pool_submit *submit, struct batch *batch)
@@ -206,7 +202,7 @@ static void look_locked(struct pool_submit *submit, struct batch *batch)
         return;
     }
     struct pool_view *view = pool_view_get(submit->pool);
-    enum gfs_err err = judge(batch, view->map);
+    enum gfs_err err = judge(batch, view);
     pool_view_put(view);
     if (err != GFS_AGAIN) {
         decide_locked(submit, batch, err);
@@ -243,6 +239,7 @@ static void leg_done(struct chunk_group *group, enum gfs_err err)
     (void)pthread_mutex_lock(&submit->lock);
     GFS_ASSERT(leg->is_owed);
     leg->is_owed = false;
+    (void)atomic_fetch_sub(&leg->disk->owed, 1);
     leg->err = err;
     batch->owed--;
     submit->owed--;
@@ -333,7 +330,7 @@ static void send_locked(struct pool_submit *submit, struct batch *batch,
         uint16_t number = view->map->log_disks[i].disk;
         struct pool_disk *disk = view->disks[number];
         bool is_mirror = is_in_sync(view->map, number);
-        if (disk == NULL || (!is_mirror && !is_joining(view->map, disk))) {
+        if (disk == NULL || (!is_mirror && !is_joining(view, disk))) {
             continue;
         }
         struct batch_leg *leg = &batch->legs[batch->leg_count];
@@ -344,6 +341,7 @@ static void send_locked(struct pool_submit *submit, struct batch *batch,
         batch->leg_count++;
         if (pool_disk_is_usable(disk)) {
             leg->is_owed = true;
+            (void)atomic_fetch_add(&disk->owed, 1);
             leg->sent_ns = batch->sent_ns;
             batch->owed++;
             submit->owed++;

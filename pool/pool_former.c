@@ -32,12 +32,12 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_change.h"
-#include "pool/pool_errand.h"
-#include "pool/pool_map_file.h"
+#include "pool/pool_trial.h"
 
 enum {
     RETURN_S = 30, /* for one that was closed to be opened, before the others go on without */
     CLOSE_S = 60,  /* for one to be closed: it may never be, and the others are needed */
+    HELD_S = 600,  /* the same, while nothing hangs in it but it is still used */
     KEEP_S = 5,    /* that a failed one is kept at least: more may fail, and it was not its fault */
     TRY_WAIT_MS = 200, /* for trials; what takes longer is for the next round */
 };
@@ -124,68 +124,30 @@ static void find_named(const struct pool_map *map, bool ret[POOL_DISKS_MAX])
     }
 }
 
-bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number)
+bool pool_former_is_missed(struct pool *pool, const struct pool_map *map, uint16_t number)
 {
-    if (!pool_former_has_own_errors(pool, map, number)) {
-        return false;
-    }
     bool is_named[POOL_DISKS_MAX] = {0};
     struct pool_repair_summary repair;
     find_named(map, is_named);
     pool_reconcile_summary(pool, &repair);
-    return !is_named[number] && repair.lost == 0;
+    return is_named[number] || repair.lost > 0;
+}
+
+bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number)
+{
+    return pool_former_has_own_errors(pool, map, number) &&
+           !pool_former_is_missed(pool, map, number);
 }
 
 /* ---- what becomes of them ---- */
 
-/* A look at one, by an errand. Owned by it until it is over. */
-struct trial {
-    const struct pool_driver *driver;
-    char path[POOL_PATH_LEN_MAX];
-    uint8_t id[16];
-    bool is_known;  /* whether it is itself; else the directory could not be read */
-    bool is_itself;
-    bool takes_writes;
-};
-
 struct pool_former_watch {
     struct pool *pool;
-    struct pool_errand *trying[POOL_DISKS_MAX]; /* under way, with: */
-    struct trial *trials[POOL_DISKS_MAX];
-    int64_t kept_ns[POOL_DISKS_MAX]; /* since when; 0 = it is not */
-    bool has_left[POOL_DISKS_MAX]; /* to be opened again, and was not seen since */
-    int64_t left_ns; /* when the last one was let go of */
+    struct pool_trial *trials[POOL_DISKS_MAX]; /* under way */
+    int64_t kept_ns[POOL_DISKS_MAX];           /* since when; 0 = it is not */
+    bool has_left[POOL_DISKS_MAX];             /* to be opened again, and was not seen since */
+    int64_t left_ns;                           /* when the last one was let go of */
 };
-
-static void run_trial(void *arg)
-{
-    struct trial *trial = arg;
-    struct pool_found found;
-    pool_found_probe(trial->path, &found);
-    trial->is_itself = found.has_identity && memcmp(found.id, trial->id, sizeof found.id) == 0;
-    trial->is_known = found.has_identity || found.is_empty || found.is_begun ||
-                      found.error.code == GFS_NOT_FOUND;
-    pool_found_fini(&found);
-    if (trial->is_itself) {
-        const struct pool_driver *driver = trial->driver;
-        enum gfs_err err = driver->try_write == NULL
-                               ? pool_map_file_try(trial->path)
-                               : driver->try_write(driver->arg, trial->path);
-        trial->takes_writes = err == GFS_OK || err == GFS_NO_SPACE;
-    }
-}
-
-static void start_trial(struct pool_former_watch *watch, uint16_t number,
-                        const struct pool_disk *disk)
-{
-    struct pool *pool = watch->pool;
-    struct trial *trial = gfs_alloc(sizeof *trial);
-    trial->driver = &pool->options.driver;
-    memcpy(trial->path, disk->path, sizeof trial->path);
-    memcpy(trial->id, disk->id, sizeof trial->id);
-    watch->trials[number] = trial;
-    watch->trying[number] = pool_errand_start(pool->errands, "disk-try", run_trial, free, trial);
-}
 
 /* Something is being made anew, perhaps from what it has, or a group lacks too much without it. */
 static bool is_needed(const struct pool_view *view)
@@ -207,11 +169,18 @@ static bool is_needed(const struct pool_view *view)
     return false;
 }
 
+/* How long to wait for one that is away before one more goes than can be done without. */
+static int64_t return_time_s(struct pool *pool, const char *path)
+{
+    int64_t time_s = pool_disk_is_open(pool, path) ? CLOSE_S : RETURN_S;
+    return pool_disk_is_held(pool, path) ? HELD_S : time_s;
+}
+
 /* So few disks are neither used nor read that one more does no harm. */
 static bool may_leave(struct pool_former_watch *watch, const struct pool_view *view)
 {
     unsigned away = 0, bearable = POOL_WIDTH_MAX;
-    bool is_closing = false;
+    int64_t wait_s = RETURN_S;
     bool is_named[POOL_DISKS_MAX] = {0};
     find_named(view->map, is_named);
     for (uint32_t g = 0; g < view->map->group_count; g++) {
@@ -219,16 +188,15 @@ static bool may_leave(struct pool_former_watch *watch, const struct pool_view *v
         bearable = m == 0 ? bearable : GFS_MIN(bearable, m); /* which bears nothing anyway */
     }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
-        bool is_there = pool_disk_is_usable(view->disks[i]) ||
-                        pool_disk_is_readable(view->fallbacks[i]);
+        bool is_there =
+            pool_disk_is_usable(view->disks[i]) || pool_disk_is_readable(view->fallbacks[i]);
         watch->has_left[i] = watch->has_left[i] && !is_there;
         if (!is_there && (is_named[i] || watch->has_left[i])) {
             away++;
-            is_closing |= pool_disk_is_open(watch->pool, view->map->disks[i].path);
+            wait_s = GFS_MAX(wait_s, return_time_s(watch->pool, view->map->disks[i].path));
         }
     }
-    int64_t since_ns = gfs_monotonic_ns() - watch->left_ns;
-    bool is_late = since_ns > (is_closing ? CLOSE_S : RETURN_S) * SECOND_NS;
+    bool is_late = gfs_monotonic_ns() - watch->left_ns > wait_s * SECOND_NS;
     return away < GFS_MAX(bearable, 1U) || is_late;
 }
 
@@ -236,7 +204,7 @@ static void judge(struct pool_former_watch *watch, const struct pool_view *view,
                   bool is_due)
 {
     struct pool *pool = watch->pool;
-    const struct trial *trial = watch->trials[number];
+    const struct pool_trial *trial = watch->trials[number];
     bool is_kept_long = gfs_monotonic_ns() - watch->kept_ns[number] > KEEP_S * SECOND_NS;
     bool is_early = !is_kept_long && pool_former_has_own_errors(pool, view->map, number);
     bool goes = false;
@@ -266,13 +234,12 @@ static void look_at(struct pool_former_watch *watch, const struct pool_view *vie
     const struct pool_disk *disk = view->fallbacks[number];
     if (is_kept(view, number) && !pool_disk_is_readable(disk)) {
         pool_former_let_go(watch->pool, number);
-    } else if (watch->trying[number] != NULL &&
-               pool_errand_await(watch->trying[number], wait_ms)) {
-        const struct trial *trial = watch->trials[number];
+    } else if (watch->trials[number] != NULL && pool_trial_await(watch->trials[number], wait_ms)) {
+        const struct pool_trial *trial = watch->trials[number];
         if (is_kept(view, number) && memcmp(trial->id, disk->id, sizeof disk->id) == 0) {
             judge(watch, view, number, is_due);
         }
-        pool_errand_let_go(GFS_TAKE(watch->trying[number]));
+        pool_trial_end(GFS_TAKE(watch->trials[number]));
     }
 }
 
@@ -283,8 +250,9 @@ void pool_former_look(struct pool_former_watch *watch, const bool *is_due)
     for (uint16_t i = 0; i < count; i++) {
         int64_t since_ns = watch->kept_ns[i] != 0 ? watch->kept_ns[i] : gfs_monotonic_ns();
         watch->kept_ns[i] = is_kept(view, i) ? since_ns : 0;
-        if (is_kept(view, i) && watch->trying[i] == NULL) {
-            start_trial(watch, i, view->fallbacks[i]);
+        if (is_kept(view, i) && watch->trials[i] == NULL) {
+            const struct pool_disk *disk = view->fallbacks[i];
+            watch->trials[i] = pool_trial_start(watch->pool, disk->path, disk->id);
         }
     }
     pool_view_put(view);
@@ -307,7 +275,7 @@ struct pool_former_watch *pool_former_watch_new(struct pool *pool)
 void pool_former_watch_free(struct pool_former_watch *watch)
 {
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
-        pool_errand_let_go(watch->trying[i]);
+        pool_trial_end(watch->trials[i]);
     }
     free(watch);
 }

@@ -17,8 +17,10 @@ void pool_former_pardon(struct pool *pool);
 void pool_former_let_go(struct pool *pool, uint16_t number);
 /* Whether the disk was called failed for errors of its own in this run. */
 bool pool_former_has_own_errors(struct pool *pool, const struct pool_map *map, uint16_t number);
-/* It was, and the others can do without it: no slot names it, as other disks took these over, and
- * no chunk has too few fragments left. It is not taken back. */
+/* The others cannot do without it: a slot names it, as no other disk took that over, or some chunk
+ * has too few fragments left. */
+bool pool_former_is_missed(struct pool *pool, const struct pool_map *map, uint16_t number);
+/* It has own errors and is not missed: it is not taken back. */
 bool pool_former_is_kept_out(struct pool *pool, const struct pool_map *map, uint16_t number);
 void pool_former_forget(struct pool *pool); /* all; at the close, under change_lock */
 

@@ -12,6 +12,8 @@ enum { RACE_MS = 1000 };
 
 struct pool_fragment {
     struct pool_pin *pin;
+    struct pool_pin *all; /* with the avoided one; NULL = that was not needed yet */
+    uint16_t avoid;
     unsigned slot;
     uint32_t at; /* bytes given */
     char owner[CHUNK_OWNER_LEN_MAX];
@@ -22,7 +24,7 @@ struct pool_fragment {
 static enum gfs_err make_owner(struct pool_fragment *fragment, uint32_t slot)
 {
     struct pool_pin *pin = fragment->pin;
-    struct pool_profile profile = pin->group->profile;
+    struct pool_profile profile = pin->profile;
     char owner[CHUNK_OWNER_LEN_MAX];
     size_t len = 0;
     enum gfs_err err = pool_pin_owner(pin, owner, &len);
@@ -41,8 +43,8 @@ static enum gfs_err make_owner(struct pool_fragment *fragment, uint32_t slot)
         rest.len > CHUNK_OWNER_LEN_MAX - FRAGMENT_OWNER_LEN) {
         return GFS_CORRUPT;
     }
-    uint32_t expected = profile.kind == POOL_EC ? pool_fragment_len(profile.k, head.chunk_len)
-                                                : head.chunk_len;
+    uint32_t expected =
+        profile.kind == POOL_EC ? pool_fragment_len(profile.k, head.chunk_len) : head.chunk_len;
     if (expected != pin->fragment_len) {
         return GFS_CORRUPT;
     }
@@ -57,12 +59,14 @@ enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struc
     struct pool_pin_options options = {
         .id = id, .avoid_disk = avoid, .avoid_slot = slot, .is_for_slot = true};
     struct pool_fragment *fragment = gfs_alloc(sizeof *fragment);
+    fragment->avoid = avoid;
     enum gfs_err err = pool_pin_new(pool, view, &options, &fragment->pin);
     if (err == GFS_OK) {
         struct pool_pin *pin = fragment->pin;
         GFS_ASSERT(slot < pin->width);
-        fragment->slot = pin->group->profile.kind == POOL_EC ? slot : pin->preferred;
+        fragment->slot = pin->profile.kind == POOL_EC ? slot : pin->preferred;
         err = make_owner(fragment, slot);
+        pin->is_given = true;
     }
     if (err != GFS_OK) {
         pool_fragment_close(fragment);
@@ -88,6 +92,49 @@ static uint8_t *place(void *arg, uint32_t row, unsigned slot)
     return (uint8_t *)arg + (size_t)row * POOL_CELL;
 }
 
+/* `count` rows from where the fragment was read to. */
+static enum gfs_err read_rows(const struct pool_fragment *fragment, struct pool_pin *pin,
+                              uint32_t count, void *ret_bytes)
+{
+    unsigned slot = pin->profile.kind == POOL_EC ? fragment->slot : pin->preferred;
+    struct pool_cells_want want = {.pin = pin,
+                                   .race_ms = RACE_MS,
+                                   .first_row = fragment->at / POOL_CELL,
+                                   .row_count = count,
+                                   .place = place,
+                                   .arg = ret_bytes};
+    for (uint32_t row = 0; row < count; row++) {
+        want.wanted[row] = 1U << slot;
+    }
+    struct pool_cells *cells = NULL;
+    enum gfs_err err = pool_cells_get(&want, &cells);
+    pool_cells_free(cells);
+    return err;
+}
+
+/* The avoided one is bad somewhere, and where it is whole the others may be bad: what is left of it
+ * is as good as theirs, as every cell is verified. false: there is none. */
+static bool has_all(struct pool_fragment *fragment)
+{
+    struct pool_pin *pin = fragment->pin;
+    if (fragment->all == NULL && fragment->avoid != POOL_NO_DISK) {
+        struct pool_pin_options options = {.id = pin->id, .avoid_disk = POOL_NO_DISK};
+        struct pool_view *view = pool_view_get(pin->pool);
+        enum gfs_err err = pool_pin_new(pin->pool, view, &options, &fragment->all);
+        pool_view_put(view);
+        if (err == GFS_OK) {
+            pool_pin_complete(fragment->all);
+            fragment->all->is_given = true;
+        }
+    }
+    return fragment->all != NULL && fragment->all->fragment_len == pin->fragment_len;
+}
+
+static bool is_lack(enum gfs_err err)
+{
+    return err == GFS_CORRUPT || err == GFS_IO || err == GFS_UNREACHABLE;
+}
+
 enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes, size_t size,
                                 size_t *ret_len)
 {
@@ -97,25 +144,18 @@ enum gfs_err pool_fragment_read(struct pool_fragment *fragment, void *ret_bytes,
     if (left == 0) {
         return GFS_OK;
     }
-    struct pool_cells_want want = {.pin = fragment->pin,
-                                   .race_ms = RACE_MS,
-                                   .first_row = fragment->at / POOL_CELL,
-                                   .place = place,
-                                   .arg = ret_bytes};
     size_t rows = GFS_MIN(size / POOL_CELL, (size_t)(left + POOL_CELL - 1) / POOL_CELL);
-    want.row_count = (uint32_t)GFS_MIN(rows, (size_t)POOL_CELLS_ROWS_MAX);
-    for (uint32_t row = 0; row < want.row_count; row++) {
-        want.wanted[row] = 1U << fragment->slot;
+    uint32_t count = (uint32_t)GFS_MIN(rows, (size_t)POOL_CELLS_ROWS_MAX);
+    enum gfs_err err = read_rows(fragment, fragment->pin, count, ret_bytes);
+    if (is_lack(err) && has_all(fragment)) {
+        err = read_rows(fragment, fragment->all, count, ret_bytes);
     }
-    struct pool_cells *cells = NULL;
-    enum gfs_err err = pool_cells_get(&want, &cells);
-    pool_cells_free(cells);
     if (err == GFS_OK) {
-        uint32_t len = GFS_MIN(left, want.row_count * (uint32_t)POOL_CELL);
+        uint32_t len = GFS_MIN(left, count * (uint32_t)POOL_CELL);
         fragment->at += len;
         *ret_len = len;
     }
-    return err;
+    return err == GFS_IO ? GFS_CORRUPT : err; /* the rest of repair does not wait for it */
 }
 
 void pool_fragment_close(struct pool_fragment *fragment)
@@ -125,6 +165,9 @@ void pool_fragment_close(struct pool_fragment *fragment)
     }
     if (fragment->pin != NULL) {
         pool_pin_unref(fragment->pin);
+    }
+    if (fragment->all != NULL) {
+        pool_pin_unref(fragment->all);
     }
     free(fragment);
 }

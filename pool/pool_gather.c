@@ -112,8 +112,8 @@ static void end(struct pending *pending, struct pool_gathered *gathered)
         gathered->error = work->error;
         memcpy(gathered->id, work->id, sizeof gathered->id);
     } else {
-        gathered->err = gfs_fail(&gathered->error, GFS_TIMEOUT, "%.120s does not answer",
-                                 gathered->path);
+        gathered->err =
+            gfs_fail(&gathered->error, GFS_TIMEOUT, "%.120s does not answer", gathered->path);
     }
     pool_errand_let_go(pending->errand);
 }
@@ -126,15 +126,15 @@ static bool are_enough(const struct pool *pool, const struct pool_map *map,
     bool is_there[POOL_DISKS_MAX] = {0};
     bool is_any_there = false;
     for (uint32_t i = 0; i < count; i++) {
-        bool is_open = pending[i].errand != NULL && pending[i].is_over &&
-                       pending[i].work->err == GFS_OK;
+        bool is_open =
+            pending[i].errand != NULL && pending[i].is_over && pending[i].work->err == GFS_OK;
         if (is_open && list[i].number < POOL_DISKS_MAX) {
             is_there[list[i].number] = true;
             is_any_there = true;
         }
     }
     return map != NULL &&
-           (pool->is_minority ? is_any_there : pool_map_is_quorum(map, is_there));
+           (pool->is_minority ? is_any_there : pool_map_is_joint_quorum(map, is_there));
 }
 
 /* Waits a moment, at most, for one of them. false: none is left. */
@@ -166,8 +166,8 @@ void pool_gather_open(struct pool *pool, const char *cluster, const struct pool_
         if (!has_enough && are_enough(pool, map, list, pending, count)) {
             has_enough = true;
             int64_t now_ns = gfs_monotonic_ns();
-            int64_t more_ns = GFS_MAX(now_ns - begun_ns,
-                                      pool->options.slow_ms * LATE_FACTOR * NS_PER_MS);
+            int64_t more_ns =
+                GFS_MAX(now_ns - begun_ns, pool->options.slow_ms * LATE_FACTOR * NS_PER_MS);
             until_ns = GFS_MIN(until_ns, now_ns + more_ns);
         }
     }

@@ -13,11 +13,6 @@ static void put_view(struct pool_view **view)
     pool_view_put(*view);
 }
 
-static bool is_in_use(const struct pool_map_disk *disk)
-{
-    return disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
-}
-
 static void put_number(struct gfs_json_out *out, const char *name, uint16_t disk)
 {
     if (disk == POOL_NO_DISK) {
@@ -41,7 +36,7 @@ static struct totals add_up(const struct pool_view *view)
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         const struct pool_map_disk *disk = &view->map->disks[i];
         totals.failed += disk->state == POOL_DISK_FAILED ? 1 : 0;
-        if (!is_in_use(disk)) {
+        if (!pool_map_disk_is_in_use(disk)) {
             continue;
         }
         bool is_there = pool_disk_is_usable(view->disks[i]);
@@ -174,7 +169,7 @@ static void put_disk(const struct pool_view *view, uint16_t number, struct gfs_j
 {
     const struct pool_map_disk *disk = &view->map->disks[number];
     const struct pool_disk *open = view->disks[number];
-    bool is_there = is_in_use(disk) && pool_disk_is_usable(open);
+    bool is_there = pool_map_disk_is_in_use(disk) && pool_disk_is_usable(open);
     struct chunk_store_status status = {.space_total = disk->capacity};
     if (is_there) {
         open->store->ops->status(open->store, &status);
@@ -186,7 +181,7 @@ static void put_disk(const struct pool_view *view, uint16_t number, struct gfs_j
     gfs_json_out_text(out, "id", id);
     gfs_json_out_text(out, "path", disk->path);
     gfs_json_out_text(out, "state", pool_map_state_text(disk->state));
-    gfs_json_out_bool(out, "is_away", is_in_use(disk) && !is_there);
+    gfs_json_out_bool(out, "is_away", pool_map_disk_is_in_use(disk) && !is_there);
     gfs_json_out_bool(out, "is_last_resort", pool_disk_is_readable(view->fallbacks[number]));
     gfs_json_out_bool(out, "is_behind", disk->is_behind);
     gfs_json_out_bool(out, "is_read_only", disk->is_read_only);
@@ -296,7 +291,7 @@ static const char *look(struct pool_disk *disk, struct chunk_id fragment, bool m
     struct chunk_pin held = {0}, *pin = &held;
     enum gfs_err err = disk->store->ops->pin(disk->store, fragment, pin);
     if (err != GFS_OK) {
-        return err == GFS_NOT_FOUND ? "missing" : "unreachable";
+        return err == GFS_NOT_FOUND ? "missing" : "damaged"; /* that: listed, and not there */
     }
     *ret_len = pin->len;
     const char *state = must_verify ? verify(disk->store, pin) : "ok";
@@ -304,14 +299,28 @@ static const char *look(struct pool_disk *disk, struct chunk_id fragment, bool m
     return state;
 }
 
-static void put_fragment(const struct pool_view *view, const struct pool_group *group,
-                         struct chunk_id id, uint32_t slot, bool must_verify,
-                         struct gfs_json_out *out)
+/* Repair hears of what is bad, and of what is missing and no pass is going to bring. */
+static void tell_repair(struct pool_view *view, const struct pool_group *group, struct chunk_id id,
+                        uint32_t slot, const char *state)
+{
+    const struct pool_slot *where = &group->slots[slot];
+    bool is_bad = strcmp(state, "damaged") == 0;
+    bool is_awaited = where->is_filling || view->map->disks[where->disk].is_behind;
+    if (is_bad || (strcmp(state, "missing") == 0 && !is_awaited)) {
+        struct pool_suspect suspect = {
+            .id = id, .disk = where->disk, .slot = (uint8_t)slot, .is_bad = is_bad};
+        pool_suspect_add(view->pool, &suspect);
+    }
+}
+
+static void put_fragment(struct pool_view *view, const struct pool_group *group, struct chunk_id id,
+                         uint32_t slot, bool must_verify, struct gfs_json_out *out)
 {
     struct chunk_id fragment = pool_fragment_id(group, id, slot);
     uint16_t disk = group->slots[slot].disk, from = group->slots[slot].from;
     uint32_t len = 0;
     const char *state = look(view->disks[disk], fragment, must_verify, &len);
+    tell_repair(view, group, id, slot, state);
     if (strcmp(state, "ok") != 0 && from != POOL_NO_DISK) {
         uint32_t from_len = 0;
         const char *from_state = look(view->disks[from], fragment, must_verify, &from_len);

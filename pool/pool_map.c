@@ -306,8 +306,15 @@ static enum gfs_err check_log_disks(const struct pool_map *map, struct gfs_error
 
 enum gfs_err pool_map_check(const struct pool_map *map, struct gfs_error *error)
 {
-    if (map->version == 0 || map->version > INT64_MAX || map->epoch > INT64_MAX) {
+    if (map->version == 0 || map->version > INT64_MAX || map->promised > INT64_MAX ||
+        map->epoch > map->promised) {
         return gfs_fail(error, GFS_INVALID, "its version or epoch is out of range");
+    }
+    if (map->lsn_floor > INT64_MAX) {
+        return gfs_fail(error, GFS_INVALID, "the number of its first edit is out of range");
+    }
+    if (map->before_version >= map->version || map->before_epoch > map->epoch) {
+        return gfs_fail(error, GFS_INVALID, "it follows a later version");
     }
     if (!is_visible(map->cluster, sizeof map->cluster)) {
         return gfs_fail(error, GFS_INVALID, "it has no valid cluster");
@@ -381,17 +388,85 @@ uint16_t pool_map_find_disk(const struct pool_map *map, const uint8_t id[16])
     return POOL_NO_DISK;
 }
 
-bool pool_map_is_quorum(const struct pool_map *map, const bool *present)
+/* ---- votes ---- */
+
+static bool had_vote(const struct pool_map_disk *disk)
+{
+    return disk->had_vote;
+}
+
+static bool is_quorum(const struct pool_map *map, const bool *present,
+                      bool (*votes)(const struct pool_map_disk *disk))
 {
     uint32_t all = 0, there = 0;
     bool has_first = false;
     for (uint32_t i = 0; i < map->disk_count; i++) {
-        enum pool_disk_state state = map->disks[i].state;
-        if (state == POOL_DISK_ACTIVE || state == POOL_DISK_DRAINING) {
+        if (votes(&map->disks[i])) {
             has_first |= all == 0 && present[i];
             there += present[i] ? 1 : 0;
             all++;
         }
     }
     return there * 2 > all || (there != 0 && there * 2 == all && has_first);
+}
+
+bool pool_map_is_quorum(const struct pool_map *map, const bool *present)
+{
+    return is_quorum(map, present, pool_map_disk_is_in_use);
+}
+
+bool pool_map_is_joint_quorum(const struct pool_map *map, const bool *present)
+{
+    return is_quorum(map, present, pool_map_disk_is_in_use) && is_quorum(map, present, had_vote);
+}
+
+enum gfs_err pool_map_tell_missing(const struct pool_map *map, const bool *present,
+                                   struct gfs_error *error)
+{
+    uint32_t all = 0, there = 0;
+    char missing[160] = "";
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        const struct pool_map_disk *disk = &map->disks[i];
+        if (!pool_map_disk_is_in_use(disk) && !had_vote(disk)) {
+            continue;
+        }
+        size_t len = strlen(missing);
+        all++;
+        there += present[i] ? 1 : 0;
+        if (!present[i] && len + 1 < sizeof missing) {
+            (void)snprintf(missing + len, sizeof missing - len, "%s%u (%.60s)",
+                           len == 0 ? "" : ", ", i, disk->path);
+        }
+    }
+    return gfs_fail(error, GFS_UNREACHABLE, "%u of %u disks are there, too few; missing: %s", there,
+                    all, missing);
+}
+
+bool pool_map_is_newer(const struct pool_map *map, const struct pool_map *than)
+{
+    if (than == NULL || map->epoch != than->epoch) {
+        return than == NULL || map->epoch > than->epoch;
+    }
+    return map->version > than->version;
+}
+
+void pool_map_follow(struct pool_map *map, const struct pool_map *last)
+{
+    map->before_version = last == NULL ? 0 : last->version;
+    map->before_epoch = last == NULL ? 0 : last->epoch;
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        struct pool_map_disk *disk = &map->disks[i];
+        bool is_known = last != NULL && i < last->disk_count;
+        disk->had_vote = last == NULL ? pool_map_disk_is_in_use(disk)
+                                      : is_known && pool_map_disk_is_in_use(&last->disks[i]);
+    }
+}
+
+bool pool_map_has_same_votes(const struct pool_map *map)
+{
+    bool is_same = true;
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        is_same = is_same && pool_map_disk_is_in_use(&map->disks[i]) == had_vote(&map->disks[i]);
+    }
+    return is_same;
 }

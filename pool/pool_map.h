@@ -9,7 +9,15 @@
  *     A slot with a `from` is filling.
  *  3. A group's profile never changes, except that group 0 may get more copies.
  *  4. log_disks are different disks, at most POOL_LOG_DISKS, and each that is in sync is not
- *     failed. */
+ *     failed.
+ *  5. What a version followed is older, and no epoch is promised that is below its own.
+ *
+ * Which of two maps is newer is told by the epoch, then the version. An epoch belongs to one start,
+ * which had it promised by a quorum before it wrote anything: so what an earlier one left on a few
+ * disks without a quorum can never be taken for newer than what was in force since. Disks in use
+ * (ACTIVE, DRAINING) have a vote. A version that changes who has one needs a quorum by the votes of
+ * before as well, also at a start that finds it: else those who were called failed and those who
+ * did so could both go on. */
 #pragma once
 
 #include <stdbool.h>
@@ -79,13 +87,19 @@ struct pool_map_disk {
     bool is_mount;         /* its directory was a mount point of its own */
     uint64_t capacity;     /* bytes, as last seen: the weight of placement */
     uint64_t reserved;     /* bytes of it not to be used */
+    bool had_vote;         /* it was in use in the version that this one followed */
     uint64_t seen_version; /* newest map version known to be durable on it */
 };
+/* It belongs to the pool and has a vote in it, whether it is there or not. */
+static inline bool pool_map_disk_is_in_use(const struct pool_map_disk *disk)
+{
+    return disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
+}
 
 /* Plain data. */
 struct pool_slot {
-    uint16_t disk; /* number; where fragments go */
-    uint16_t from; /* the disk that had them and may still, POOL_NO_DISK = none */
+    uint16_t disk;   /* number; where fragments go */
+    uint16_t from;   /* the disk that had them and may still, POOL_NO_DISK = none */
     bool is_filling; /* `disk` took the slot over and may lack fragments; a whole pass clears it */
 };
 
@@ -108,9 +122,12 @@ struct pool_log_disk {
 };
 
 struct pool_map {
-    uint64_t version; /* 1 = the first */
-    uint64_t epoch;   /* starts of the pool */
-    char cluster[37]; /* UUID text */
+    uint64_t version;  /* 1 = the first */
+    uint64_t epoch;    /* of the start that made it; each has a higher one */
+    uint64_t promised; /* on this disk: nothing of a lower epoch is written any more */
+    uint64_t before_version, before_epoch; /* in force when it was made, 0 = none was */
+    uint64_t lsn_floor;                    /* edits of its epoch have higher numbers */
+    char cluster[37];                      /* UUID text */
     bool is_rebalancing; /* until the disks are evenly full, or an operator stops it */
     uint32_t disk_count;
     struct pool_map_disk *disks;
@@ -153,3 +170,15 @@ uint16_t pool_map_find_disk(const struct pool_map *map, const uint8_t id[16]);
 /* Whether the disks in `present` (indexed by number) are a quorum of the map: more than half of
  * those ACTIVE or DRAINING, or exactly half with the first of them. */
 bool pool_map_is_quorum(const struct pool_map *map, const bool *present);
+/* As that, and by the votes of before. Needed by whoever found the map and goes on from it. */
+bool pool_map_is_joint_quorum(const struct pool_map *map, const bool *present);
+/* Answers UNREACHABLE, with an error that says how many of those with a vote, now or before, are
+ * there, and which are not. */
+enum gfs_err pool_map_tell_missing(const struct pool_map *map, const bool *present,
+                                   struct gfs_error *error) GFS_MUST_CHECK;
+/* Higher epoch, then higher version. than: NULL = none. */
+bool pool_map_is_newer(const struct pool_map *map, const struct pool_map *than);
+/* What a map that follows `last` (NULL = it is the first) says of that. */
+void pool_map_follow(struct pool_map *map, const struct pool_map *last);
+/* Whether who has a vote is as it was before. */
+bool pool_map_has_same_votes(const struct pool_map *map);

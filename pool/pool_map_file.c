@@ -166,8 +166,8 @@ enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text, struct 
 }
 
 /* Left by a disk that was emptied while it was in use: they tell of what is there no more. */
-static const char *const leftovers[] = {"scrub.json", "scrub.json.tmp", "index.ckpt", "index.tmp",
-                                        "pool.json.tmp", try_name};
+static const char *const leftovers[] = {"scrub.json", "scrub.json.tmp", "index.ckpt",
+                                        "index.tmp",  "pool.json.tmp",  try_name};
 
 /* A directory that was just made has to be found after a power loss. Who may not read the one above
  * has not made it. */

@@ -10,7 +10,7 @@
 #include "libgoodfs/text.h"
 #include "pool/pool_map.h"
 
-enum { MAP_FORMAT = 1, MAP_MEMBERS = 9, CRC_TEXT_SIZE = 40 };
+enum { MAP_FORMAT = 1, MAP_MEMBERS = 12, CRC_TEXT_SIZE = 40 };
 
 static const enum pool_disk_state disk_states[] = {POOL_DISK_ACTIVE, POOL_DISK_DRAINING,
                                                    POOL_DISK_FAILED, POOL_DISK_REMOVED};
@@ -38,6 +38,7 @@ static void encode_disk(const struct pool_map_disk *disk, struct gfs_json_out *j
     gfs_json_out_bool(json, "mount", disk->is_mount);
     gfs_json_out_u64(json, "capacity", disk->capacity);
     gfs_json_out_u64(json, "reserved", disk->reserved);
+    gfs_json_out_bool(json, "had_vote", disk->had_vote);
     gfs_json_out_u64(json, "seen", disk->seen_version);
     gfs_json_out_end_object(json);
 }
@@ -111,8 +112,14 @@ void pool_map_encode(const struct pool_map *map, struct gfs_buf *out)
     gfs_json_out_text(&json, "cluster", map->cluster);
     gfs_json_out_u64(&json, "version", map->version);
     gfs_json_out_u64(&json, "epoch", map->epoch);
+    gfs_json_out_u64(&json, "promised", map->promised);
+    gfs_json_out_u64(&json, "before_version", map->before_version);
+    gfs_json_out_u64(&json, "before_epoch", map->before_epoch);
     if (map->is_rebalancing) {
         gfs_json_out_bool(&json, "rebalancing", true);
+    }
+    if (map->lsn_floor != 0) {
+        gfs_json_out_u64(&json, "lsn_floor", map->lsn_floor);
     }
     encode_arrays(map, &json);
     if (out->is_full) {
@@ -186,7 +193,7 @@ static const struct gfs_json *take_array(const struct gfs_json *object, const ch
 
 static bool decode_disk(const struct gfs_json *value, struct pool_map_disk *ret)
 {
-    return gfs_json_count(value) == 10 &&
+    return gfs_json_count(value) == 11 &&
            pool_map_id_parse(gfs_json_string(gfs_json_get(value, "id")), ret->id) &&
            take_text(gfs_json_get(value, "path"), ret->path, sizeof ret->path) &&
            take_state(gfs_json_get(value, "state"), &ret->state) &&
@@ -196,6 +203,7 @@ static bool decode_disk(const struct gfs_json *value, struct pool_map_disk *ret)
            take_bool(gfs_json_get(value, "mount"), &ret->is_mount) &&
            take_u64(gfs_json_get(value, "capacity"), INT64_MAX, &ret->capacity) &&
            take_u64(gfs_json_get(value, "reserved"), INT64_MAX, &ret->reserved) &&
+           take_bool(gfs_json_get(value, "had_vote"), &ret->had_vote) &&
            take_u64(gfs_json_get(value, "seen"), INT64_MAX, &ret->seen_version);
 }
 
@@ -297,12 +305,18 @@ static bool decode_groups(const struct gfs_json *root, struct pool_map *map)
 static bool decode_members(const struct gfs_json *root, struct pool_map *map)
 {
     const struct gfs_json *rebalancing = gfs_json_get(root, "rebalancing");
-    unsigned members = MAP_MEMBERS + (rebalancing != NULL);
+    const struct gfs_json *lsn_floor = gfs_json_get(root, "lsn_floor");
+    unsigned optional = (rebalancing != NULL ? 1U : 0U) + (lsn_floor != NULL ? 1U : 0U);
+    unsigned members = MAP_MEMBERS + optional;
     return gfs_json_count(root) == members &&
            (rebalancing == NULL || take_bool(rebalancing, &map->is_rebalancing)) &&
+           (lsn_floor == NULL || take_u64(lsn_floor, INT64_MAX, &map->lsn_floor)) &&
            take_text(gfs_json_get(root, "cluster"), map->cluster, sizeof map->cluster) &&
            take_u64(gfs_json_get(root, "version"), INT64_MAX, &map->version) &&
            take_u64(gfs_json_get(root, "epoch"), INT64_MAX, &map->epoch) &&
+           take_u64(gfs_json_get(root, "promised"), INT64_MAX, &map->promised) &&
+           take_u64(gfs_json_get(root, "before_version"), INT64_MAX, &map->before_version) &&
+           take_u64(gfs_json_get(root, "before_epoch"), INT64_MAX, &map->before_epoch) &&
            decode_disks(root, map) && decode_classes(root, map) && decode_log_disks(root, map) &&
            decode_groups(root, map);
 }

@@ -44,8 +44,7 @@ static enum gfs_err check_identity(const struct job *job, struct gfs_error *erro
     FILE *file = fopen(path, "re");
     while (file != NULL && !is_its && fgets(line, sizeof line, file) != NULL) {
         line[strcspn(line, "\n")] = '\0';
-        is_its = strncmp(line, "disk=", 5) == 0 &&
-                 pool_map_id_parse(gfs_slice_str(line + 5), id) &&
+        is_its = strncmp(line, "disk=", 5) == 0 && pool_map_id_parse(gfs_slice_str(line + 5), id) &&
                  memcmp(id, job->id, sizeof id) == 0;
     }
     if (file != NULL) {
@@ -158,9 +157,25 @@ static void reap_late(struct pool *pool)
     }
 }
 
-void pool_map_write(struct pool *pool, struct gfs_slice text,
-                    struct pool_disk *const disks[POOL_DISKS_MAX],
-                    enum gfs_err ret[POOL_DISKS_MAX])
+/* A full one lacks nothing but the map. */
+static void drop_failed(struct pool *pool, struct pool_disk *const disks[POOL_DISKS_MAX],
+                        const enum gfs_err results[POOL_DISKS_MAX])
+{
+    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
+        if (disks[i] == NULL || results[i] == GFS_OK || results[i] == GFS_NO_SPACE) {
+            continue;
+        }
+        if (results[i] == GFS_IO || results[i] == GFS_TIMEOUT) {
+            pool_disk_drop(pool, disks[i], results[i], "map");
+        } else { /* it is not the disk it was */
+            pool_disk_distrust(pool, disks[i], results[i], "map");
+        }
+    }
+}
+
+static void write_text(struct pool *pool, struct gfs_slice text,
+                       struct pool_disk *const disks[POOL_DISKS_MAX],
+                       enum gfs_err ret[POOL_DISKS_MAX])
 {
     struct pool_writes *writes = new_writes(text, disks);
     start(writes);
@@ -171,6 +186,7 @@ void pool_map_write(struct pool *pool, struct gfs_slice text,
         ret[job->index] = job->is_done ? job->err : GFS_TIMEOUT;
     }
     (void)pthread_mutex_unlock(&writes->lock);
+    drop_failed(pool, disks, ret);
     if (is_done) {
         free_writes(writes);
     } else {
@@ -178,6 +194,26 @@ void pool_map_write(struct pool *pool, struct gfs_slice text,
         pool->late_writes = writes;
     }
     reap_late(pool);
+}
+
+enum gfs_err pool_map_write(struct pool *pool, const struct pool_map *map,
+                            struct pool_disk *const disks[POOL_DISKS_MAX],
+                            enum gfs_err ret[POOL_DISKS_MAX], struct gfs_error *error)
+{
+    enum gfs_err err = pool_map_check(map, error);
+    if (err != GFS_OK) {
+        return err;
+    }
+    struct gfs_buf text;
+    gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
+    pool_map_encode(map, &text);
+    if (text.is_full) {
+        err = gfs_fail(error, GFS_TOO_BIG, "the map is larger than %d bytes", POOL_MAP_TEXT_MAX);
+    } else {
+        write_text(pool, gfs_buf_slice(&text), disks, ret);
+    }
+    gfs_buf_fini(&text);
+    return err;
 }
 
 bool pool_map_write_is_late(struct pool *pool, const char *path)

@@ -28,7 +28,7 @@ static void write_map(struct pool *pool, struct gfs_buf *out)
     uint64_t away = 0, behind = 0, in_sync = 0;
     for (uint32_t i = 0; i < map->disk_count; i++) {
         const struct pool_map_disk *disk = &map->disks[i];
-        bool counts_in = disk->state == POOL_DISK_ACTIVE || disk->state == POOL_DISK_DRAINING;
+        bool counts_in = pool_map_disk_is_in_use(disk);
         counts[disk->state]++;
         away += counts_in && !pool_disk_is_usable(view->disks[i]);
         behind += counts_in && disk->is_behind;
@@ -57,7 +57,8 @@ static void write_repair(struct pool *pool, struct gfs_buf *out)
           repair.is_running ? 1 : 0);
     gauge(out, "goodfs_repair_left", "fragments still to be made", repair.left);
     gauge(out, "goodfs_repair_left_bytes", "bytes still to be written", repair.left_bytes);
-    gauge(out, "goodfs_repair_unplaced", "fragments whose disk is lost or away", repair.unplaced);
+    gauge(out, "goodfs_repair_unplaced", "fragments whose disk is lost, away or read-only",
+          repair.unplaced);
     gauge(out, "goodfs_chunks_lost", "chunks of which too few fragments are left", repair.lost);
     gauge(out, "goodfs_suspects", "bad fragments that wait for repair", pool_suspect_count(pool));
     gauge(out, "goodfs_unrepaired", "bad fragments that could not be repaired",

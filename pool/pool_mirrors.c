@@ -9,6 +9,10 @@
  * nothing of it will be read again. The keeper is asked for that: nobody else may write an edit for
  * days.
  *
+ * A mirror in sync whose database is not kept up (it was away while no map could say so) needs the
+ * edits that it lacks: nothing is trimmed. When its database cannot be made again it is called out
+ * of sync, if enough are in sync without it, and the logs can be trimmed.
+ *
  * The hooks take as long as they take: they have this thread to themselves. Logs are read and
  * written by errands, which are left alone when a disk hangs in them; no pass of repair waits for
  * any of this, as nothing here is work on chunks. */
@@ -18,13 +22,19 @@
 #include "libgoodfs/clock.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
-#include "pool/pool_errand.h"
-#include "pool/pool_log.h"
+#include "pool/pool_log_work.h"
 #include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 
-enum { LOOK_MS = 1000, EXTENDS_MAX = 8, RETRY_S = 5, WAIT_STEP_MS = 100 };
+enum {
+    LOOK_MS = 1000,
+    EXTENDS_MAX = 8,
+    RETRY_S = 1, /* at first; each time in a row twice as long */
+    RETRY_S_MAX = 60,
+    RESUMES_MAX = 3, /* attempts to keep a database up to date before its mirror is given up */
+    STILL_STEP_MS = 10,
+};
 
 /* Plain data. A copy that the keeper of the metadata knows. */
 struct copy {
@@ -41,7 +51,9 @@ struct pool_mirrors {
     struct copy live;
     struct copy copies[POOL_LOG_DISKS];
     int64_t retry_ns[POOL_DISKS_MAX];
-    struct pool_errand *log_work[POOL_DISKS_MAX]; /* by disk; given up, but not over */
+    uint32_t failures[POOL_DISKS_MAX]; /* to be a mirror; in a row */
+    bool is_in_vain[POOL_DISKS_MAX];   /* a version that calls it in sync may be on some disk */
+    struct pool_log_works log_works;
 };
 
 static void set_copy(struct copy *copy, const struct pool_map *map, uint16_t disk)
@@ -67,6 +79,14 @@ static bool is_good(const struct pool_view *view, uint16_t disk)
     return log_disk != NULL && log_disk->is_in_sync && pool_disk_is_usable(view->disks[disk]);
 }
 
+static void retry_later(struct pool_mirrors *mirrors, uint16_t disk)
+{
+    uint32_t failures = mirrors->failures[disk]++;
+    int64_t after_s = failures < 6 ? (int64_t)RETRY_S << failures : RETRY_S_MAX;
+    mirrors->retry_ns[disk] =
+        gfs_monotonic_ns() + GFS_MIN(after_s, (int64_t)RETRY_S_MAX) * 1000000000;
+}
+
 /* ---- the live database ---- */
 
 struct sync_change {
@@ -86,8 +106,8 @@ static enum gfs_err change_sync(void *arg, struct pool_map *map, struct gfs_erro
             others += map->log_disks[i].is_in_sync ? 1 : 0;
         }
     }
-    bool is_able = !change->is_in_sync || (pool_disk_is_usable(change->disk) &&
-                                           atomic_load(&change->disk->takes_edits));
+    bool is_able = !change->is_in_sync ||
+                   (pool_disk_is_usable(change->disk) && atomic_load(&change->disk->takes_edits));
     if (own == NULL || !is_able) {
         return gfs_fail(error, GFS_CONFLICT, "the disk was lost meanwhile");
     }
@@ -125,12 +145,12 @@ static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16
     const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
     struct copy next;
     set_copy(&next, view->map, disk);
-    enum gfs_err err = hooks->move == NULL
-                           ? GFS_OK
-                           : hooks->move(hooks->arg, mirrors->live.path, next.path);
-    gfs_log(err == GFS_OK ? GFS_LOG_WARN : GFS_LOG_ERROR, "op=mirror disk=%u lost=%u err=%s "
-            "msg=\"the metadata goes on with the copy there\"", disk, mirrors->live.disk,
-            gfs_err_name(err));
+    enum gfs_err err =
+        hooks->move == NULL ? GFS_OK : hooks->move(hooks->arg, mirrors->live.path, next.path);
+    gfs_log(err == GFS_OK ? GFS_LOG_WARN : GFS_LOG_ERROR,
+            "op=mirror disk=%u lost=%u err=%s "
+            "msg=\"the metadata goes on with the copy there\"",
+            disk, mirrors->live.disk, gfs_err_name(err));
     if (err == GFS_OK || err == GFS_EXISTS) {
         forget_copy(mirrors, disk);
         mirrors->live = next;
@@ -139,8 +159,10 @@ static bool move_to(struct pool_mirrors *mirrors, struct pool_view *view, uint16
     if (err == GFS_STOPPED) { /* says nothing of the disk: the next start sees to it */
         return true;
     }
-    atomic_store(&view->disks[disk]->takes_edits, false);
-    (void)set_in_sync(mirrors->pool, view->disks[disk], false);
+    forget_copy(mirrors, disk);
+    if (set_in_sync(mirrors->pool, view->disks[disk], false) != GFS_OK) {
+        atomic_store(&mirrors->pool->is_log_held, true); /* it counts as one, and is not kept up */
+    }
     return false;
 }
 
@@ -173,7 +195,7 @@ static void let_go(struct pool_mirrors *mirrors)
             continue;
         }
         const struct pool_log_disk *log_disk = find_log_disk(view->map, copy->disk);
-        if (log_disk != NULL && log_disk->is_in_sync) { /* no map can say yet that it is not */
+        if (log_disk != NULL && log_disk->is_in_sync) {      /* no map can say yet that it is not */
             atomic_store(&mirrors->pool->is_log_held, true); /* before nobody trims for it */
         }
         if (hooks->leave != NULL) {
@@ -186,11 +208,15 @@ static void let_go(struct pool_mirrors *mirrors)
 
 /* ---- copies that come ---- */
 
-static struct pool_disk *find_source(const struct pool_view *view)
+/* Not one that hangs: nothing was heard of it since an earlier attempt. */
+static struct pool_disk *find_source(const struct pool_mirrors *mirrors,
+                                     const struct pool_view *view)
 {
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
-        if (is_good(view, view->map->log_disks[i].disk)) {
-            return view->disks[view->map->log_disks[i].disk];
+        uint16_t number = view->map->log_disks[i].disk;
+        if (is_good(view, number) &&
+            !pool_log_work_hangs_in(&mirrors->log_works, view->disks[number])) {
+            return view->disks[number];
         }
     }
     return NULL;
@@ -204,95 +230,58 @@ static bool is_even(struct chunk_store *from, struct chunk_store *to)
     return of_to.lsn_last >= of_from.lsn_last;
 }
 
-/* Comparing a log with another, or extending it, by an errand. */
-struct log_work {
-    struct pool_disk *from, *to; /* counted */
-    bool is_compare;
-    uint64_t trimmed;
-    enum gfs_err err;
-    struct gfs_error error;
-};
-
-static void run_log_work(void *arg)
+/* The disk gets no edits, and owes no answer to those it was sent: what is appended to its log now
+ * comes behind all that it has. */
+static enum gfs_err still_log(struct pool_mirrors *mirrors, struct pool_disk *disk,
+                              struct gfs_error *error)
 {
-    struct log_work *work = arg;
-    work->err = work->is_compare
-                    ? pool_log_compare(work->from->store, work->to->store, work->trimmed,
-                                       &work->error)
-                    : pool_log_extend(work->from->store, work->to->store, &work->error);
-}
-
-static void end_log_work(void *arg)
-{
-    struct log_work *work = arg;
-    pool_disk_unref(work->from);
-    pool_disk_unref(work->to);
-    free(work);
-}
-
-/* limit_ms 0: as long as both disks are in use. One that is given up may still write to the log of
- * `to`, which nothing else does before it is over. */
-static enum gfs_err work_on_log(struct pool_mirrors *mirrors, const struct log_work *wanted,
-                                uint32_t limit_ms, struct gfs_error *error)
-{
-    struct log_work *work = gfs_alloc(sizeof *work);
-    *work = *wanted;
-    (void)pool_disk_ref(work->from);
-    (void)pool_disk_ref(work->to);
-    struct pool_errand *errand = pool_errand_start(mirrors->pool->errands, "mirror-log",
-                                                   run_log_work, end_log_work, work);
-    uint32_t waited_ms = 0;
-    bool is_over = false;
-    for (bool goes_on = true; goes_on && !is_over; waited_ms += WAIT_STEP_MS) {
-        is_over = pool_errand_await(errand, WAIT_STEP_MS);
-        goes_on = pool_disk_is_usable(wanted->from) && pool_disk_is_usable(wanted->to) &&
-                  !pool_pace_is_stopped(&mirrors->pace) && (limit_ms == 0 || waited_ms < limit_ms);
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)mirrors->pool->options.slow_ms * 1000000;
+    bool goes_on = true;
+    atomic_store(&disk->takes_edits, false); /* of an attempt that came to nothing */
+    bool owes = pool_submit_owes_edits(mirrors->pool, disk);
+    while (owes && goes_on) {
+        goes_on = pool_pace_sleep(&mirrors->pace, STILL_STEP_MS) && pool_disk_is_usable(disk) &&
+                  gfs_monotonic_ns() < until_ns;
+        owes = pool_submit_owes_edits(mirrors->pool, disk);
     }
-    if (!is_over) {
-        mirrors->log_work[wanted->to->number] = errand;
-        return gfs_fail(error, GFS_TIMEOUT, "a disk does not answer");
-    }
-    enum gfs_err err = work->err == GFS_OK ? GFS_OK : gfs_fail(error, work->err, "%s",
-                                                              work->error.text);
-    pool_errand_let_go(errand);
-    return err;
+    return owes ? gfs_fail(error, GFS_BUSY, "it is still being written to") : GFS_OK;
 }
 
-static bool is_log_busy(struct pool_mirrors *mirrors, uint16_t disk)
+/* All edits that count are in the log of `from`, as it is in sync to this day, and `to` is to have
+ * them. While paused. */
+static bool can_give(struct pool *pool, const struct pool_disk *from, const struct pool_disk *to)
 {
-    struct pool_errand **errand = &mirrors->log_work[disk];
-    if (*errand != NULL && pool_errand_await(*errand, 0)) {
-        pool_errand_let_go(GFS_TAKE(*errand));
-    }
-    return *errand != NULL;
+    struct pool_view *view = pool_view_get(pool);
+    bool can = view->disks[from->number] == from && is_good(view, from->number) &&
+               view->disks[to->number] == to && find_log_disk(view->map, to->number) != NULL;
+    pool_view_put(view);
+    return can;
 }
 
-/* The log of `to` becomes that of the others, and takes edits. */
+/* The log of `to` becomes that of the others, and takes edits. AGAIN: `from` was lost meanwhile. */
 static enum gfs_err join_log(struct pool_mirrors *mirrors, struct pool_disk *from,
                              struct pool_disk *to, struct gfs_error *error)
 {
     struct pool *pool = mirrors->pool;
-    if (atomic_load(&to->takes_edits)) {
-        return GFS_OK;
+    struct pool_log_works *works = &mirrors->log_works;
+    enum gfs_err err = still_log(mirrors, to, error);
+    if (err != GFS_OK) {
+        return err;
     }
-    if (is_log_busy(mirrors, to->number)) {
-        return gfs_fail(error, GFS_BUSY, "an earlier attempt hangs in a disk");
-    }
-    const struct log_work extend = {.from = from, .to = to};
-    struct log_work compare = {.from = from, .to = to, .is_compare = true};
-    compare.trimmed = atomic_load(&pool->lsn_trimmed);
-    enum gfs_err err = work_on_log(mirrors, &compare, 0, error);
+    err = pool_log_work_compare(works, from, to, error);
     for (int i = 0; i < EXTENDS_MAX && err == GFS_OK && !is_even(from->store, to->store); i++) {
-        err = work_on_log(mirrors, &extend, 0, error);
+        err = pool_log_work_extend(works, from, to, 0, error);
     }
     if (err != GFS_OK) {
         return err;
     }
     err = pool_submit_pause(pool);
-    if (err == GFS_OK) { /* nobody writes meanwhile */
-        err = work_on_log(mirrors, &extend, pool->options.slow_ms, error);
-    } else {
+    if (err != GFS_OK) {
         (void)gfs_fail(error, err, "edits are under way for too long");
+    } else if (!can_give(pool, from, to)) {
+        err = gfs_fail(error, GFS_AGAIN, "disk %u has no complete log any more", from->number);
+    } else { /* nobody writes meanwhile */
+        err = pool_log_work_extend(works, from, to, pool->options.slow_ms, error);
     }
     if (err == GFS_OK) {
         atomic_store(&to->takes_edits, true);
@@ -312,15 +301,42 @@ static void add_copy(struct pool_mirrors *mirrors, const struct pool_map *map, u
     }
 }
 
+/* The last step of a join. */
+static enum gfs_err call_in_sync(struct pool_mirrors *mirrors, struct pool_disk *disk)
+{
+    enum gfs_err err = set_in_sync(mirrors->pool, disk, true);
+    mirrors->is_in_vain[disk->number] = err != GFS_OK && err != GFS_CONFLICT;
+    return err;
+}
+
+/* A start must not find a version that calls the disk in sync once it takes no edits any more. */
+static enum gfs_err supersede(struct pool_mirrors *mirrors, struct pool_disk *disk)
+{
+    bool *is_in_vain = &mirrors->is_in_vain[disk->number];
+    if (*is_in_vain && atomic_load(&disk->takes_edits)) {
+        enum gfs_err err = set_in_sync(mirrors->pool, disk, false);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
+    *is_in_vain = false;
+    return GFS_OK;
+}
+
 static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t number)
 {
     struct pool *pool = mirrors->pool;
     const struct pool_meta_hooks *hooks = &pool->hooks;
-    struct pool_disk *source = find_source(view), *disk = view->disks[number];
+    struct pool_disk *source = find_source(mirrors, view), *disk = view->disks[number];
     struct gfs_error error = {0};
-    enum gfs_err err =
-        source == NULL ? gfs_fail(&error, GFS_UNREACHABLE, "no other mirror is there")
-                       : join_log(mirrors, source, disk, &error);
+    enum gfs_err err = supersede(mirrors, disk);
+    if (err != GFS_OK) {
+        (void)gfs_fail(&error, err, "an earlier attempt is not over");
+    } else if (source == NULL) {
+        err = gfs_fail(&error, GFS_UNREACHABLE, "no other mirror is there");
+    } else {
+        err = join_log(mirrors, source, disk, &error);
+    }
     if (err == GFS_CONFLICT && hooks->trim != NULL) {
         hooks->trim(hooks->arg);
     }
@@ -333,14 +349,17 @@ static void join(struct pool_mirrors *mirrors, struct pool_view *view, uint16_t 
     }
     if (err == GFS_OK) {
         add_copy(mirrors, view->map, number);
-        if (set_in_sync(pool, disk, true) == GFS_OK) {
+        if (call_in_sync(mirrors, disk) == GFS_OK) {
+            mirrors->failures[number] = 0;
             return;
         }
     } else {
         gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"cannot hold the metadata yet: %s\"",
                 number, gfs_err_name(err), error.text);
     }
-    mirrors->retry_ns[number] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
+    if (err != GFS_AGAIN) {
+        retry_later(mirrors, number);
+    }
 }
 
 static bool is_kept_up(const struct pool_mirrors *mirrors, uint16_t disk)
@@ -352,11 +371,45 @@ static bool is_kept_up(const struct pool_mirrors *mirrors, uint16_t disk)
     return is_it;
 }
 
+/* Writing goes on without this mirror: enough others are in sync, and their databases kept up. */
+static bool is_dispensable(const struct pool_mirrors *mirrors, const struct pool_view *view,
+                           uint16_t disk)
+{
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
+        uint16_t other = view->map->log_disks[i].disk;
+        others += other != disk && is_good(view, other) && is_kept_up(mirrors, other) ? 1 : 0;
+    }
+    return others >= pool_plan_logs_needed(view->map);
+}
+
+/* The log is held for it: one whose database cannot be made joins anew, so that the log can be
+ * trimmed. */
+static void resume_copy(struct pool_mirrors *mirrors, const struct pool_view *view, uint16_t disk)
+{
+    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
+    const char *path = view->map->disks[disk].path;
+    enum gfs_err err = hooks->join == NULL ? GFS_OK : hooks->join(hooks->arg, path);
+    if (err == GFS_OK || err == GFS_EXISTS) {
+        add_copy(mirrors, view->map, disk);
+        mirrors->failures[disk] = 0;
+        return;
+    }
+    gfs_log(GFS_LOG_WARN,
+            "op=mirror disk=%u err=%s msg=\"its copy of the metadata is not kept up "
+            "to date\"",
+            disk, gfs_err_name(err));
+    retry_later(mirrors, disk);
+    if (mirrors->failures[disk] >= RESUMES_MAX && err != GFS_STOPPED &&
+        is_dispensable(mirrors, view, disk)) {
+        (void)set_in_sync(mirrors->pool, view->disks[disk], false);
+    }
+}
+
 /* Mirrors that were away while no map could say so: they are in sync still, nothing was written
  * meanwhile, but their databases were let go of. */
 static void resume_copies(struct pool_mirrors *mirrors)
 {
-    const struct pool_meta_hooks *hooks = &mirrors->pool->hooks;
     struct pool_view *view = pool_view_get_pinned(mirrors->pool);
     bool is_any_left = view->is_read_only;
     for (uint32_t i = 0; i < view->map->log_disk_count && !view->is_read_only; i++) {
@@ -365,17 +418,8 @@ static void resume_copies(struct pool_mirrors *mirrors)
             continue;
         }
         is_any_left = true;
-        if (!is_good(view, disk) || gfs_monotonic_ns() < mirrors->retry_ns[disk]) {
-            continue;
-        }
-        const char *path = view->map->disks[disk].path;
-        enum gfs_err err = hooks->join == NULL ? GFS_OK : hooks->join(hooks->arg, path);
-        if (err == GFS_OK || err == GFS_EXISTS) {
-            add_copy(mirrors, view->map, disk);
-        } else {
-            mirrors->retry_ns[disk] = gfs_monotonic_ns() + (int64_t)RETRY_S * 1000000000;
-            gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata is not "
-                    "kept up to date\"", disk, gfs_err_name(err));
+        if (is_good(view, disk) && gfs_monotonic_ns() >= mirrors->retry_ns[disk]) {
+            resume_copy(mirrors, view, disk);
         }
     }
     if (!is_any_left) {
@@ -402,19 +446,11 @@ static void take_in(struct pool_mirrors *mirrors)
 
 /* ---- the thread ---- */
 
-/* What was given up keeps its disks open until it is over and somebody saw that. */
-static void end_log_works(struct pool_mirrors *mirrors)
-{
-    for (uint16_t i = 0; i < POOL_DISKS_MAX; i++) {
-        (void)is_log_busy(mirrors, i);
-    }
-}
-
 static void *mirrors_main(void *arg)
 {
     struct pool_mirrors *mirrors = arg;
     do {
-        end_log_works(mirrors);
+        pool_log_work_look(&mirrors->log_works);
         keep_live(mirrors);
         let_go(mirrors);
         resume_copies(mirrors);
@@ -432,6 +468,7 @@ struct pool_mirrors *pool_mirrors_new(struct pool *pool)
         mirrors->copies[i].disk = POOL_NO_DISK;
     }
     pool_pace_init(&mirrors->pace, 0);
+    mirrors->log_works = (struct pool_log_works){.pool = pool, .pace = &mirrors->pace};
     /* What the keeper of the metadata opens: pool_mirror_dir. */
     struct pool_view *view = pool_view_get(pool);
     for (uint32_t i = 0; i < view->map->log_disk_count; i++) {
@@ -464,9 +501,7 @@ void pool_mirrors_stop(struct pool_mirrors *mirrors)
     }
     pool_pace_stop(&mirrors->pace);
     (void)pthread_join(mirrors->thread, NULL);
-    for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
-        pool_errand_let_go(GFS_TAKE(mirrors->log_work[i]));
-    }
+    pool_log_work_leave(&mirrors->log_works);
     mirrors->is_running = false;
 }
 

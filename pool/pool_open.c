@@ -1,11 +1,12 @@
 /* Opening a pool: what is there, what it was, what it is from now on.
  *
- *   look at all paths -> pool_admit -> open the stores -> change the map (epoch, mirrors, disks
- *   that came, went or are behind) -> even out the logs -> the map durable -> a view in force
+ *   look at all paths -> pool_admit -> open the stores -> an epoch, promised by a quorum -> change
+ *   the map (mirrors, disks that came, went or are behind) -> even out the logs -> the map durable
+ *   -> a view in force
  *
- * Until the map is durable nothing was changed but logs of mirrors in sync, which get what another
- * one has, and directories that are to become disks, which are marked so. A start that ends
- * anywhere is simply done again. */
+ * Until the map is durable nothing was changed but promises, logs of mirrors in sync, which get
+ * what another one has, and directories that are to become disks, which are marked so. A start that
+ * ends anywhere is simply done again. */
 #include "pool/pool_open.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "pool/pool_map_file.h"
 #include "pool/pool_place.h"
 #include "pool/pool_plan.h"
+#include "pool/pool_promise.h"
 
 enum { LSN_JUMP = 1 << 20 };
 
@@ -31,7 +33,9 @@ struct opening {
     struct pool_admitted *admitted;
     struct pool_gathered *gathered;
     struct pool_disk **opened;
-    const struct pool_map *last; /* the newest found; NULL = a new pool */
+    const struct pool_map *last; /* the newest found, or `settled`; NULL = a new pool */
+    struct pool_map *settled;
+    uint64_t epoch; /* of this start */
     struct pool_map *map;
     char cluster[POOL_MAP_ID_TEXT_SIZE];
     struct pool_disk *disks[POOL_DISKS_MAX]; /* by number; borrowed */
@@ -83,7 +87,7 @@ static enum gfs_err probe_all(struct opening *opening, struct gfs_error *error)
     const struct pool_map *newest = NULL;
     for (uint32_t i = 0; i < count; i++) {
         const struct pool_map *map = opening->found[i].map;
-        newest = map != NULL && (newest == NULL || map->version > newest->version) ? map : newest;
+        newest = map != NULL && pool_map_is_newer(map, newest) ? map : newest;
     }
     uint32_t more = 0;
     for (uint32_t i = 0; newest != NULL && i < newest->disk_count; i++) {
@@ -156,8 +160,10 @@ static enum gfs_err judge_opened(struct opening *opening, uint32_t index, struct
     bool is_broken = err == GFS_IO || err == GFS_CORRUPT || err == GFS_NO_SPACE ||
                      err == GFS_NOT_FOUND || err == GFS_TIMEOUT;
     if (is_broken && is_known(admitted)) {
-        gfs_log(GFS_LOG_WARN, "op=start disk=%u err=%s msg=\"cannot be opened, goes on without: "
-                "%s\"", admitted->number, gfs_err_name(err), gathered->error.text);
+        gfs_log(GFS_LOG_WARN,
+                "op=start disk=%u err=%s msg=\"cannot be opened, goes on without: "
+                "%s\"",
+                admitted->number, gfs_err_name(err), gathered->error.text);
         admitted->what = POOL_ADMIT_MISSING;
         admitted->error = gathered->error;
         return GFS_OK;
@@ -228,8 +234,8 @@ static enum gfs_err add_class(struct pool_map *map, const char *text, struct gfs
         return gfs_wrap(error, err, "class \"%.60s\"", text);
     }
     uint32_t at = 0;
-    while (at < map->class_count && !gfs_slice_eq_str(gfs_slice_of(text, len),
-                                                      map->classes[at].name)) {
+    while (at < map->class_count &&
+           !gfs_slice_eq_str(gfs_slice_of(text, len), map->classes[at].name)) {
         at++;
     }
     if (at == POOL_CLASSES_MAX) {
@@ -293,6 +299,7 @@ static enum gfs_err make_map(struct opening *opening, struct gfs_error *error)
         return err;
     }
     pool_plan_log_disks(map);
+    (void)pool_place_classes(map); /* adds log disks, too */
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
         map->log_disks[i].is_in_sync = !has_first || map->log_disks[i].disk == 0;
     }
@@ -321,8 +328,10 @@ static void update_known(struct opening *opening, uint32_t index)
     in_map->is_behind =
         was_behind || admitted->what == POOL_ADMIT_AWAY || status.damaged_places != 0;
     if (in_map->is_behind && !was_behind) {
-        gfs_log(GFS_LOG_WARN, "op=start disk=%u damaged=%llu msg=\"%s: it is compared with the "
-                "others\"", admitted->number, (unsigned long long)status.damaged_places,
+        gfs_log(GFS_LOG_WARN,
+                "op=start disk=%u damaged=%llu msg=\"%s: it is compared with the "
+                "others\"",
+                admitted->number, (unsigned long long)status.damaged_places,
                 admitted->what == POOL_ADMIT_AWAY ? "was away" : "its log is damaged");
     }
 }
@@ -334,8 +343,10 @@ static enum gfs_err add_new(struct opening *opening, uint32_t index, struct gfs_
     enum gfs_err err = add_disk(opening, index, &number, error);
     if (err == GFS_OK && admitted->what == POOL_ADMIT_STEAD) {
         err = pool_plan_replace(opening->map, admitted->number, number, true, error);
-        gfs_log(GFS_LOG_WARN, "op=start disk=%u stead=%u err=%s msg=\"an empty directory takes a "
-                "lost disk's place\"", number, admitted->number, gfs_err_name(err));
+        gfs_log(GFS_LOG_WARN,
+                "op=start disk=%u stead=%u err=%s msg=\"an empty directory takes a "
+                "lost disk's place\"",
+                number, admitted->number, gfs_err_name(err));
     } else if (err == GFS_OK) {
         gfs_log(GFS_LOG_INFO, "op=start disk=%u msg=\"new\"", number);
     }
@@ -378,8 +389,10 @@ static void log_absent(const struct opening *opening)
                     admitted->number == POOL_NO_DISK ? -1 : (int)admitted->number,
                     opening->paths[i], admitted->error.text);
         } else if (admitted->what == POOL_ADMIT_RETIRED) {
-            gfs_log(GFS_LOG_INFO, "op=start disk=%u path=%s msg=\"was taken out of the pool and is "
-                    "left alone\"", admitted->number, opening->paths[i]);
+            gfs_log(GFS_LOG_INFO,
+                    "op=start disk=%u path=%s msg=\"was taken out of the pool and is "
+                    "left alone\"",
+                    admitted->number, opening->paths[i]);
         }
     }
 }
@@ -387,14 +400,33 @@ static void log_absent(const struct opening *opening)
 static enum gfs_err force_first(struct opening *opening, struct gfs_error *error)
 {
     struct pool *pool = opening->pool;
-    struct pool_next next = {.last = opening->last, .map = GFS_TAKE(opening->map)};
+    struct pool_next next = {
+        .last = opening->last, .map = GFS_TAKE(opening->map), .is_first = true};
     memcpy(next.disks, opening->disks, sizeof next.disks);
-    next.map->epoch++;
+    next.map->epoch = opening->epoch;
+    next.map->lsn_floor = pool->lsn_floor;
     (void)pool_place_classes(next.map);
     (void)pthread_mutex_lock(&pool->change_lock);
     enum gfs_err err = pool_change_force(pool, &next, error);
     (void)pthread_mutex_unlock(&pool->change_lock);
     return err;
+}
+
+static enum gfs_err check_mirrors(const struct opening *opening, struct gfs_error *error)
+{
+    const struct pool_map *map = opening->last;
+    for (uint32_t i = 0; i < opening->count && map != NULL; i++) {
+        for (uint32_t j = 0; opening->opened[i] != NULL && j < map->log_disk_count; j++) {
+            if (map->log_disks[j].is_in_sync && is_known(&opening->admitted[i]) &&
+                map->log_disks[j].disk == opening->admitted[i].number) {
+                return GFS_OK;
+            }
+        }
+    }
+    return map == NULL ? GFS_OK
+                       : gfs_fail(error, GFS_UNREACHABLE,
+                                  "none of the disks with a complete copy of the metadata is "
+                                  "there");
 }
 
 /* What is there without a quorum: to be read. */
@@ -418,6 +450,52 @@ static void open_minority(struct opening *opening, const char *reason)
     gfs_log(GFS_LOG_WARN, "op=start msg=\"read-only: %.150s\"", reason);
 }
 
+/* Versions that were given in vain count as well: what a disk is known to have had never falls. */
+static enum gfs_err take_epoch(struct opening *opening, struct gfs_error *error)
+{
+    struct pool *pool = opening->pool;
+    struct pool_promise promise = {.newest = opening->last};
+    for (uint32_t i = 0; i < opening->count; i++) {
+        const struct pool_map *map = opening->found[i].map;
+        if (map != NULL) {
+            promise.epoch = GFS_MAX(promise.epoch, map->promised);
+            pool->version_used = GFS_MAX(pool->version_used, map->version);
+        }
+        if (is_known(&opening->admitted[i])) {
+            promise.own[opening->admitted[i].number] = map;
+            promise.is_away[opening->admitted[i].number] =
+                opening->admitted[i].what == POOL_ADMIT_AWAY;
+            promise.disks[opening->admitted[i].number] = opening->opened[i];
+        }
+    }
+    opening->epoch = ++promise.epoch;
+    if (opening->last == NULL) {
+        return GFS_OK;
+    }
+    (void)pthread_mutex_lock(&pool->change_lock);
+    enum gfs_err err = pool_promise(pool, &promise, &opening->settled, error);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    opening->last = opening->settled != NULL ? opening->settled : opening->last;
+    return err;
+}
+
+/* Makes the first version, and puts it in force. */
+static enum gfs_err go_on(struct opening *opening, struct gfs_error *error)
+{
+    enum gfs_err err = take_epoch(opening, error);
+    if (err == GFS_OK) {
+        err = opening->last == NULL ? make_map(opening, error) : change_map(opening, error);
+    }
+    /* What was sent to a mirror that is not there now, and to nobody else, has an LSN below the
+     * jump: it can never be taken for an edit of this run. It may be all that its run wrote, which
+     * had jumped as well: so the map says from where. Only a log that begins with edit 1 can make a
+     * database anew: as long as nothing was acknowledged nothing is jumped over. */
+    uint64_t floor = opening->last == NULL ? 0 : opening->last->lsn_floor;
+    uint64_t lsn = GFS_MAX(opening->lsn, floor);
+    opening->pool->lsn_floor = lsn + (lsn == 0 ? 0 : LSN_JUMP);
+    return err == GFS_OK ? force_first(opening, error) : err;
+}
+
 static enum gfs_err run(struct opening *opening, struct gfs_error *error)
 {
     struct pool *pool = opening->pool;
@@ -437,18 +515,16 @@ static enum gfs_err run(struct opening *opening, struct gfs_error *error)
     if (err != GFS_OK) {
         return err;
     }
-    if (pool->is_minority) {
-        open_minority(opening, error->text);
-        return GFS_OK;
-    }
-    err = opening->last == NULL ? make_map(opening, error) : change_map(opening, error);
-    /* What was sent to a mirror that is not there now, and to nobody else, has an LSN below the
-     * jump: it can never be taken for an edit of this run. */
-    pool->lsn_floor = opening->lsn + (opening->lsn == 0 ? 0 : LSN_JUMP);
+    struct gfs_error why = *error;
+    err = check_mirrors(opening, error);
     if (err != GFS_OK) {
         return err;
     }
-    err = force_first(opening, error);
+    if (pool->is_minority) {
+        open_minority(opening, why.text);
+        return GFS_OK;
+    }
+    err = go_on(opening, error);
     if (err == GFS_UNREACHABLE && opening->options->allow_minority && opening->last != NULL) {
         open_minority(opening, error->text); /* some that are there could not be used */
         return GFS_OK;
@@ -469,6 +545,7 @@ static void fini(struct opening *opening)
         pool_found_fini(&opening->found[i]);
     }
     pool_map_free(opening->map);
+    pool_map_free(opening->settled);
     free(opening->paths);
     free(opening->found);
     free(opening->admitted);

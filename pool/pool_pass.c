@@ -8,8 +8,8 @@
 #include "pool/pool_pass_state.h"
 
 enum {
-    UNASKED_PERCENT_MAX = 1,  /* of all fragments: more deletions than that need a reason */
-    UNASKED_ALWAYS = 16,      /* so few are no flood, whatever the percentage */
+    UNASKED_PERCENT_MAX = 1, /* of all fragments: more deletions than that need a reason */
+    UNASKED_ALWAYS = 16,     /* so few are no flood, whatever the percentage */
     OLD_VIEW_LOOK_MS = 10,
 };
 
@@ -161,7 +161,8 @@ static enum pool_pass_outcome run(struct pool_pass *pass)
     if (!sweep(pass, POOL_PHASE_SURVEY, POOL_AIM_SURVEY, &outcome)) {
         return outcome;
     }
-    pool_progress_survey(pass->options->progress, &pass->tally, pass->lost, pass->lost_count);
+    pool_progress_survey(pass->options->progress, &pass->tally, pass->lost, pass->lost_count,
+                         &pass->lost_ids);
     judge_extras(pass);
     if (pass->tally.missing > 0 && !sweep(pass, POOL_PHASE_FILL, POOL_AIM_FILL, &outcome)) {
         return outcome;
@@ -187,6 +188,7 @@ enum pool_pass_outcome pool_pass_run(const struct pool_pass_options *options)
     pool_progress_end(options->progress);
     pool_copiers_free(pass.copiers);
     pool_findings_fini(&pass.found); /* of a batch that it ended before */
+    pool_lost_ids_fini(&pass.lost_ids);
     pool_view_put(pass.view);
     free(pass.is_dirty);
     free(pass.is_moving);

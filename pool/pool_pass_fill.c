@@ -7,8 +7,8 @@
 enum { LOOK_MS = 100 }; /* how often suspects are looked at while copies are waited for */
 
 /* After a failure: what it means for the chunk's group. */
-static void judge_failure(struct pool_pass *pass, const struct pool_pass_job *job,
-                          uint16_t disk, enum gfs_err err)
+static void judge_failure(struct pool_pass *pass, const struct pool_pass_job *job, uint16_t disk,
+                          enum gfs_err err)
 {
     uint32_t group = chunk_id_group(job->id);
     if (err == GFS_STOPPED) {

@@ -39,8 +39,7 @@ static void add_job(struct pool_findings *findings, const struct pool_part_chunk
     findings->bytes += chunk->fragment_len;
     if (findings->job_count == findings->job_size) {
         findings->job_size = GFS_MAX((size_t)64, findings->job_size * 2);
-        findings->jobs =
-            gfs_realloc(findings->jobs, findings->job_size * sizeof *findings->jobs);
+        findings->jobs = gfs_realloc(findings->jobs, findings->job_size * sizeof *findings->jobs);
     }
     findings->jobs[findings->job_count++] = (struct pool_pass_job){
         .id = chunk->id,
@@ -93,15 +92,17 @@ static void count_chunk(struct pool_pass *pass, const struct pool_part_chunk *ch
     tally->missing += missing;
     tally->missing_bytes += (uint64_t)missing * chunk->fragment_len;
     tally->unplaced += (unsigned)__builtin_popcount(chunk->away | chunk->lost);
+    tally->read_only += (unsigned)__builtin_popcount(chunk->read_only);
     tally->extras += chunk->extra_count;
     for (unsigned i = 0; i < chunk->extra_count; i++) {
         tally->unasked += !is_explained(pass, chunk->group, chunk->extras[i]->disk);
     }
     if (chunk->have < chunk->need && chunk->away == 0 && !pool_view_has_fallback(pass->view)) {
         if (pass->lost_count < POOL_LOST_MAX) {
-            pass->lost[pass->lost_count] = (struct pool_lost){
-                .id = chunk->id, .have = chunk->have, .need = chunk->need};
+            pass->lost[pass->lost_count] =
+                (struct pool_lost){.id = chunk->id, .have = chunk->have, .need = chunk->need};
         }
+        (void)pool_lost_ids_add(&pass->lost_ids, chunk->id);
         pass->lost_count++;
     }
 }
@@ -118,6 +119,10 @@ static void visit_extras(struct comparison *comparison, const struct pool_part_c
 {
     struct pool_pass *pass = comparison->pass;
     bool is_whole = pool_part_is_whole(chunk);
+    /* What was filled lacks it again, as when repair found it bad and could not write it anew: the
+     * disk it came from is not forgotten. */
+    pass->is_dirty[chunk->group] |= chunk->extra_count != 0 && chunk->missing != 0 &&
+                                    pass->is_moving[chunk->group] && !pool_part_is_lost(chunk);
     for (unsigned i = 0; i < chunk->extra_count; i++) {
         const struct pool_part_entry *extra = chunk->extras[i];
         bool may_delete = is_whole || has_moved(chunk, extra);
@@ -129,6 +134,13 @@ static void visit_extras(struct comparison *comparison, const struct pool_part_c
     }
 }
 
+static void keep_extras(struct pool_pass *pass, const struct pool_part_chunk *chunk)
+{
+    for (unsigned i = 0; i < chunk->extra_count; i++) {
+        pass->keeps_extras[chunk->extras[i]->disk] = true;
+    }
+}
+
 static void visit(void *arg, const struct pool_part_chunk *chunk)
 {
     struct comparison *comparison = arg;
@@ -136,16 +148,22 @@ static void visit(void *arg, const struct pool_part_chunk *chunk)
     if (comparison->aim == POOL_AIM_SURVEY && comparison->is_first) {
         count_chunk(pass, chunk);
     }
-    if (chunk->is_stray) {
-        return; /* of a chunk that was deleted, most likely; metadata knows */
+    if (chunk->is_stray) { /* of a chunk that was deleted, most likely; metadata knows */
+        if (chunk->lost != 0 || !pool_pass_is_clean(pass, chunk->group)) {
+            keep_extras(pass, chunk); /* or the rest of it is where nobody can look now */
+        }
+        return;
     }
     if (chunk->has_conflict) {
         pass->is_dirty[chunk->group] = true;
+        keep_extras(pass, chunk);
         return;
     }
+    /* It gets the fragment when it is not read-only any more: until then nothing is forgotten that
+     * says so, nor where else it is. Of disks that are away pool_pass_is_clean knows. */
+    pass->is_dirty[chunk->group] |= chunk->read_only != 0;
     bool is_endangered = chunk->have <= chunk->need && chunk->width > chunk->need;
-    if (comparison->aim == POOL_AIM_FILL ||
-        (comparison->aim == POOL_AIM_SURVEY && is_endangered)) {
+    if (comparison->aim == POOL_AIM_FILL || (comparison->aim == POOL_AIM_SURVEY && is_endangered)) {
         for (uint32_t slot = 0; slot < chunk->width; slot++) {
             if ((chunk->missing & 1U << slot) != 0) {
                 add_job(comparison->findings, chunk, slot);
@@ -177,8 +195,8 @@ static struct pool_part_entry *list_part(struct pool_pass *pass, uint32_t part, 
         }
         entries = gfs_realloc(entries, (count + some) * sizeof *entries);
         for (size_t i = 0; i < some; i++) {
-            entries[count++] = (struct pool_part_entry){
-                .id = items[i].id, .len = items[i].len, .disk = number};
+            entries[count++] =
+                (struct pool_part_entry){.id = items[i].id, .len = items[i].len, .disk = number};
         }
     }
     *ret_count = count;
@@ -217,8 +235,8 @@ static int compare_extras(const void *left, const void *right)
 
 bool pool_findings_has_job(const struct pool_findings *findings, const struct pool_pass_job *job)
 {
-    return findings->job_count != 0 && bsearch(job, findings->jobs, findings->job_count,
-                                               sizeof *job, compare_jobs) != NULL;
+    return findings->job_count != 0 &&
+           bsearch(job, findings->jobs, findings->job_count, sizeof *job, compare_jobs) != NULL;
 }
 
 bool pool_findings_has_extra(const struct pool_findings *findings,
@@ -242,8 +260,7 @@ void pool_pass_part(struct pool_pass *pass, uint32_t part, enum pool_pass_aim ai
 {
     struct pool_findings *found = &pass->found;
     size_t before = found->job_count + found->extra_count;
-    struct comparison comparison = {
-        .pass = pass, .findings = found, .aim = aim, .is_first = true};
+    struct comparison comparison = {.pass = pass, .findings = found, .aim = aim, .is_first = true};
     compare(&comparison, part);
     size_t after = found->job_count + found->extra_count;
     if (after != before) {

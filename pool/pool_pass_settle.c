@@ -73,8 +73,8 @@ static uint32_t apply(const struct pool_pass *pass, struct pool_map *map)
         }
     }
     for (uint16_t d = 0; d < pass->map->disk_count; d++) {
-        if (pass->map->disks[d].is_behind && map->disks[d].is_behind &&
-            !pass->keeps_extras[d] && is_covered(pass, d) &&
+        if (pass->map->disks[d].is_behind && map->disks[d].is_behind && !pass->keeps_extras[d] &&
+            is_covered(pass, d) &&
             atomic_load(&pass->view->disks[d]->behind_notes) == pass->behind_notes[d]) {
             map->disks[d].is_behind = false;
             count++;

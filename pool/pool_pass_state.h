@@ -32,20 +32,21 @@ struct pool_findings {
 
 struct pool_pass {
     const struct pool_pass_options *options;
-    struct pool_copier copier;      /* of the pass's own thread, with options->bytes */
-    struct pool_copiers *copiers;   /* NULL until something is to be copied */
+    struct pool_copier copier;    /* of the pass's own thread, with options->bytes */
+    struct pool_copiers *copiers; /* NULL until something is to be copied */
     struct pool_view *view;
     const struct pool_map *map; /* the view's */
     bool may_settle;            /* nobody works by an older map */
     bool is_stopped;
-    bool *is_dirty;             /* by group */
-    bool *is_moving;            /* by group: some slot has a `from` */
+    bool *is_dirty;  /* by group */
+    bool *is_moving; /* by group: some slot has a `from` */
     bool is_full[POOL_DISKS_MAX];
-    bool keeps_extras[POOL_DISKS_MAX]; /* some could not be deleted yet */
+    bool keeps_extras[POOL_DISKS_MAX]; /* some could not be deleted yet, or may be needed */
     unsigned long behind_notes[POOL_DISKS_MAX]; /* when the pass began */
     uint64_t damaged[POOL_DISKS_MAX];
     struct pool_tally tally;
     uint64_t lost_count;
+    struct pool_lost_ids lost_ids; /* until the survey is made */
     struct pool_lost lost[POOL_LOST_MAX];
     bool is_halted; /* extras that nothing explains are left alone: too many */
     /* The batch: parts in which something was found, and what. */

@@ -30,11 +30,23 @@ static enum gfs_err verify_heirs(struct pool_pass *pass, const struct pool_pass_
     return err;
 }
 
-/* Whether it may be deleted now. */
+static bool is_there(const struct pool_pass *pass, const struct pool_pass_extra *extra)
+{
+    struct chunk_store *store = pass->view->disks[extra->disk]->store;
+    struct chunk_pin pin;
+    enum gfs_err err = store->ops->pin(store, extra->fragment, &pin);
+    if (err == GFS_OK) {
+        store->ops->unpin(store, &pin);
+    }
+    return err != GFS_NOT_FOUND;
+}
+
+/* Whether it may be deleted now. An heir that is gone was deleted with its chunk, and the extra,
+ * too; or it was bad, and what repair wrote in its place was, too. */
 static bool judge_extra(struct pool_pass *pass, const struct pool_pass_extra *extra)
 {
     enum gfs_err err = verify_heirs(pass, extra);
-    if (err != GFS_OK && err != GFS_NOT_FOUND) { /* that: deleted meanwhile, and the extra, too */
+    if (err != GFS_OK && (err != GFS_NOT_FOUND || is_there(pass, extra))) {
         pass->is_stopped |= err == GFS_STOPPED;
         pass->is_dirty[chunk_id_group(extra->id)] = true;
         pass->keeps_extras[extra->disk] = true;

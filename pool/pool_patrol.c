@@ -11,6 +11,11 @@
  *   away or failed -> itself again        -> opened, behind
  *                  -> an empty directory  -> a new disk in its stead
  *
+ * A disk that is away is opened again when nobody uses it as it was any more. If that takes long
+ * and the disk takes writes again meanwhile, it is not the disk that fails to come back: its grace
+ * begins anew, up to HELD_FACTOR times. That is not so for one that owes answers, as one does that
+ * hangs.
+ *
  * A disk that failed by its own errors is taken back, ever later, only while others cannot do
  * without it: a slot still names it, as no other disk could take that over, or chunks have too few
  * fragments left. When its errors are gone what it holds is good, and when they are not it fails
@@ -24,22 +29,23 @@
 #include "pool/pool_arrival.h"
 #include "pool/pool_change.h"
 #include "pool/pool_former.h"
+#include "pool/pool_leave.h"
 #include "pool/pool_look.h"
 #include "pool/pool_pace.h"
 #include "pool/pool_plan.h"
+#include "pool/pool_retry.h"
+#include "pool/pool_trial.h"
 #include "pool/pool_watch.h"
 
 enum {
     INTERVAL_MS = 1000,
     READ_FAILURES_MAX = 32, /* in one look: a disk that fails more reads is given up */
     STRIKES_MAX = 2,        /* looks at which a disk must fail before it is dropped */
-    RETRY_S_MAX = 600,
     FULL_PERCENT = 2,       /* of free space between full and not full again */
     LOOK_WAIT_MS = 200,     /* for looks and arrivals; what takes longer is for the next round */
     HANG_FACTOR = 5,        /* times slow_ms: a look that takes longer hangs */
     OPEN_S = 5,             /* between attempts to take writes again */
-    CLOSED_RETRY_S = 5,     /* between attempts, at most, while the pool takes no writes */
-    OWN_ERRORS_S = 5,       /* from its own errors until it is tried again, at first */
+    HELD_FACTOR = 6,        /* times the grace: for one that could come back but for its users */
 };
 
 static const int64_t SECOND_NS = 1000000000;
@@ -48,16 +54,16 @@ static const int64_t SECOND_NS = 1000000000;
 struct post {
     struct pool_look *look;       /* under way; NULL = none */
     struct pool_arrival *arrival; /* likewise */
+    struct pool_trial *trial;     /* likewise */
     struct stat identity;
     uint8_t id[16]; /* whose identity that is */
     bool has_identity;
     unsigned strikes;
     unsigned long read_failures;
-    int64_t away_since_ns; /* 0 = it is there */
+    int64_t away_since_ns; /* 0 = it is there; the grace counts from here */
+    int64_t left_ns;       /* when it went, if it is away */
     bool has_own_errors;   /* it was seen that it failed by itself */
-    int64_t retry_ns;      /* not before */
-    int64_t retry_s;       /* grows with every return and every refusal */
-    int64_t returned_ns;
+    struct pool_retry retry;
     char told[256]; /* the last reason not to take it back, told once */
 };
 
@@ -192,8 +198,7 @@ static void tell_full(struct pool *pool, struct pool_view *view)
 
 static void put_off(struct post *post, const char *why, uint16_t number)
 {
-    post->retry_s = post->retry_s == 0 ? 1 : GFS_MIN(post->retry_s * 2, (int64_t)RETRY_S_MAX);
-    post->retry_ns = gfs_monotonic_ns() + post->retry_s * SECOND_NS;
+    pool_retry_refuse(&post->retry, gfs_monotonic_ns());
     if (strncmp(post->told, why, sizeof post->told - 1) != 0) {
         (void)snprintf(post->told, sizeof post->told, "%s", why);
         gfs_log(GFS_LOG_WARN, "op=disk-return disk=%u msg=\"not taken back: %s\"", number, why);
@@ -204,10 +209,8 @@ static void put_off(struct post *post, const char *why, uint16_t number)
  * What is under way remains so. */
 static void forget(struct post *post)
 {
-    *post = (struct post){.retry_s = post->retry_s,
-                          .returned_ns = post->returned_ns,
-                          .look = post->look,
-                          .arrival = post->arrival};
+    *post = (struct post){
+        .retry = post->retry, .look = post->look, .arrival = post->arrival, .trial = post->trial};
 }
 
 static void take_in(struct pool *pool, struct post *post, uint16_t number, const char *path,
@@ -226,8 +229,7 @@ static void look_at_arrival(struct post *post, uint16_t number)
     const char *why = "";
     if (pool_arrival_err(arrival, &why) == GFS_OK) {
         forget(post);
-        post->returned_ns = gfs_monotonic_ns();
-        post->retry_s = GFS_MIN(post->retry_s * 2 + 1, (int64_t)RETRY_S_MAX);
+        pool_retry_return(&post->retry, gfs_monotonic_ns());
     } else {
         put_off(post, why, number);
     }
@@ -272,8 +274,9 @@ static void look_for(struct pool *pool, struct post *post, uint16_t number,
     } else if (found->has_identity && in_map->state != POOL_DISK_FAILED) {
         fail_absent(pool, post, number, "another disk is in its place");
     } else if (!found->is_missing && !is_kept_out) {
-        put_off(post, found->error.code == GFS_OK ? "something else is in its place"
-                                                  : found->error.text, number);
+        put_off(post,
+                found->error.code == GFS_OK ? "something else is in its place" : found->error.text,
+                number);
     }
 }
 
@@ -285,7 +288,7 @@ static bool may_look_for(struct pool *pool, const struct post *post,
 {
     bool is_wanted = !pool->is_minority && in_map->state != POOL_DISK_REMOVED &&
                      in_map->path[0] != '\0' && post->arrival == NULL;
-    return is_wanted && gfs_monotonic_ns() >= post->retry_ns &&
+    return is_wanted && pool_retry_is_due(&post->retry, gfs_monotonic_ns()) &&
            !pool_disk_is_open(pool, in_map->path);
 }
 
@@ -309,6 +312,37 @@ static void begin_look(struct pool *pool, const struct pool_view *view, uint16_t
     }
 }
 
+static void limit_retry(struct pool *pool, struct post *post, const struct pool_view *view,
+                        uint16_t number, int64_t now_ns)
+{
+    if (pool_former_is_missed(pool, view->map, number)) {
+        pool_retry_limit(&post->retry, now_ns, POOL_RETRY_MISSED_S);
+    }
+    if (view->is_read_only) {
+        pool_retry_limit(&post->retry, now_ns, POOL_RETRY_CLOSED_S);
+    }
+}
+
+/* It takes writes, but is still open from before: whoever uses it keeps it away. */
+static bool is_kept_away(struct pool *pool, struct post *post, const struct pool_map_disk *in_map,
+                         int64_t now_ns, int64_t grace_ns)
+{
+    bool is_worth_it = in_map->state != POOL_DISK_FAILED &&
+                       now_ns - post->away_since_ns > grace_ns / 2 &&
+                       now_ns - post->left_ns < HELD_FACTOR * grace_ns;
+    if (post->trial == NULL && is_worth_it && pool_disk_is_held(pool, in_map->path)) {
+        post->trial = pool_trial_start(pool, in_map->path, in_map->id);
+    }
+    if (post->trial == NULL || !pool_trial_await(post->trial, 0)) {
+        return false;
+    }
+    struct pool_trial *trial = GFS_TAKE(post->trial);
+    bool is_well = trial->is_itself && trial->takes_writes &&
+                   memcmp(trial->id, in_map->id, sizeof trial->id) == 0;
+    pool_trial_end(trial);
+    return is_worth_it && is_well && pool_disk_is_held(pool, in_map->path);
+}
+
 static void look_at_absent(struct pool *pool, const struct pool_view *view, uint16_t number,
                            struct post *post)
 {
@@ -317,34 +351,31 @@ static void look_at_absent(struct pool *pool, const struct pool_view *view, uint
         return;
     }
     int64_t now_ns = gfs_monotonic_ns();
+    int64_t grace_ns = (int64_t)pool->options.missing_grace_s * SECOND_NS;
     if (view->is_read_only && post->away_since_ns != 0) { /* it could not have come back */
-        post->away_since_ns = now_ns;
+        post->away_since_ns = post->left_ns = now_ns;
     }
     if (post->away_since_ns == 0) {
-        post->away_since_ns = now_ns;
-        if (post->returned_ns != 0 && post->retry_s != 0) {
-            post->retry_ns = now_ns + post->retry_s * SECOND_NS;
-        }
+        post->away_since_ns = post->left_ns = now_ns;
+        pool_retry_leave(&post->retry, now_ns);
     }
     if (!post->has_own_errors && pool_former_has_own_errors(pool, view->map, number)) {
         post->has_own_errors = true;
-        post->retry_s = GFS_MAX(post->retry_s, (int64_t)OWN_ERRORS_S);
-        post->retry_ns = now_ns + post->retry_s * SECOND_NS;
+        pool_retry_fail(&post->retry, now_ns);
     }
-    if (view->is_read_only) { /* the pool may need just this one */
-        post->retry_ns = GFS_MIN(post->retry_ns, now_ns + CLOSED_RETRY_S * SECOND_NS);
-    }
+    limit_retry(pool, post, view, number, now_ns);
     if (post->look != NULL && pool_look_await(post->look, 0)) {
         if (post->look->is_absent && may_look_for(pool, post, in_map)) {
             look_for(pool, post, number, view->map);
         }
         end_look(post);
     }
-    int64_t grace_ns = (int64_t)pool->options.missing_grace_s * SECOND_NS;
+    if (is_kept_away(pool, post, in_map, now_ns, grace_ns)) {
+        post->away_since_ns = now_ns;
+    }
     look_at_arrival(post, number);
-    if (post->arrival == NULL && in_map->state != POOL_DISK_FAILED &&
-        post->away_since_ns != 0 && !view->is_read_only &&
-        now_ns - post->away_since_ns > grace_ns) {
+    if (post->arrival == NULL && in_map->state != POOL_DISK_FAILED && post->away_since_ns != 0 &&
+        !view->is_read_only && now_ns - post->away_since_ns > grace_ns) {
         fail_absent(pool, post, number, "away for too long");
     }
 }
@@ -362,9 +393,7 @@ static void look_at(struct pool *pool, struct pool_view *view, uint16_t number, 
     if (post->look == NULL) {
         return; /* it came back since this round began */
     }
-    if (gfs_monotonic_ns() - post->returned_ns > RETRY_S_MAX * SECOND_NS) {
-        post->retry_s = 0;
-    }
+    pool_retry_stay(&post->retry, gfs_monotonic_ns());
     enum gfs_err err = inspect(pool, post, disk, in_map, &fault);
     if (err != GFS_OK) {
         forget(post);
@@ -399,7 +428,7 @@ static void go_round(struct pool_patrol *patrol)
     tell_full(patrol->pool, view);
     bool is_due[POOL_DISKS_MAX] = {false};
     for (uint16_t i = 0; i < view->map->disk_count; i++) {
-        is_due[i] = begun_ns >= patrol->posts[i].retry_ns;
+        is_due[i] = pool_retry_is_due(&patrol->posts[i].retry, begun_ns);
     }
     pool_former_look(patrol->former, is_due);
     bool is_closed = view->is_read_only && begun_ns >= patrol->open_ns;
@@ -408,6 +437,7 @@ static void go_round(struct pool_patrol *patrol)
         patrol->open_ns = begun_ns + OPEN_S * SECOND_NS;
         pool_change_try_open(patrol->pool);
     }
+    pool_leave_disks(patrol->pool);
     pool_disk_reap(patrol->pool);
 }
 
@@ -443,6 +473,7 @@ void pool_patrol_stop(struct pool_patrol *patrol)
     for (uint32_t i = 0; i < POOL_DISKS_MAX; i++) {
         pool_look_end(patrol->posts[i].look);
         pool_arrival_end(patrol->posts[i].arrival);
+        pool_trial_end(patrol->posts[i].trial);
     }
     pool_former_watch_free(patrol->former);
     pool_pace_fini(&patrol->pace);

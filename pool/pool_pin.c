@@ -7,7 +7,6 @@
 #include "pool/pool_reader.h"
 
 enum {
-    OWNER_WAIT_RACES = 20, /* race_ms for each disk that is asked for an owner */
     LAST_FAILURES_MAX = 32, /* reads that fail on a dropped disk before it is not read any more */
 };
 #define NS_PER_MS 1000000LL
@@ -16,14 +15,14 @@ enum {
 
 static bool is_avoided(const struct pool_pin *pin, unsigned slot, uint16_t number)
 {
-    bool is_copy = pin->group->profile.kind == POOL_REPLICA;
+    bool is_copy = pin->profile.kind == POOL_REPLICA;
     return number == pin->avoid_disk && (is_copy || slot == pin->avoid_slot);
 }
 
 static bool has_copy_on(const struct pool_pin *pin, const struct pool_disk *disk)
 {
     bool found = false;
-    for (unsigned i = 0; i < pin->width && pin->group->profile.kind == POOL_REPLICA; i++) {
+    for (unsigned i = 0; i < pin->width && pin->profile.kind == POOL_REPLICA; i++) {
         found = found || pin->parts[i].disk == disk;
     }
     return found;
@@ -35,7 +34,7 @@ static enum gfs_err pin_part(struct pool_pin *pin, unsigned slot, struct pool_di
     struct chunk_id id = pool_fragment_id(pin->group, pin->id, slot);
     enum gfs_err err = disk->store->ops->pin(disk->store, id, &part->pin);
     if (err == GFS_OK) {
-        part->disk = disk;
+        part->disk = pool_disk_ref(disk);
         pin->there |= 1U << slot;
     } else if (err != GFS_NOT_FOUND) {
         pin->damaged |= 1U << slot;
@@ -54,8 +53,8 @@ static bool pin_on(struct pool_pin *pin, unsigned slot, uint16_t number)
         pin->away |= 1U << slot;
         return false;
     }
-    if (has_copy_on(pin, disk)) {
-        return false; /* another slot's copy already */
+    if (has_copy_on(pin, disk) || pin->parts[slot].disk != NULL) {
+        return false; /* another slot's copy already, or one of an odd length */
     }
     enum gfs_err err = pin_part(pin, slot, disk);
     if (err != GFS_OK && err != GFS_NOT_FOUND) {
@@ -88,7 +87,7 @@ static void unpin_part(struct pool_pin *pin, unsigned slot)
     struct pool_part *part = &pin->parts[slot];
     if (part->disk != NULL) {
         part->disk->store->ops->unpin(part->disk->store, &part->pin);
-        part->disk = NULL;
+        pool_disk_unref(GFS_TAKE(part->disk));
         pin->there &= ~(1U << slot);
     }
 }
@@ -121,7 +120,7 @@ static void agree_on_length(struct pool_pin *pin)
     leave_out_odd(pin);
 }
 
-/* On a disk that is not used any more. */
+/* On a disk that is not used any more, or is again. */
 static void pin_last(struct pool_pin *pin, unsigned slot, uint16_t number)
 {
     struct pool_disk *disk = pin->view->disks[number];
@@ -133,12 +132,8 @@ static void pin_last(struct pool_pin *pin, unsigned slot, uint16_t number)
     }
 }
 
-void pool_pin_find_last(struct pool_pin *pin)
+static void find_last(struct pool_pin *pin)
 {
-    if (pin->has_last) {
-        return;
-    }
-    pin->has_last = true;
     for (unsigned i = 0; i < pin->width; i++) {
         for (uint16_t d = 0; d < pin->view->map->disk_count && pin->parts[i].disk == NULL; d++) {
             pin_last(pin, i, d);
@@ -168,22 +163,59 @@ static void report_missing(struct pool_pin *pin)
     }
 }
 
-void pool_pin_complete(struct pool_pin *pin)
+static void complete(struct pool_pin *pin)
 {
-    if (pin->is_complete) {
-        return;
-    }
     pin->is_complete = true;
+    pin->away = 0;
     for (unsigned i = 0; i < pin->width; i++) {
         (void)look(pin, i);
     }
-    for (unsigned i = 0;
-         i < pin->width && (unsigned)__builtin_popcount(pin->there) < pin->k; i++) {
+    for (unsigned i = 0; i < pin->width && (unsigned)__builtin_popcount(pin->there) < pin->k; i++) {
         look_everywhere(pin, i);
     }
-    agree_on_length(pin);
+    if (pin->is_given) {
+        leave_out_odd(pin);
+    } else {
+        agree_on_length(pin);
+    }
     if (pin->there != 0) {
         report_missing(pin);
+    }
+}
+
+/* By that view. */
+static void begin_looking(struct pool_pin *pin, const struct pool_view *view)
+{
+    GFS_ASSERT(pin->view == NULL);
+    pin->view = view;
+    pin->group = pool_view_group(view, pin->id);
+    GFS_ASSERT(pin->group != NULL); /* groups are never taken away, nor made narrower */
+    GFS_ASSERT(pool_profile_width(pin->group->profile) >= pin->width);
+}
+
+static void end_looking(struct pool_pin *pin)
+{
+    pin->view = NULL;
+    pin->group = NULL;
+}
+
+void pool_pin_find_last(struct pool_pin *pin)
+{
+    struct pool_view *view = pool_view_get(pin->pool);
+    begin_looking(pin, view);
+    find_last(pin);
+    end_looking(pin);
+    pool_view_put(view);
+}
+
+void pool_pin_complete(struct pool_pin *pin)
+{
+    if (!pin->is_complete) {
+        struct pool_view *view = pool_view_get(pin->pool);
+        begin_looking(pin, view);
+        complete(pin);
+        end_looking(pin);
+        pool_view_put(view);
     }
 }
 
@@ -208,7 +240,7 @@ static void choose_copy(struct pool_pin *pin)
             return;
         }
     }
-    pool_pin_complete(pin);
+    complete(pin);
     pin->preferred = pin->there == 0 ? 0 : (unsigned)__builtin_ctz(pin->there);
 }
 
@@ -218,11 +250,57 @@ enum gfs_err pool_pin_lost(const struct pool_pin *pin)
 {
     uint32_t away = pin->away & ~pin->there;
     for (unsigned i = 0; i < pin->width; i++) {
-        bool is_dropped =
-            (pin->there >> i & 1) != 0 && !pool_disk_is_usable(pin->parts[i].disk);
+        bool is_dropped = (pin->there >> i & 1) != 0 && !pool_disk_is_usable(pin->parts[i].disk);
         away |= is_dropped ? 1U << i : 0;
     }
     return away != 0 ? GFS_UNREACHABLE : GFS_CORRUPT;
+}
+
+static void link_pin(struct pool *pool, struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    pin->next = pool->pins;
+    pin->link = &pool->pins;
+    if (pin->next != NULL) {
+        pin->next->link = &pin->next;
+    }
+    pool->pins = pin;
+    (void)pthread_mutex_unlock(&pool->view_lock);
+}
+
+/* From here on the pool may be gone. */
+static void unlink_pin(struct pool *pool, struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    *pin->link = pin->next;
+    if (pin->next != NULL) {
+        pin->next->link = pin->link;
+    }
+    if (pool->pins == NULL) {
+        gfs_cond_broadcast(&pool->views_gone);
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+}
+
+static struct pool_pin *make_pin(struct pool *pool, struct pool_profile profile,
+                                 const struct pool_pin_options *options)
+{
+    unsigned width = pool_profile_width(profile);
+    struct pool_pin *pin = gfs_alloc(sizeof *pin + width * sizeof pin->parts[0]);
+    pin->pool = pool;
+    pin->profile = profile;
+    pin->id = options->id;
+    pin->k = profile.kind == POOL_EC ? profile.k : 1;
+    pin->width = width;
+    pin->avoid_disk = options->avoid_disk;
+    pin->avoid_slot = options->avoid_slot;
+    atomic_init(&pin->references, 1);
+    pin->users = 1;
+    gfs_cond_init(&pin->changed);
+    int rc = pthread_mutex_init(&pin->lock, NULL);
+    GFS_ASSERT(rc == 0);
+    link_pin(pool, pin);
+    return pin;
 }
 
 enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
@@ -232,30 +310,19 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
     if (group == NULL) {
         return GFS_NOT_FOUND;
     }
-    unsigned width = pool_profile_width(group->profile);
-    struct pool_pin *pin = gfs_alloc(sizeof *pin + width * sizeof pin->parts[0]);
-    pin->pool = pool;
-    pin->view = view;
-    pool_view_pin(view);
-    pin->group = group;
-    pin->id = options->id;
-    pin->k = group->profile.kind == POOL_EC ? group->profile.k : 1;
-    pin->width = width;
-    pin->avoid_disk = options->avoid_disk;
-    pin->avoid_slot = options->avoid_slot;
-    pin->references = 1;
-    gfs_cond_init(&pin->changed);
-    int rc = pthread_mutex_init(&pin->lock, NULL);
-    GFS_ASSERT(rc == 0);
-    if (group->profile.kind == POOL_REPLICA) {
+    struct pool_pin *pin = make_pin(pool, group->profile, options);
+    pin->is_alone = pin->width == 1 && view->map->disk_count == 1;
+    begin_looking(pin, view);
+    if (pin->profile.kind == POOL_REPLICA) {
         choose_copy(pin);
     } else {
-        pool_pin_complete(pin);
+        complete(pin);
     }
     if ((unsigned)__builtin_popcount(pin->there) < pin->k) {
-        pool_pin_find_last(pin);
+        find_last(pin);
         pin->preferred = pin->there == 0 ? 0 : (unsigned)__builtin_ctz(pin->there);
     }
+    end_looking(pin);
     bool is_enough = (unsigned)__builtin_popcount(pin->there) >= pin->k ||
                      (options->is_for_slot && (pin->there >> options->avoid_slot & 1) != 0);
     if (!is_enough || pin->fragment_len == 0) {
@@ -264,34 +331,109 @@ enum gfs_err pool_pin_new(struct pool *pool, struct pool_view *view,
         pool_pin_unref(pin);
         return err;
     }
-    pin->is_given = true;
     *ret = pin;
     return GFS_OK;
 }
 
 void pool_pin_ref(struct pool_pin *pin)
 {
-    (void)pthread_mutex_lock(&pin->lock);
-    pin->references++;
-    (void)pthread_mutex_unlock(&pin->lock);
+    unsigned before = atomic_fetch_add_explicit(&pin->references, 1, memory_order_relaxed);
+    GFS_ASSERT(before != 0);
 }
 
 void pool_pin_unref(struct pool_pin *pin)
 {
-    (void)pthread_mutex_lock(&pin->lock);
-    GFS_ASSERT(pin->references > 0);
-    bool is_last = --pin->references == 0;
-    (void)pthread_mutex_unlock(&pin->lock);
-    if (!is_last) {
+    unsigned before = atomic_fetch_sub_explicit(&pin->references, 1, memory_order_acq_rel);
+    GFS_ASSERT(before != 0);
+    if (before != 1) {
         return;
     }
     for (unsigned i = 0; i < pin->width; i++) {
         unpin_part(pin, i);
     }
+    unlink_pin(pin->pool, pin);
     gfs_cond_fini(&pin->changed);
     (void)pthread_mutex_destroy(&pin->lock);
-    pool_view_unpin(pin->view);
     free(pin);
+}
+
+void pool_pin_enter(struct pool_pin *pin, bool is_look_free)
+{
+    (void)pthread_mutex_lock(&pin->lock);
+    pin->users++;
+    bool has_left = pin->has_left && !is_look_free;
+    pin->has_left = pin->has_left && is_look_free;
+    (void)pthread_mutex_unlock(&pin->lock);
+    if (!has_left) {
+        return;
+    }
+    pin->is_complete = false;
+    pool_pin_complete(pin);
+    if (pin->k == 1 && (pin->there >> pin->preferred & 1) == 0 && pin->there != 0) {
+        pin->preferred = (unsigned)__builtin_ctz(pin->there);
+    }
+}
+
+void pool_pin_exit(struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pin->lock);
+    GFS_ASSERT(pin->users > 0);
+    pin->users--;
+    (void)pthread_mutex_unlock(&pin->lock);
+}
+
+/* ---- leaving disks ---- */
+
+/* The parts of the pin that are on the disk, if nobody uses them now. */
+static void leave_disk(struct pool_pin *pin, const struct pool_disk *disk)
+{
+    for (unsigned i = 0; i < pin->width; i++) {
+        struct pool_part *part = &pin->parts[i];
+        struct pool_part left = {0};
+        (void)pthread_mutex_lock(&pin->lock);
+        if (pin->users == 0 && part->disk == disk && !atomic_load(&part->is_busy)) {
+            left.pin = part->pin;
+            left.disk = GFS_TAKE(part->disk);
+            part->is_reported = false;
+            pin->there &= ~(1U << i);
+            pin->away |= 1U << i;
+            pin->has_left = true;
+        }
+        (void)pthread_mutex_unlock(&pin->lock);
+        if (left.disk != NULL) { /* which may hang */
+            left.disk->store->ops->unpin(left.disk->store, &left.pin);
+            pool_disk_unref(left.disk);
+        }
+    }
+}
+
+/* The one behind, or the first; counted. Gives `pin` back. */
+static struct pool_pin *next_pin(struct pool *pool, struct pool_pin *pin)
+{
+    (void)pthread_mutex_lock(&pool->view_lock);
+    struct pool_pin *next = pin == NULL ? pool->pins : pin->next;
+    bool is_found = false;
+    while (next != NULL && !is_found) {
+        unsigned count = atomic_load(&next->references);
+        while (count != 0 && !atomic_compare_exchange_weak(&next->references, &count, count + 1)) {
+        }
+        is_found = count != 0;
+        next = is_found ? next : next->next;
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    if (pin != NULL) {
+        pool_pin_unref(pin);
+    }
+    return next;
+}
+
+void pool_pin_leave_disk(struct pool *pool, const struct pool_disk *disk)
+{
+    struct pool_pin *pin = next_pin(pool, NULL);
+    while (pin != NULL) {
+        leave_disk(pin, disk);
+        pin = next_pin(pool, pin);
+    }
 }
 
 /* ---- for readers ---- */
@@ -359,53 +501,4 @@ void pool_pin_report(struct pool_pin *pin, unsigned slot, enum gfs_err err)
 void pool_pin_wait_locked(struct pool_pin *pin, int64_t until_ns)
 {
     (void)gfs_cond_wait_until(&pin->changed, &pin->lock, until_ns);
-}
-
-static bool owner_of_part(struct pool_pin *pin, unsigned slot, char *ret, size_t *ret_len)
-{
-    struct pool_read_job wanted = {.pin = pin, .part = slot, .is_owner = true};
-    struct pool_read_job *job = pool_reader_start(&wanted);
-    if (job == NULL) {
-        return false;
-    }
-    int64_t until_ns = gfs_monotonic_ns() +
-                       OWNER_WAIT_RACES * (int64_t)pin->pool->options.race_ms * NS_PER_MS;
-    (void)pthread_mutex_lock(&pin->lock);
-    while (!job->is_done && gfs_monotonic_ns() < until_ns) {
-        pool_pin_wait_locked(pin, until_ns);
-    }
-    bool is_done = job->is_done;
-    (void)pthread_mutex_unlock(&pin->lock);
-    bool is_ok = is_done && job->err == GFS_OK;
-    if (is_ok) {
-        memcpy(ret, job->bytes, job->owner_len);
-        *ret_len = job->owner_len;
-    } else if (is_done) {
-        pool_pin_report(pin, slot, job->err);
-    }
-    pool_reader_forget(job);
-    return is_ok;
-}
-
-enum gfs_err pool_pin_owner(struct pool_pin *pin, char *ret, size_t *ret_len)
-{
-    pool_pin_complete(pin);
-    uint32_t left = pool_pin_readable(pin);
-    for (unsigned turn = 0; turn < 3; turn++) { /* the slow ones last, but for the last parts */
-        if (turn == 2) {
-            pool_pin_find_last(pin);
-            left = pool_pin_last(pin);
-        }
-        for (unsigned i = 0; i < pin->width; i++) {
-            bool is_turn = turn != 0 || !pool_pin_is_slow(pin, i);
-            if ((left >> i & 1) == 0 || !is_turn) {
-                continue;
-            }
-            left &= ~(1U << i);
-            if (owner_of_part(pin, i, ret, ret_len)) {
-                return GFS_OK;
-            }
-        }
-    }
-    return pool_pin_lost(pin);
 }

@@ -1,8 +1,10 @@
 /* Groups are taken in turn; one whose disks all take writes is preferred to one that lacks some,
  * and none with a full disk is taken at all: what the full disk could not take would have to be
- * repaired for ever. */
+ * repaired for ever. Neither is one with a read-only disk, even if others lack more disks: it gets
+ * nothing new. */
 #include "pool/pool_place.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "libgoodfs/log.h"
@@ -74,10 +76,13 @@ static unsigned count_disks(const struct pool_map *map)
     return count;
 }
 
-static bool has_groups(const struct pool_map *map, struct pool_profile profile)
+/* must_be_open: some that new chunks may go to. */
+static bool has_groups(const struct pool_map *map, struct pool_profile profile, bool must_be_open)
 {
     for (uint32_t i = 1; i < map->group_count; i++) { /* group 0 is for what was there before */
-        if (pool_profile_is_equal(map->groups[i].profile, profile)) {
+        const struct pool_group *group = &map->groups[i];
+        if (pool_profile_is_equal(group->profile, profile) &&
+            (!must_be_open || pool_plan_is_open(map, group))) {
             return true;
         }
     }
@@ -90,7 +95,7 @@ bool pool_has_class(struct chunk_store *chunks, struct gfs_slice storage_class)
     struct pool_view *view = pool_view_get(pool);
     struct pool_profile profile;
     bool has = find_profile(view->map, storage_class, &profile) == GFS_OK &&
-               (has_groups(view->map, profile) ||
+               (has_groups(view->map, profile, false) ||
                 count_disks(view->map) >= pool_profile_width(profile));
     pool_view_put(view);
     return has;
@@ -99,7 +104,7 @@ bool pool_has_class(struct chunk_store *chunks, struct gfs_slice storage_class)
 static bool place_profile(struct pool_map *map, struct pool_profile profile)
 {
     struct gfs_error error = {0};
-    if (has_groups(map, profile)) {
+    if (has_groups(map, profile, true)) {
         return false;
     }
     enum gfs_err err = pool_plan_profile(map, profile, &error);
@@ -108,8 +113,10 @@ static bool place_profile(struct pool_map *map, struct pool_profile profile)
         pool_profile_format(profile, text);
         gfs_log(GFS_LOG_WARN, "op=place profile=%s err=%s msg=\"%s\"", text, gfs_err_name(err),
                 error.text);
+        return false;
     }
-    return err == GFS_OK;
+    pool_plan_log_disks(map); /* its data may survive more disks than the metadata does */
+    return true;
 }
 
 static bool place_both(struct pool_map *map, struct pool_profile profile)
@@ -136,8 +143,8 @@ static enum gfs_err change(void *arg, struct pool_map *map, struct gfs_error *er
     if (place_both(map, *profile)) {
         return GFS_OK;
     }
-    return has_groups(map, *profile) ? gfs_fail(error, GFS_EXISTS, "somebody was faster")
-                                     : gfs_fail(error, GFS_UNREACHABLE, "too few disks");
+    return has_groups(map, *profile, true) ? gfs_fail(error, GFS_EXISTS, "somebody was faster")
+                                           : gfs_fail(error, GFS_UNREACHABLE, "too few disks");
 }
 
 /* ---- groups ---- */
@@ -172,7 +179,7 @@ static enum fitness judge(const struct pool_view *view, const struct pool_group 
     for (unsigned i = 0; i < width; i++) {
         uint16_t number = group->slots[i].disk;
         const struct pool_disk *disk = number == POOL_NO_DISK ? NULL : view->disks[number];
-        if (!pool_disk_is_usable(disk) || view->map->disks[number].is_read_only) {
+        if (!pool_disk_is_usable(disk)) {
             is_good = false;
             continue;
         }
@@ -185,7 +192,7 @@ static enum fitness judge(const struct pool_view *view, const struct pool_group 
     return is_good ? GOOD : there >= pool_profile_quorum(group->profile) ? SHORT : UNFIT;
 }
 
-/* GFS_NOT_FOUND: the profile has no groups yet. */
+/* GFS_NOT_FOUND: the profile has no open groups yet. */
 static enum gfs_err choose(struct pool *pool, const struct pool_view *view,
                            struct pool_profile profile, uint32_t *ret)
 {
@@ -196,7 +203,7 @@ static enum gfs_err choose(struct pool *pool, const struct pool_view *view,
     uint32_t start = ++place->turn, tried = 0, seen = 0;
     for (uint32_t i = 0; i < table->count && best != GOOD; i++) {
         uint32_t number = table->groups[(start + i) % table->count];
-        if (number == 0) {
+        if (number == 0 || !pool_plan_is_open(view->map, &view->map->groups[number])) {
             continue;
         }
         seen++;
@@ -258,4 +265,75 @@ enum gfs_err pool_new_id(struct chunk_store *chunks, struct gfs_slice storage_cl
         *ret = chunk_id_new(group);
     }
     return err;
+}
+
+/* ---- refusals ---- */
+
+static enum gfs_err try_profile(struct pool *pool, const struct pool_view *view,
+                                struct pool_profile profile)
+{
+    uint32_t group = 0;
+    enum gfs_err err = choose(pool, view, profile, &group);
+    if (err == GFS_NOT_FOUND) { /* the first of them makes its groups */
+        bool is_enough = count_disks(view->map) >= pool_profile_width(profile);
+        err = is_enough ? GFS_OK : GFS_UNREACHABLE;
+    }
+    return err;
+}
+
+/* Of large or small objects; whether of both. */
+static enum gfs_err try_class(struct pool *pool, const struct pool_view *view,
+                              const struct pool_class *class, bool *ret_is_whole)
+{
+    enum gfs_err large = try_profile(pool, view, class->profile);
+    enum gfs_err small = class->profile.kind == POOL_EC
+                             ? try_profile(pool, view, pool_profile_small(class->profile))
+                             : large;
+    *ret_is_whole = large != GFS_OK && small != GFS_OK;
+    return large != GFS_OK ? large : small;
+}
+
+bool pool_place_refusal(struct pool *pool, const struct pool_view *view, char *ret_reason,
+                        size_t size)
+{
+    (void)snprintf(ret_reason, size, "%s", "");
+    enum gfs_err err = pool_submit_check(pool->submit, view);
+    if (err == GFS_NO_SPACE) {
+        (void)snprintf(ret_reason, size, "%s", "the disks with the metadata are full");
+    } else if (err == GFS_IO) { /* what became of it is open, and nothing can follow it */
+        (void)snprintf(ret_reason, size, "%s",
+                       "a change of the metadata was cut off by failing disks: restart the server");
+    } else if (err != GFS_OK && err != GFS_AGAIN) {
+        (void)snprintf(ret_reason, size, "%s", "too few disks with the metadata take writes");
+    }
+    if (ret_reason[0] != '\0') {
+        return true;
+    }
+    bool is_all = view->map->class_count > 0;
+    for (uint32_t i = 0; i < view->map->class_count; i++) {
+        const struct pool_class *class = &view->map->classes[i];
+        bool is_whole = false;
+        err = try_class(pool, view, class, &is_whole);
+        is_all = is_all && is_whole;
+        if (err != GFS_OK && ret_reason[0] == '\0') {
+            (void)snprintf(ret_reason, size,
+                           err == GFS_NO_SPACE ? "the disks for class %s are full"
+                                               : "too few disks for class %s take writes",
+                           class->name);
+        }
+    }
+    return is_all;
+}
+
+void pool_refusal(struct chunk_store *chunks, char *ret_reason, size_t size)
+{
+    struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
+    struct pool_view *view = pool_view_get(pool);
+    if (view->is_read_only) { /* behind the semicolon it names disks: not for clients */
+        (void)snprintf(ret_reason, size, "%.*s", (int)strcspn(view->read_only_reason, ";"),
+                       view->read_only_reason);
+    } else {
+        (void)pool_place_refusal(pool, view, ret_reason, size);
+    }
+    pool_view_put(view);
 }

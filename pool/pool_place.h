@@ -15,3 +15,9 @@ bool pool_has_class(struct chunk_store *chunks, struct gfs_slice storage_class);
 /* Groups for every profile of every class, small objects' included, as far as there are disks. For
  * a new map, and when disks come. Answers whether there are new ones. */
 bool pool_place_classes(struct pool_map *map);
+/* Why new objects are refused now, "" when they are not; the default class first. Answers whether
+ * those of all classes are. Never waits for a disk. Any thread. */
+bool pool_place_refusal(struct pool *pool, const struct pool_view *view, char *ret_reason,
+                        size_t size);
+/* chunk_store.refusal. */
+void pool_refusal(struct chunk_store *chunks, char *ret_reason, size_t size);

@@ -143,6 +143,17 @@ enum gfs_err pool_plan_fail(struct pool_map *map, uint16_t disk, uint32_t *ret_u
     return GFS_OK;
 }
 
+void pool_plan_return(struct pool_map *map, uint16_t disk)
+{
+    struct pool_map_disk *in_map = &map->disks[disk];
+    GFS_ASSERT(in_map->state != POOL_DISK_REMOVED);
+    if (in_map->state == POOL_DISK_FAILED) {
+        in_map->state = POOL_DISK_ACTIVE;
+    }
+    in_map->is_behind = true;
+    pool_plan_log_disks(map);
+}
+
 uint32_t pool_plan_place(struct pool_map *map)
 {
     uint32_t placed = 0;
@@ -207,24 +218,36 @@ enum gfs_err pool_plan_replace(struct pool_map *map, uint16_t disk, uint16_t by,
     return GFS_OK;
 }
 
-/* Whether every group that uses the disk has another one to go to. */
-static enum gfs_err check_drain(struct pool_map *map, uint16_t disk, struct gfs_error *error)
+static uint32_t count_usable(const struct pool_map *map)
 {
     uint32_t usable = 0;
     for (uint32_t i = 0; i < map->disk_count; i++) {
         usable += pool_plan_load_can_take(&map->disks[i]) ? 1 : 0;
     }
+    return usable;
+}
+
+/* Without the disk. what: that cannot be done to it. */
+static enum gfs_err refuse(const struct pool_map *map, uint16_t disk, struct pool_profile profile,
+                           const char *what, struct gfs_error *error)
+{
+    char text[POOL_PROFILE_TEXT_SIZE];
+    pool_profile_format(profile, text);
+    return gfs_fail(error, GFS_INVALID,
+                    "disk %u cannot be %s: %s needs %u disks that take new data, and without it "
+                    "there are %u that do; add one first",
+                    disk, what, text, pool_profile_width(profile), count_usable(map));
+}
+
+/* Whether every group that uses the disk has another one to go to. */
+static enum gfs_err check_drain(struct pool_map *map, uint16_t disk, struct gfs_error *error)
+{
     GFS_CLEANUP(free_loads) struct pool_plan_loads *loads = pool_plan_load_new(map);
     for (uint32_t g = 0; g < map->group_count; g++) {
         const struct pool_group *group = &map->groups[g];
         if (pool_plan_load_has_disk(group, disk) &&
             pool_plan_load_choose(loads, g) == POOL_NO_DISK) {
-            char profile[POOL_PROFILE_TEXT_SIZE];
-            pool_profile_format(group->profile, profile);
-            return gfs_fail(error, GFS_INVALID,
-                            "disk %u cannot be drained: %s needs %u disks that take new data, and "
-                            "without it there are %u that do; add one first",
-                            disk, profile, pool_profile_width(group->profile), usable);
+            return refuse(map, disk, group->profile, "drained", error);
         }
     }
     return GFS_OK;
@@ -248,6 +271,34 @@ enum gfs_err pool_plan_drain(struct pool_map *map, uint16_t disk, struct gfs_err
     }
     (void)pool_plan_place(copy);
     pool_plan_log_disks(copy);
+    adopt(map, copy);
+    return GFS_OK;
+}
+
+enum gfs_err pool_plan_read_only(struct pool_map *map, uint16_t disk, struct gfs_error *error)
+{
+    enum gfs_err err = check_number(map, disk, error);
+    if (err != GFS_OK || map->disks[disk].is_read_only) {
+        return err;
+    }
+    GFS_CLEANUP(free_map) struct pool_map *copy = pool_map_copy(map);
+    copy->disks[disk].is_read_only = true;
+    uint32_t usable = count_usable(copy);
+    bool is_done[POOL_EC + 1][POOL_WIDTH_MAX][POOL_WIDTH_MAX] = {0}; /* by kind, k, m */
+    for (uint32_t g = 1; g < map->group_count; g++) { /* group 0 gets nothing new at all */
+        struct pool_profile profile = map->groups[g].profile;
+        bool *is_this_done = &is_done[profile.kind][profile.k][profile.m];
+        if (*is_this_done) {
+            continue;
+        }
+        *is_this_done = true;
+        err = usable < pool_profile_width(profile)
+                  ? refuse(copy, disk, profile, "made read-only", error)
+                  : pool_plan_profile(copy, profile, error);
+        if (err != GFS_OK) {
+            return err;
+        }
+    }
     adopt(map, copy);
     return GFS_OK;
 }
@@ -287,7 +338,8 @@ uint32_t pool_plan_retire(struct pool_map *map)
     uint32_t count = 0;
     for (uint32_t i = 0; i < map->disk_count; i++) {
         struct pool_map_disk *disk = &map->disks[i];
-        bool is_empty = disk->state == POOL_DISK_DRAINING && !is_named[i];
+        /* One that is behind was away or lost: no slot may name it for what others lack. */
+        bool is_empty = disk->state == POOL_DISK_DRAINING && !is_named[i] && !disk->is_behind;
         bool is_given_up =
             disk->state == POOL_DISK_FAILED && disk->path[0] == '\0' && is_whole(map);
         if ((is_empty || is_given_up) && !pool_plan_log_has(map, (uint16_t)i)) {
@@ -304,12 +356,8 @@ bool pool_plan_widen_group0(struct pool_map *map, bool has_chunks)
     if (!has_chunks) {
         return false;
     }
-    uint32_t usable = 0;
-    for (uint32_t i = 0; i < map->disk_count; i++) {
-        usable += pool_plan_load_can_take(&map->disks[i]) ? 1 : 0;
-    }
     GFS_CLEANUP(free_loads) struct pool_plan_loads *loads = pool_plan_load_new(map);
-    unsigned wanted = GFS_MIN(usable, (uint32_t)GROUP0_COPIES);
+    unsigned wanted = GFS_MIN(count_usable(map), (uint32_t)GROUP0_COPIES);
     struct pool_group *group = &map->groups[0];
     bool has_changed = false;
     while (pool_profile_width(group->profile) < wanted) {

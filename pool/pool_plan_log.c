@@ -149,3 +149,12 @@ void pool_plan_log_disks(struct pool_map *map)
         fill_log_disks(map);
     }
 }
+
+uint32_t pool_plan_logs_needed(const struct pool_map *map)
+{
+    uint32_t disks = 0;
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        disks += pool_map_disk_is_in_use(&map->disks[i]) ? 1 : 0;
+    }
+    return GFS_MIN(disks, (uint32_t)POOL_LOG_DISKS_MIN) / 2 + 1;
+}

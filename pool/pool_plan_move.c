@@ -17,7 +17,8 @@ enum {
     SLOTS_PER_DISK = 32,
     PROFILE_GROUPS_MIN = 128, /* a pool of few disks has enough of them for many more */
     PROFILE_GROUPS_MAX = 4096,
-    TOLERANCE_PART = 20, /* 1/20 = 5 % of its share a disk may be away from it */
+    OPEN_GROUPS_MIN = 16, /* if some are not, and there are disks for different ones */
+    TOLERANCE_PART = 20,  /* 1/20 = 5 % of its share a disk may be away from it */
 };
 
 static uint64_t profile_seed(struct pool_profile profile)
@@ -104,26 +105,45 @@ static uint32_t weigh_usable(const struct pool_map *map, uint64_t weights[POOL_D
     return usable;
 }
 
-static bool has_groups(const struct pool_map *map, struct pool_profile profile)
+bool pool_plan_is_open(const struct pool_map *map, const struct pool_group *group)
 {
-    for (uint32_t i = 1; i < map->group_count; i++) {
-        if (pool_profile_is_equal(map->groups[i].profile, profile)) {
-            return true;
+    for (unsigned i = 0; i < pool_profile_width(group->profile); i++) {
+        uint16_t number = group->slots[i].disk;
+        if (number == POOL_NO_DISK) {
+            continue;
+        }
+        enum pool_disk_state state = map->disks[number].state;
+        bool is_gone = state == POOL_DISK_FAILED || state == POOL_DISK_REMOVED;
+        if (map->disks[number].is_read_only && !is_gone) {
+            return false;
         }
     }
-    return false;
+    return true;
+}
+
+static bool has_groups(const struct pool_map *map, struct pool_profile profile, uint32_t usable)
+{
+    uint32_t count = 0, open = 0;
+    for (uint32_t i = 1; i < map->group_count; i++) {
+        if (pool_profile_is_equal(map->groups[i].profile, profile)) {
+            count++;
+            open += pool_plan_is_open(map, &map->groups[i]) ? 1 : 0;
+        }
+    }
+    bool is_one_enough = open == count || usable <= pool_profile_width(profile);
+    return open >= (is_one_enough ? 1 : OPEN_GROUPS_MIN);
 }
 
 enum gfs_err pool_plan_profile(struct pool_map *map, struct pool_profile profile,
                                struct gfs_error *error)
 {
-    if (has_groups(map, profile)) {
-        return GFS_OK;
-    }
     uint64_t weights[POOL_DISKS_MAX] = {0};
     unsigned width = pool_profile_width(profile);
     uint32_t usable = weigh_usable(map, weights);
     GFS_ASSERT(width != 0);
+    if (has_groups(map, profile, usable)) {
+        return GFS_OK;
+    }
     char text[POOL_PROFILE_TEXT_SIZE];
     pool_profile_format(profile, text);
     if (usable < width) {

@@ -23,6 +23,8 @@ enum gfs_err pool_pin(struct chunk_store *chunks, struct chunk_id id, struct chu
     pool_view_put(view);
     if (err == GFS_OK) {
         *ret = (struct chunk_pin){.id = id, .len = pin->k * pin->fragment_len, .state = pin};
+        pin->is_given = true;
+        pool_pin_exit(pin);
     }
     return err;
 }
@@ -44,11 +46,17 @@ struct range {
     uint32_t first_row;
 };
 
+/* Any part is the chunk. Not so with k = 1 alone: of one data cell parity is no copy. */
+static bool has_copies(const struct pool_pin *pin)
+{
+    return pin->profile.kind == POOL_REPLICA;
+}
+
 /* Where a cell begins in the chunk. */
 static uint32_t cell_begin(const struct range *range, uint32_t row, unsigned slot)
 {
     uint32_t number = range->first_row + row;
-    unsigned column = range->pin->k == 1 ? 0 : slot;
+    unsigned column = has_copies(range->pin) ? 0 : slot;
     return number * range->pin->k * POOL_CELL + column * pool_cells_len(range->pin, number);
 }
 
@@ -61,7 +69,7 @@ static uint8_t *place(void *arg, uint32_t row, unsigned slot)
     return is_whole ? range->bytes + (begin - range->begin) : NULL;
 }
 
-/* The cells the range is in. k = 1: whichever part is preferred is the one column. */
+/* The cells the range is in. Of copies the preferred one is the one column. */
 static void want_range(const struct range *range, struct pool_cells_want *want)
 {
     const struct pool_pin *pin = range->pin;
@@ -74,7 +82,7 @@ static void want_range(const struct range *range, struct pool_cells_want *want)
         uint32_t from = GFS_MAX(range->begin, begin) - begin;
         uint32_t to = GFS_MIN(range->end, begin + pin->k * cell) - begin;
         for (uint32_t column = from / cell; column <= (to - 1) / cell; column++) {
-            want->wanted[row] |= 1U << (pin->k == 1 ? pin->preferred : column);
+            want->wanted[row] |= 1U << (has_copies(pin) ? pin->preferred : column);
         }
     }
 }
@@ -92,8 +100,8 @@ static void copy_ends(const struct range *range, const struct pool_cells_want *w
             }
             uint32_t cell = cell_begin(range, row, slot);
             uint32_t from = GFS_MAX(range->begin, cell);
-            uint32_t to = GFS_MIN(range->end,
-                                  cell + pool_cells_len(range->pin, range->first_row + row));
+            uint32_t to =
+                GFS_MIN(range->end, cell + pool_cells_len(range->pin, range->first_row + row));
             memcpy(range->bytes + (from - range->begin),
                    pool_cells_at(cells, row, slot) + (from - cell), to - from);
         }
@@ -102,8 +110,7 @@ static void copy_ends(const struct range *range, const struct pool_cells_want *w
 
 static enum gfs_err read_range(struct range *range, unsigned flags)
 {
-    struct pool_cells_want want = {
-        .pin = range->pin, .flags = flags, .place = place, .arg = range};
+    struct pool_cells_want want = {.pin = range->pin, .flags = flags, .place = place, .arg = range};
     want_range(range, &want);
     struct pool_cells *cells = NULL;
     enum gfs_err err = pool_cells_get(&want, &cells);
@@ -119,32 +126,26 @@ static enum gfs_err read_copy(struct pool_pin *pin, uint32_t offset, uint32_t le
                               unsigned flags)
 {
     /* Nobody else to ask, and nothing else to do: wait for it here. */
-    bool is_only = pin->width == 1 && pin->view->map->disk_count == 1;
-    bool may_wait = is_only && (flags & CHUNK_READ_NOWAIT) == 0;
+    bool may_wait = pin->is_alone && (flags & CHUNK_READ_NOWAIT) == 0;
     bool is_medium = (flags & CHUNK_READ_MEDIUM) != 0;
-    if (pin->group->profile.kind != POOL_REPLICA || (is_medium && !may_wait) ||
+    if (!has_copies(pin) || (is_medium && !may_wait) ||
         (pool_pin_readable(pin) >> pin->preferred & 1) == 0) {
         return GFS_AGAIN;
     }
     struct pool_part *part = &pin->parts[pin->preferred];
     unsigned how = may_wait ? flags : flags | CHUNK_READ_NOWAIT;
-    enum gfs_err err = part->disk->store->ops->read(part->disk->store, &part->pin, offset, len,
-                                                    ret_bytes, how);
+    enum gfs_err err =
+        part->disk->store->ops->read(part->disk->store, &part->pin, offset, len, ret_bytes, how);
     if (err == GFS_OK || err == GFS_AGAIN) {
         return err;
     }
     pool_pin_report(pin, pin->preferred, err);
-    return is_only ? err : GFS_AGAIN;
+    return pin->is_alone ? err : GFS_AGAIN;
 }
 
-enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *chunk, uint32_t offset,
-                       uint32_t len, void *ret_bytes, unsigned flags)
+static enum gfs_err read_all(struct pool_pin *pin, uint32_t offset, uint32_t len, void *ret_bytes,
+                             unsigned flags)
 {
-    (void)chunks;
-    struct pool_pin *pin = pin_of(chunk);
-    GFS_ASSERT(offset % GFS_BLOCK_SIZE == 0);
-    GFS_ASSERT(offset <= chunk->len && len <= chunk->len - offset);
-    GFS_ASSERT(len % GFS_BLOCK_SIZE == 0 || offset + len == chunk->len);
     enum gfs_err err = len == 0 ? GFS_OK : read_copy(pin, offset, len, ret_bytes, flags);
     if (err != GFS_AGAIN) {
         return err;
@@ -154,8 +155,7 @@ enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *chunk, uint
     uint8_t *bytes = ret_bytes;
     uint32_t at = offset;
     while (at < offset + len) {
-        struct range range = {
-            .pin = pin, .begin = at, .bytes = bytes, .first_row = at / row_size};
+        struct range range = {.pin = pin, .begin = at, .bytes = bytes, .first_row = at / row_size};
         uint64_t batch_end = ((uint64_t)range.first_row + rows) * row_size;
         range.end = (uint32_t)GFS_MIN(batch_end, (uint64_t)offset + len);
         err = read_range(&range, flags);
@@ -168,13 +168,29 @@ enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *chunk, uint
     return GFS_OK;
 }
 
+enum gfs_err pool_read(struct chunk_store *chunks, struct chunk_pin *chunk, uint32_t offset,
+                       uint32_t len, void *ret_bytes, unsigned flags)
+{
+    (void)chunks;
+    struct pool_pin *pin = pin_of(chunk);
+    GFS_ASSERT(offset % GFS_BLOCK_SIZE == 0);
+    GFS_ASSERT(offset <= chunk->len && len <= chunk->len - offset);
+    GFS_ASSERT(len % GFS_BLOCK_SIZE == 0 || offset + len == chunk->len);
+    pool_pin_enter(pin, false);
+    enum gfs_err err = read_all(pin, offset, len, ret_bytes, flags);
+    pool_pin_exit(pin);
+    return err == GFS_IO ? GFS_UNREACHABLE : err; /* nothing says that it is lost */
+}
+
 enum gfs_err pool_owner(struct chunk_store *chunks, struct chunk_pin *chunk, void *ret_bytes,
                         size_t *ret_len)
 {
     (void)chunks;
     char owner[CHUNK_OWNER_LEN_MAX];
     size_t len = 0;
+    pool_pin_enter(pin_of(chunk), false);
     enum gfs_err err = pool_pin_owner(pin_of(chunk), owner, &len);
+    pool_pin_exit(pin_of(chunk));
     if (err != GFS_OK) {
         return err;
     }
@@ -203,13 +219,15 @@ void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *chunk, uint32_t
     uint32_t row_size = pin->k * POOL_CELL;
     uint32_t from = offset / row_size * POOL_CELL; /* in the fragments */
     uint32_t to = GFS_MIN(((end - 1) / row_size + 1) * POOL_CELL, pin->fragment_len);
+    pool_pin_enter(pin, true);
     uint32_t readable = pool_pin_readable(pin);
     for (unsigned i = 0; i < pin->k; i++) {
-        unsigned slot = pin->k == 1 ? pin->preferred : i;
+        unsigned slot = has_copies(pin) ? pin->preferred : i;
         struct pool_part *part = &pin->parts[slot];
         /* a disk that does not answer holds whoever fills its queue */
         if ((readable >> slot & 1) != 0 && !pool_pin_is_slow(pin, slot)) {
             part->disk->store->ops->prefetch(part->disk->store, &part->pin, from, to - from);
         }
     }
+    pool_pin_exit(pin);
 }

@@ -19,7 +19,7 @@ struct pool_reader {
     struct pool_read_job *first, *last;
     unsigned count; /* queued */
     bool is_stopping;
-    unsigned started; /* threads that have a place in begun_ns */
+    unsigned started;                        /* threads that have a place in begun_ns */
     int64_t begun_ns[POOL_READERS_PER_DISK]; /* monotonic, of what each thread does; 0 = nothing */
     pthread_t threads[POOL_READERS_PER_DISK];
 };
@@ -59,11 +59,15 @@ static enum gfs_err read_range(const struct pool_read_job *job, uint32_t at, uin
 static void read_blocks(struct pool_read_job *job)
 {
     unsigned io_errors = 0;
-    for (uint32_t at = 0; at < job->len && io_errors < IO_ERRORS_MAX; at += GFS_BLOCK_SIZE) {
-        enum gfs_err err = read_range(job, at, GFS_MIN((uint32_t)GFS_BLOCK_SIZE, job->len - at));
-        if (err == GFS_OK) {
-            job->whole |= 1ULL << at / GFS_BLOCK_SIZE;
+    for (uint32_t at = 0; at < job->len; at += GFS_BLOCK_SIZE) {
+        uint64_t bit = 1ULL << at / GFS_BLOCK_SIZE;
+        if (io_errors == IO_ERRORS_MAX) {
+            job->untried |= bit;
+            continue;
         }
+        enum gfs_err err = read_range(job, at, GFS_MIN((uint32_t)GFS_BLOCK_SIZE, job->len - at));
+        job->whole |= err == GFS_OK ? bit : 0;
+        job->damaged |= err == GFS_CORRUPT ? bit : 0;
         io_errors += err != GFS_OK && err != GFS_CORRUPT;
     }
 }
@@ -90,6 +94,8 @@ static void run(struct pool_read_job *job)
         job->whole = UINT64_MAX >> (64 - blocks);
     } else if (blocks > 1) {
         read_blocks(job);
+    } else {
+        job->damaged = job->err == GFS_CORRUPT ? 1 : 0;
     }
 }
 

@@ -18,11 +18,13 @@ struct pool_read_job {
     bool is_queued;       /* guarded by the reader's lock */
     uint32_t offset, len; /* in the fragment; offset at a block, at most 64 blocks */
     unsigned flags;
-    int64_t begun_ns;   /* by the waiter */
-    uint8_t *bytes;     /* len of them, or the owner */
+    int64_t begun_ns; /* by the waiter */
+    uint8_t *bytes;   /* len of them, or the owner */
     size_t owner_len;
-    uint64_t whole;     /* bit i: block i of the range is there and verified */
-    enum gfs_err err;   /* of a block that is not */
+    uint64_t whole;   /* bit i: block i of the range is there and verified */
+    uint64_t damaged; /* likewise: CORRUPT; all others could not be read */
+    uint64_t untried; /* likewise: or not even that, as reads of others had failed */
+    enum gfs_err err; /* of a block that is not whole */
     bool is_done, is_abandoned;
 };
 

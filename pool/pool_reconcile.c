@@ -18,7 +18,7 @@
 
 enum {
     LOOK_MS = 1000,
-    OLDER_MS = 10000, /* a request may hold its map for as long */
+    OLDER_MS = 10000,    /* a request may hold its map for as long */
     MOVES_PER_STEP = 64, /* a pass over everything each: few passes, but it can be stopped */
     DEFAULT_RATE = 256 << 20,
     BACKOFF_S_MAX = 60,

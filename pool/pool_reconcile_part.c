@@ -116,6 +116,7 @@ static void judge_slots(const struct pool_map *map, const bool *usable,
             chunk->missing |= bit;
         } else {
             chunk->away |= bit;
+            chunk->read_only |= usable[number] ? bit : 0;
         }
     }
 }

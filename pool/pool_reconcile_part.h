@@ -26,6 +26,7 @@ struct pool_part_chunk {
     uint32_t missing;     /* the slot's disk lacks it and can take it */
     uint32_t lost;        /* the slot's disk is FAILED: no disk was found to take it over */
     uint32_t away;        /* the slot's disk is not usable now, or lacks it and is read-only */
+    uint32_t read_only;   /* of away: the disk is usable */
     bool has_conflict;    /* fragments of different lengths: nothing is to be done to it */
     bool is_stray; /* fewer than need, and no disk of the group lists any: may be an orphan */
     const struct pool_part_entry *extras[POOL_DISKS_MAX]; /* lie where no slot wants them */

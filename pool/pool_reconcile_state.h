@@ -13,14 +13,14 @@ struct pool_reconcile {
     atomic_ulong moves;       /* slots that rebalancing moved since it was asked for */
     atomic_ulong moved_bytes; /* fragments made while it was wanted */
     /* Owned by the thread. */
-    char *bytes; /* POOL_COPY_STEP */
-    int64_t next_pass_ns;   /* monotonic; not before */
-    int64_t backoff_ns;     /* after the next pass that is incomplete */
+    char *bytes;              /* POOL_COPY_STEP */
+    int64_t next_pass_ns;     /* monotonic; not before */
+    int64_t backoff_ns;       /* after the next pass that is incomplete */
     uint64_t seen_version;    /* of the map, when suspects were looked at last */
     uint64_t pass_version;    /* of the map, after the last pass */
     uint64_t retired_version; /* of the map in which no disk is left to be retired */
-    bool is_checked;        /* a pass was whole since the start */
-    int64_t checked_ns;     /* when */
+    bool is_checked;          /* a pass was whole since the start */
+    int64_t checked_ns;       /* when */
 };
 
 /* ---- pool_reconcile_suspects.c ---- */

@@ -96,6 +96,7 @@ void pool_repair_json(struct pool *pool, struct gfs_json_out *out, const char *n
     gfs_json_out_u64(out, "chunks", state->tally.chunks);
     gfs_json_out_u64(out, "fragments", state->tally.fragments);
     gfs_json_out_u64(out, "unplaced", state->tally.unplaced);
+    gfs_json_out_u64(out, "read_only", state->tally.read_only);
     gfs_json_out_u64(out, "extras", state->tally.extras);
     gfs_json_out_u64(out, "strays", state->tally.strays);
     gfs_json_out_u64(out, "unknown", state->tally.unknown);

@@ -9,8 +9,13 @@ void pool_rows_init(struct pool_rows *rows, struct pool_profile profile, const s
 {
     bool is_ec = profile.kind == POOL_EC;
     GFS_ASSERT(is_ec == (coder != NULL));
-    *rows = (struct pool_rows){
-        .coder = coder, .k = is_ec ? profile.k : 1, .m = is_ec ? profile.m : 0};
+    *rows =
+        (struct pool_rows){.coder = coder, .k = is_ec ? profile.k : 1, .m = is_ec ? profile.m : 0};
+}
+
+size_t pool_rows_size(struct pool_profile profile)
+{
+    return (profile.kind == POOL_EC ? pool_profile_width(profile) : 1U) * (size_t)POOL_CELL;
 }
 
 void pool_rows_fini(struct pool_rows *rows)
@@ -51,6 +56,20 @@ void pool_rows_place(struct pool_rows *rows, unsigned slot, void *place)
     GFS_ASSERT(slot < rows->k + rows->m);
     GFS_ASSERT((uintptr_t)place % POOL_CELL_ALIGN == 0);
     rows->places[slot] = place;
+}
+
+void pool_rows_unplace(struct pool_rows *rows, unsigned slot)
+{
+    GFS_ASSERT(slot < POOL_WIDTH_MAX);
+    const uint8_t *place = GFS_TAKE(rows->places[slot]);
+    if (place == NULL) {
+        return;
+    }
+    if (rows->cell != 0) { /* parity is made of it, and the memory may be another's by now */
+        rows->cells[slot] = NULL;
+        return;
+    }
+    memcpy(cell_at(rows, slot), place, POOL_CELL);
 }
 
 /* The data cells are there. */

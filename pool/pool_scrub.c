@@ -13,6 +13,7 @@
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
+#include "pool/pool_log.h"
 #include "pool/pool_reconcile_part.h"
 #include "pool/pool_scrub_state.h"
 
@@ -26,7 +27,7 @@ enum {
     LOOK_MS_MAX = 1000,
     LEAST_RATE = 8 << 20,
     WHOLE_S = 5 * 24 * 3600, /* for a pass at most: every byte is read once a week */
-    STOP_WAIT_MS = 5000, /* for disks that hang */
+    STOP_WAIT_MS = 5000,     /* for disks that hang */
 };
 
 uint64_t pool_scrub_usual_rate(uint64_t live_bytes)
@@ -99,8 +100,7 @@ static void begin_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine,
     (void)pthread_mutex_unlock(&scrub->lock);
 }
 
-static void end_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine,
-                     struct pool_disk *disk)
+static void end_pass(struct pool_scrub *scrub, struct pool_scrub_disk *mine, struct pool_disk *disk)
 {
     (void)pthread_mutex_lock(&scrub->lock);
     if (mine->cursor.is_running) { /* else an operator has just asked for another one */
@@ -144,33 +144,44 @@ static void report(struct pool_scrub *scrub, struct pool_view *view, struct pool
     pool_suspect_add(scrub->pool, &suspect);
 }
 
-/* The next bytes of the fragment under way; 0 = it is through. */
-static uint32_t verify_fragment(struct pool_scrub *scrub, struct pool_view *view,
-                                struct pool_scrub_disk *mine, struct pool_disk *disk)
+/* The next bytes of the fragment under way, and how long all of it is. NOT_FOUND: it was deleted
+ * since it was listed. */
+static enum gfs_err read_step(struct pool_scrub_disk *mine, struct chunk_store *store,
+                              struct chunk_id id, uint32_t *ret_len, uint32_t *ret_whole_len)
 {
-    struct chunk_store *store = disk->store;
-    struct chunk_id id = mine->items[mine->item_index].id;
     struct chunk_pin pin;
-    if (store->ops->pin(store, id, &pin) != GFS_OK) {
-        return 0; /* deleted since it was listed */
+    enum gfs_err err = store->ops->pin(store, id, &pin);
+    if (err != GFS_OK) {
+        return err;
     }
-    enum gfs_err err = GFS_OK;
+    *ret_whole_len = pin.len; /* after unpin nothing of a pin is good any more */
+    *ret_len = mine->offset < pin.len ? GFS_MIN((uint32_t)STEP, pin.len - mine->offset) : 0;
     if (mine->offset == 0) {
         size_t owner_len;
         err = store->ops->owner(store, &pin, mine->bytes, &owner_len);
     }
-    uint32_t len = mine->offset < pin.len ? GFS_MIN((uint32_t)STEP, pin.len - mine->offset) : 0;
-    if (err == GFS_OK && len > 0) {
-        err = store->ops->read(store, &pin, mine->offset, len, mine->bytes, CHUNK_READ_MEDIUM);
+    if (err == GFS_OK && *ret_len > 0) {
+        err = store->ops->read(store, &pin, mine->offset, *ret_len, mine->bytes, CHUNK_READ_MEDIUM);
     }
     store->ops->unpin(store, &pin);
-    if (err != GFS_OK && !atomic_load(&disk->is_dropped)) {
+    return err;
+}
+
+/* A step of the fragment under way; false: it is through. */
+static bool verify_fragment(struct pool_scrub *scrub, struct pool_view *view,
+                            struct pool_scrub_disk *mine, struct pool_disk *disk)
+{
+    struct chunk_id id = mine->items[mine->item_index].id;
+    uint32_t len = 0;
+    uint32_t whole_len = 0;
+    enum gfs_err err = read_step(mine, disk->store, id, &len, &whole_len);
+    if (err != GFS_OK && err != GFS_NOT_FOUND && !atomic_load(&disk->is_dropped)) {
         count(scrub, mine, 0, 1);
         report(scrub, view, disk, id, err);
-        return 0;
+        return false;
     }
     mine->offset += len;
-    return err == GFS_OK && mine->offset < pin.len ? len : 0;
+    return err == GFS_OK && mine->offset < whole_len;
 }
 
 /* Answers the bytes it took from the disk. */
@@ -194,7 +205,7 @@ static uint64_t step_fragments(struct pool_scrub *scrub, struct pool_view *view,
         return 0;
     }
     uint32_t before = mine->offset;
-    bool goes_on = verify_fragment(scrub, view, mine, disk) > 0;
+    bool goes_on = verify_fragment(scrub, view, mine, disk);
     uint64_t bytes = mine->offset - before;
     if (!goes_on) {
         mine->offset = 0;
@@ -214,14 +225,6 @@ static void noted(void *arg, enum gfs_err err)
     (void)err; /* a disk that cannot be called behind now has damaged_places, and is passed over */
 }
 
-static enum gfs_err ignore_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
-{
-    (void)arg;
-    (void)lsn;
-    (void)edit;
-    return GFS_OK;
-}
-
 /* A log mirror whose edits are damaged cannot stand in for another: it joins anew, if there is one
  * to join. */
 static void check_mirror(struct pool_scrub *scrub, struct pool_view *view, struct pool_disk *disk)
@@ -238,7 +241,7 @@ static void check_mirror(struct pool_scrub *scrub, struct pool_view *view, struc
         return;
     }
     struct gfs_error error = {0};
-    enum gfs_err err = disk->store->ops->replay_edits(disk->store, 0, ignore_edit, NULL, &error);
+    enum gfs_err err = pool_log_check(disk->store, &error);
     if (err == GFS_OK) {
         return;
     }

@@ -15,9 +15,9 @@ struct pool_scrub_disk {
     uint8_t id[16];
     char path[POOL_PATH_LEN_MAX];
     struct pool_scrub_cursor cursor;
-    uint64_t usual_rate;    /* bytes a second, of passes that nobody asked for */
-    uint64_t healed_before; /* cursor.healed without this run's */
-    bool is_requested;      /* the pass under way, or the next one, is an operator's */
+    uint64_t usual_rate;        /* bytes a second, of passes that nobody asked for */
+    uint64_t healed_before;     /* cursor.healed without this run's */
+    bool is_requested;          /* the pass under way, or the next one, is an operator's */
     struct chunk_listed *items; /* of the part under way */
     size_t item_count, item_index;
     uint32_t offset;  /* in the fragment under way */

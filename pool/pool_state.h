@@ -6,11 +6,13 @@
  * last user. Disks are counted as well: a disk's store is closed only when nobody uses it.
  *
  * Threads: any thread submits, pins, reads, appends. Completions come on the disks' threads.
- * The watch thread (pool_watch.c) looks at the disks, times writes out and is the only one that
- * makes new maps; who needs one asks it and waits, or is called when it is there. The reconcile
- * thread (pool_reconcile.c) repairs and moves, with copiers (pool_copiers.c) while there is much to
- * be copied; the scrub thread (pool_scrub.c) verifies. Each disk has reader threads
- * (pool_reader.c).
+ * The watch thread (pool_watch.c) times writes out and makes the maps that drops, notes and failed
+ * mirrors ask for: who needs one of these and cannot wait is called when it is there. The patrol
+ * (pool_patrol.c) looks at the disks, the mirrors' thread (pool_mirrors.c) at who holds the
+ * metadata, and calls the hooks. The reconcile thread (pool_reconcile.c) repairs and moves, with
+ * copiers (pool_copiers.c) while there is much to be copied; the scrub thread (pool_scrub.c)
+ * verifies. Each disk has reader threads (pool_reader.c). All of these but the last two, errands,
+ * the operator's calls and the placement of chunks make maps, each by pool_change_map.
  *
  * Locks, outermost first: change_lock (making a map; held across disk I/O), submit_lock (order of
  * groups), tomb_lock (deletes against copies), a disk's reader lock, view_lock (innermost, a few
@@ -29,15 +31,16 @@
 
 enum {
     POOL_READERS_PER_DISK = 2,
-    POOL_READ_JOBS_MAX = 4096, /* of one disk; over it reads are answered BUSY */
-    POOL_BULK_MAX = 256,       /* large chunks being written at once; over it BUSY */
+    POOL_READ_JOBS_MAX = 4096,      /* of one disk; over it reads are answered BUSY */
+    POOL_BULK_MAX = 4096,           /* large chunks, written or finished and kept; over it BUSY */
+    POOL_BULK_ROWS_MAX = 512 << 20, /* bytes that the rows of those being written may take */
     POOL_TOMBS_MAX = 1 << 20,
     POOL_SUSPECTS_MAX = 65536, /* fragments reported bad and not repaired yet */
 };
 
 struct pool_reader; /* pool_reader.c: the reader threads of a disk */
 
-/* A disk of the pool while this process uses it. Counted by views, pins, bulks, groups. */
+/* A disk of the pool while this process uses it. Counted by views, parts of pins, bulks, groups. */
 struct pool_disk {
     atomic_uint references;
     uint16_t number;
@@ -49,11 +52,14 @@ struct pool_disk {
     atomic_bool is_dropped;     /* found failing: used for nothing new, whatever the view says */
     atomic_bool is_distrusted;  /* dropped, and not for its writes alone: nothing of it is read */
     atomic_int drop_err;        /* enum gfs_err: why it was dropped */
-    atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused */
+    atomic_bool takes_edits;    /* its log is as those in sync: it joins them. Set while paused;
+                                   cleared under change_lock, or by who set it */
+    atomic_bool is_being_left;  /* by pins */
     atomic_bool is_full;        /* as of the watch's last look; placement avoids it */
     atomic_ulong slow_reads;    /* that were raced */
     atomic_llong slow_until_ns; /* monotonic; readers prefer other disks until then */
     atomic_llong progress_ns;   /* monotonic; when a write last went on here */
+    atomic_uint owed;           /* groups it was given and did not answer yet */
     atomic_ulong read_failures; /* reads the disk could not do; damage found is not among them */
     atomic_uint last_failures;  /* of these, since it was dropped */
     atomic_ulong behind_notes; /* counted by pool_note_behind, under change_lock, before it looks at
@@ -65,7 +71,7 @@ struct pool_disk {
 
 /* Immutable. disks: by number, map->disk_count of them; NULL = removed or unknown to this run. */
 struct pool_view {
-    atomic_ulong references; /* low half: work by it; high half: pins, see pool_view_pin */
+    atomic_ulong references; /* work by it, pins, marks: see pool_view_pin, pool_view_mark */
     struct pool *pool;
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
@@ -84,6 +90,7 @@ struct pool_suspect {
     bool is_bad; /* there, but damaged: rewrite even though it is listed */
 };
 
+struct pool_pin;       /* pool_pin.c: a chunk held for reading */
 struct pool_errands;   /* pool_errand.c: calls that may hang in a disk */
 struct pool_submit;    /* pool_submit.c: groups under way */
 struct pool_watch;     /* pool_watch.c: drops, notes, ticks */
@@ -101,7 +108,8 @@ struct pool {
     pthread_mutex_t view_lock;
     struct pool_view *view;       /* guarded by view_lock */
     struct pool_view *views;      /* all that are held; guarded by view_lock */
-    struct gfs_cond views_gone;   /* with view_lock */
+    struct pool_pin *pins;        /* all that are held; guarded by view_lock */
+    struct gfs_cond views_gone;   /* and pins; with view_lock */
     struct pool_disk *open_disks; /* whose stores are not closed yet; guarded by view_lock */
     atomic_int drop_errs[POOL_DISKS_MAX]; /* enum gfs_err, by number: the last drop in this run */
     _Atomic(struct pool_disk *) unused_disks; /* wait for pool_disk_reap */
@@ -110,10 +118,10 @@ struct pool {
     pthread_mutex_t coder_lock;
     pthread_mutex_t change_lock;
     struct pool_errands *errands;
-    pthread_mutex_t asking_lock; /* a few instructions; above it none */
+    pthread_mutex_t asking_lock;                /* a few instructions; above it none */
     struct pool_errand *asking[POOL_DISKS_MAX]; /* where a disk is: hangs; NULL = none does */
     struct pool_submit *submit;
-    struct pool_watch *watch;
+    struct pool_watch *_Atomic watch; /* set once, freed with the pool */
     struct pool_mirrors *mirrors;
     struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
     struct pool_place *place;
@@ -132,8 +140,9 @@ struct pool {
     struct pool_tombs *tombs;
     struct pool_meta_hooks hooks;
     atomic_uint bulk_count;
+    atomic_ulong bulk_row_bytes; /* that rows of large chunks being written may take */
     pthread_mutex_t bulk_lock;
-    struct pool_bulk *bulks;      /* guarded by bulk_lock; those pool_bulk_tick looks at */
+    struct pool_bulk *bulks; /* guarded by bulk_lock; those pool_bulk_tick looks at */
     uint64_t lsn_floor;
 };
 
@@ -151,21 +160,32 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
 void pool_view_set(struct pool *pool, struct pool_view *view);
 struct pool_view *pool_view_get(struct pool *pool); /* counted: give it back */
 void pool_view_put(struct pool_view *view);
-/* Holds and releases the view for a pin: as a reference, but one that only reads by it, and may do
- * so for hours. Who pins holds the view otherwise. */
+/* Holds and releases the view for reading: as a reference, but one that is no work by it, and may
+ * take long. Who pins holds the view otherwise. */
 void pool_view_pin(struct pool_view *view);
 void pool_view_unpin(struct pool_view *view);
+/* The caller's hold becomes a mark: work by the map is under way still, which pool_view_oldest
+ * tells, but it refers to the disks that it needs by itself, so that the view keeps none of them
+ * open. Of this view's disks nothing is touched any more. Given back with pool_view_unmark. */
+void pool_view_mark(struct pool_view *view);
+void pool_view_unmark(struct pool_view *view);
 /* The view in force, only pinned: for calls that may hang or take long, and are no work by its
  * map. */
 struct pool_view *pool_view_get_pinned(struct pool *pool);
-/* After pool_view_set(NULL): waits until nobody holds a view any more, as reads that were given up
- * and writers whose last callback is about to return do for a moment. false: after wait_ms somebody
- * still does (a disk hangs), and the pool's memory must stay. */
+/* The disks that are open, but neither used nor read by the view in force, and that somebody still
+ * refers to; counted; how many. */
+unsigned pool_view_left_disks(struct pool *pool, struct pool_disk *ret[POOL_DISKS_MAX]);
+/* After pool_view_set(NULL): waits until nobody holds a view, a pin or a bulk any more, as reads
+ * that were given up and writers whose last callback is about to return do for a moment. false:
+ * after wait_ms somebody still does (a disk hangs), and the pool's memory must stay. */
 bool pool_view_await_none(struct pool *pool, uint32_t wait_ms);
 /* The version of the oldest view that anybody works by, pins left aside. While it is older than a
  * pass's own, somebody may still write or delete where an older map said. */
 uint64_t pool_view_oldest(struct pool *pool);
 struct pool_disk *pool_disk_ref(struct pool_disk *disk);
+/* Unless nobody refers to it any more: then it is not counted, and answers false. With view_lock,
+ * of a disk that is in open_disks. */
+bool pool_disk_ref_if_used(struct pool_disk *disk);
 /* The last one leaves the disk to pool_disk_reap: it may come on one of the disk's own threads. Any
  * thread. */
 void pool_disk_unref(struct pool_disk *disk);
@@ -175,6 +195,9 @@ void pool_disk_unref(struct pool_disk *disk);
 void pool_disk_reap(struct pool *pool);
 /* Whether the store in this directory is still open, if only until its last user is gone. */
 bool pool_disk_is_open(struct pool *pool, const char *path);
+/* It is open, but only because somebody still refers to it who may take long (a read, an upload):
+ * no call into it hangs. false as well: it is being closed. */
+bool pool_disk_is_held(struct pool *pool, const char *path);
 /* The disk is there, opened and not dropped. */
 static inline bool pool_disk_is_usable(const struct pool_disk *disk)
 {
@@ -227,7 +250,8 @@ void pool_disk_describe(const struct pool_disk *disk, struct pool_map_disk *ret)
 enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
                                   void *arg, struct gfs_error *error) GFS_MUST_CHECK;
 /* The disk lacks something that is about to be acknowledged: asks the watch for a map that says so.
- * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be. Never blocks. */
+ * `then` is called on the watch thread when it is in force (GFS_OK) or cannot be; at once, when the
+ * watch was stopped. Never blocks. */
 void pool_note_behind(struct pool *pool, struct pool_disk *disk,
                       void (*then)(void *arg, enum gfs_err err), void *arg);
 
@@ -236,6 +260,9 @@ void pool_note_behind(struct pool *pool, struct pool_disk *disk,
  * their phase 2 begins that are in sync or whose takes_edits is set, and are waited for on all of
  * these. */
 struct pool_submit *pool_submit_new(struct pool *pool);
+/* What an edit that is submitted now is answered because of the mirrors: OK, AGAIN (one of them is
+ * being dropped), NO_SPACE, UNREACHABLE, IO. */
+enum gfs_err pool_submit_check(struct pool_submit *submit, const struct pool_view *view);
 /* Waits until everything is answered, which needs the watch: it drops who does not answer; and, for
  * wait_ms at the most, until no disk owes an answer any more. false: one still does, and may come
  * back with it. Nothing is submitted any more. */
@@ -248,6 +275,8 @@ void pool_submit_free(struct pool_submit *submit);
  * same. */
 enum gfs_err pool_submit_pause(struct pool *pool) GFS_MUST_CHECK;
 void pool_submit_resume(struct pool *pool);
+/* Edits were sent to the disk whose answers have not come yet. */
+bool pool_submit_owes_edits(struct pool *pool, const struct pool_disk *disk);
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group);
 /* A new view is in force: what waits for a mirror or disk that is no longer needed goes on. */
 void pool_submit_view_changed(struct pool *pool);
@@ -264,12 +293,16 @@ void pool_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner);
 void pool_bulk_finish(struct chunk_bulk *bulk, chunk_finished_fn finished);
 void pool_bulk_free(struct chunk_bulk *bulk);
 void pool_bulk_tick(struct pool *pool, int64_t now_ns); /* as pool_submit_tick */
+/* Lets go of a disk that was dropped and is only kept open by what no chunk will come of. May hang
+ * in it. */
+void pool_bulk_leave_disk(struct pool *pool, const struct pool_disk *disk);
 /* What pool_submit needs for a PLACE record: the finished fragments. child NULL = that slot has
  * none (its disk is behind). Answers the width. The bulk is held until pool_bulk_release: a disk
  * that hangs may still have the record when the user was answered and freed the bulk. Any thread.
  */
 struct pool_bulk_part {
-    struct pool_disk *disk;
+    uint16_t number;        /* of the disk that the slot named when the chunk was begun */
+    struct pool_disk *disk; /* NULL: it was not there, or was let go of */
     struct chunk_bulk *child;
 };
 unsigned pool_bulk_parts(struct chunk_bulk *bulk, struct chunk_id *ret_id,
@@ -294,7 +327,8 @@ void pool_prefetch(struct chunk_store *chunks, struct chunk_pin *pin, uint32_t o
 /* ---- pool_fragment.c: for repair. A fragment's bytes, from wherever they can be had. ---- */
 struct pool_fragment;
 /* Finds what is needed to give fragment `slot` of the chunk: a whole copy of it on another disk
- * than `avoid` (POOL_NO_DISK = none is avoided), else k others. NOT_FOUND: no disk lists the chunk
+ * than `avoid` (POOL_NO_DISK = none is avoided), else k others; what is whole of the one that is
+ * avoided only where these do not suffice. NOT_FOUND: no disk lists the chunk
  * any more; CORRUPT: too few fragments (or none whole) are left; UNREACHABLE: too few, and disks
  * are away. owner: as it must be written with that slot. Blocking. */
 enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struct chunk_id id,
@@ -326,7 +360,7 @@ void pool_suspect_done(struct pool *pool, const struct pool_suspect *suspect);
  * again. Times must not descend. */
 void pool_suspect_park(struct pool *pool, const struct pool_suspect *suspect, int64_t until_ns);
 void pool_suspects_unpark(struct pool *pool, int64_t now_ns);
-size_t pool_suspect_count(struct pool *pool);  /* queued */
+size_t pool_suspect_count(struct pool *pool); /* queued */
 /* Reported as bad: all, and those parked. Missing ones do not count: they may be of a write that
  * was cut off, and what else misses them the next pass finds. */
 size_t pool_suspect_bad(struct pool *pool);
@@ -366,7 +400,7 @@ struct pool_repair_summary {
     bool is_running;           /* a pass is under way */
     bool is_surveyed;          /* all chunks were compared since the start */
     uint64_t left, left_bytes; /* fragments still to be made */
-    uint64_t unplaced;         /* fragments whose disk is lost or away */
+    uint64_t unplaced;         /* fragments whose disk is lost, away or read-only */
     uint64_t lost;             /* chunks of which too few fragments are left */
     uint64_t failures;         /* of the last pass */
     uint64_t healed;           /* bad fragments written anew since the start */

@@ -149,6 +149,14 @@ static bool has_edit(const struct chunk_group *group)
     return false;
 }
 
+enum gfs_err pool_submit_check(struct pool_submit *submit, const struct pool_view *view)
+{
+    (void)pthread_mutex_lock(&submit->lock);
+    enum gfs_err err = pool_flight_edits_check_locked(submit, view, false);
+    (void)pthread_mutex_unlock(&submit->lock);
+    return err;
+}
+
 void pool_submit(struct chunk_store *chunks, struct chunk_group *group)
 {
     struct pool *pool = GFS_CONTAINER_OF(chunks, struct pool, base);
@@ -269,8 +277,7 @@ void pool_submit_tick(struct pool *pool, int64_t now_ns)
 static void wait_locked(struct pool_submit *submit, int64_t ms)
 {
     submit->waiters++;
-    (void)gfs_cond_wait_until(&submit->changed, &submit->lock,
-                              gfs_monotonic_ns() + ms * NS_PER_MS);
+    (void)gfs_cond_wait_until(&submit->changed, &submit->lock, gfs_monotonic_ns() + ms * NS_PER_MS);
     submit->waiters--;
 }
 
@@ -299,6 +306,20 @@ void pool_submit_resume(struct pool *pool)
     pool_submit_unlock(submit, false);
 }
 
+bool pool_submit_owes_edits(struct pool *pool, const struct pool_disk *disk)
+{
+    struct pool_submit *submit = pool->submit;
+    bool owes = false;
+    (void)pthread_mutex_lock(&submit->lock);
+    for (const struct batch *batch = submit->batches; batch != NULL; batch = batch->next) {
+        for (uint32_t i = 0; i < batch->leg_count; i++) {
+            owes = owes || (batch->legs[i].is_owed && batch->legs[i].disk == disk);
+        }
+    }
+    (void)pthread_mutex_unlock(&submit->lock);
+    return owes;
+}
+
 /* ---- life ---- */
 
 struct pool_submit *pool_submit_new(struct pool *pool)
@@ -321,8 +342,7 @@ bool pool_submit_drain(struct pool_submit *submit, uint32_t wait_ms)
     (void)pthread_mutex_lock(&submit->lock);
     submit->is_paused = false;
     while (submit->first != NULL || submit->noting != 0 || submit->is_delivering ||
-           has_outside_locked(submit) ||
-           (submit->owed != 0 && gfs_monotonic_ns() < until_ns)) {
+           has_outside_locked(submit) || (submit->owed != 0 && gfs_monotonic_ns() < until_ns)) {
         look_at_all_locked(submit);
         run_outside_locked(submit);
         if (has_answer_locked(submit)) {

@@ -60,7 +60,6 @@ static struct entry *list_take(struct list *list)
     return entry;
 }
 
-
 struct pool_suspects *pool_suspects_new(void)
 {
     struct pool_suspects *suspects = gfs_alloc(sizeof *suspects);

@@ -59,6 +59,14 @@ bool pool_disk_is_open(struct pool *pool, const char *path)
     return is_open;
 }
 
+bool pool_disk_ref_if_used(struct pool_disk *disk)
+{
+    unsigned count = atomic_load(&disk->references);
+    while (count != 0 && !atomic_compare_exchange_weak(&disk->references, &count, count + 1)) {
+    }
+    return count != 0;
+}
+
 struct pool_disk *pool_disk_ref(struct pool_disk *disk)
 {
     unsigned before = atomic_fetch_add_explicit(&disk->references, 1, memory_order_relaxed);
@@ -116,9 +124,10 @@ void pool_disk_reap(struct pool *pool)
 
 /* ---- views ---- */
 
-#define WORK 1UL
-#define PIN (1UL << 32)
-_Static_assert(sizeof(unsigned long) == 8, "two counts in one");
+#define WORK 1UL /* at most 2^24 of it, as of pins; 2^16 marks */
+#define PIN (1UL << 24)
+#define MARK (1UL << 48)
+_Static_assert(sizeof(unsigned long) == 8, "three counts in one");
 
 struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
                                 struct pool_disk *const disks[POOL_DISKS_MAX])
@@ -142,22 +151,21 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
     return view;
 }
 
-static void release(struct pool_view *view, unsigned long kind)
+static void unref_disks(struct pool_view *view)
 {
-    unsigned long before =
-        atomic_fetch_sub_explicit(&view->references, kind, memory_order_acq_rel);
-    GFS_ASSERT(before >= kind);
-    if (before != kind) {
-        return;
-    }
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         if (view->disks[i] != NULL) {
-            pool_disk_unref(view->disks[i]);
+            pool_disk_unref(GFS_TAKE(view->disks[i]));
         }
         if (view->fallbacks[i] != NULL) {
-            pool_disk_unref(view->fallbacks[i]);
+            pool_disk_unref(GFS_TAKE(view->fallbacks[i]));
         }
     }
+}
+
+/* Nobody refers to it any more. */
+static void end_view(struct pool_view *view)
+{
     struct pool *pool = view->pool;
     (void)pthread_mutex_lock(&pool->view_lock);
     *view->link = view->next;
@@ -172,15 +180,45 @@ static void release(struct pool_view *view, unsigned long kind)
     free(view);
 }
 
+/* Gives `kind` back and takes `stead` for it, 0 = nothing. With the last work or pin the disks are
+ * let go of, under a mark. */
+static void exchange(struct pool_view *view, unsigned long kind, unsigned long stead)
+{
+    unsigned long before = atomic_load(&view->references), after;
+    bool is_last;
+    do {
+        GFS_ASSERT(before >= kind);
+        after = before - kind + stead;
+        is_last = kind != MARK && after % MARK == 0;
+        after += is_last ? MARK : 0;
+    } while (!atomic_compare_exchange_weak(&view->references, &before, after));
+    if (is_last) {
+        unref_disks(view);
+        exchange(view, MARK, 0);
+    } else if (after == 0) {
+        end_view(view);
+    }
+}
+
+static void release(struct pool_view *view, unsigned long kind)
+{
+    exchange(view, kind, 0);
+}
+
+static bool is_held_locked(struct pool *pool)
+{
+    return pool->views != NULL || pool->pins != NULL || atomic_load(&pool->bulk_count) != 0;
+}
+
 bool pool_view_await_none(struct pool *pool, uint32_t wait_ms)
 {
     int64_t until_ns = gfs_monotonic_ns() + (int64_t)wait_ms * 1000000;
     bool has_time = true;
     (void)pthread_mutex_lock(&pool->view_lock);
-    while (pool->views != NULL && has_time) {
+    while (is_held_locked(pool) && has_time) {
         has_time = gfs_cond_wait_until(&pool->views_gone, &pool->view_lock, until_ns);
     }
-    bool is_none = pool->views == NULL;
+    bool is_none = !is_held_locked(pool);
     (void)pthread_mutex_unlock(&pool->view_lock);
     return is_none;
 }
@@ -199,6 +237,16 @@ void pool_view_pin(struct pool_view *view)
 void pool_view_unpin(struct pool_view *view)
 {
     release(view, PIN);
+}
+
+void pool_view_mark(struct pool_view *view)
+{
+    exchange(view, WORK, MARK);
+}
+
+void pool_view_unmark(struct pool_view *view)
+{
+    release(view, MARK);
 }
 
 struct pool_view *pool_view_get_pinned(struct pool *pool)
@@ -230,12 +278,36 @@ struct pool_view *pool_view_get(struct pool *pool)
     return view;
 }
 
+static bool has_disk(const struct pool_view *view, const struct pool_disk *disk)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < view->map->disk_count; i++) {
+        has = has || view->disks[i] == disk || view->fallbacks[i] == disk;
+    }
+    return has;
+}
+
+unsigned pool_view_left_disks(struct pool *pool, struct pool_disk *ret[POOL_DISKS_MAX])
+{
+    unsigned count = 0;
+    (void)pthread_mutex_lock(&pool->view_lock);
+    for (struct pool_disk *disk = pool->open_disks; disk != NULL && count < POOL_DISKS_MAX;
+         disk = disk->next_open) {
+        if (!has_disk(pool->view, disk) && pool_disk_ref_if_used(disk)) {
+            ret[count++] = disk;
+        }
+    }
+    (void)pthread_mutex_unlock(&pool->view_lock);
+    return count;
+}
+
 uint64_t pool_view_oldest(struct pool *pool)
 {
     uint64_t oldest = UINT64_MAX;
     (void)pthread_mutex_lock(&pool->view_lock);
     for (const struct pool_view *view = pool->views; view != NULL; view = view->next) {
-        if (atomic_load(&view->references) % PIN != 0) {
+        unsigned long references = atomic_load(&view->references);
+        if (references % PIN != 0 || references >= MARK) {
             oldest = GFS_MIN(oldest, view->map->version);
         }
     }

@@ -14,7 +14,9 @@
 #include "pool/pool_change.h"
 #include "pool/pool_pace.h"
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, UNSAID_MS = 1000 };
+
+#define NS_PER_MS 1000000LL
 
 struct note {
     struct note *next;
@@ -36,9 +38,33 @@ struct pool_watch {
     pthread_t thread;
     struct note *notes, **notes_tail;
     struct failed_mirror *failed_mirrors;
-    struct failed_mirror *unsaid_mirrors; /* no map could say so yet; owned by the thread */
+    bool is_stopped; /* what comes now comes to nothing */
+    /* Owned by the thread. */
+    struct failed_mirror *unsaid_mirrors; /* no map could say so yet */
+    int64_t unsaid_ns;                    /* monotonic; when the next attempt is due */
     struct pool_patrol *patrol;
 };
+
+/* All of a list. */
+static void answer(struct note *notes, enum gfs_err err)
+{
+    while (notes != NULL) {
+        struct note *note = notes;
+        notes = note->next;
+        note->then(note->arg, err);
+        pool_disk_unref(note->disk);
+        free(note);
+    }
+}
+
+static void free_mirrors(struct failed_mirror **list)
+{
+    while (*list != NULL) {
+        struct failed_mirror *failed = *list;
+        *list = failed->next;
+        free(failed);
+    }
+}
 
 void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err, const char *what)
 {
@@ -55,8 +81,9 @@ void pool_disk_drop(struct pool *pool, struct pool_disk *disk, enum gfs_err err,
             "op=disk-drop disk=%u path=%s cause=%s err=%s msg=\"it is not used any more\"",
             disk->number, gfs_log_quote(gfs_slice_str(disk->path), path, sizeof path), what,
             gfs_err_name(err));
-    if (pool->watch != NULL) {
-        pool_pace_wake(&pool->watch->pace);
+    struct pool_watch *watch = atomic_load(&pool->watch);
+    if (watch != NULL) {
+        pool_pace_wake(&watch->pace);
     }
 }
 
@@ -70,30 +97,39 @@ void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err 
 void pool_note_behind(struct pool *pool, struct pool_disk *disk,
                       void (*then)(void *arg, enum gfs_err err), void *arg)
 {
-    struct pool_watch *watch = pool->watch;
+    struct pool_watch *watch = atomic_load(&pool->watch);
     struct note *note = gfs_alloc(sizeof *note);
     *note = (struct note){.disk = pool_disk_ref(disk), .then = then, .arg = arg};
     (void)atomic_fetch_add(&disk->behind_notes, 1);
     (void)pthread_mutex_lock(&watch->lock);
-    *watch->notes_tail = note;
-    watch->notes_tail = &note->next;
-    pool_pace_wake(&watch->pace);
+    bool is_stopped = watch->is_stopped;
+    if (!is_stopped) {
+        *watch->notes_tail = note;
+        watch->notes_tail = &note->next;
+        pool_pace_wake(&watch->pace);
+    }
     (void)pthread_mutex_unlock(&watch->lock);
+    if (is_stopped) {
+        answer(note, GFS_UNREACHABLE);
+    }
 }
 
 void pool_mirror_failed(struct pool *pool, const char *dir)
 {
-    struct pool_watch *watch = pool->watch;
-    if (watch == NULL) { /* a disk that hung, after the pool was closed but for it */
-        return;
-    }
+    struct pool_watch *watch = atomic_load(&pool->watch);
     struct failed_mirror *failed = gfs_alloc(sizeof *failed);
     (void)snprintf(failed->path, sizeof failed->path, "%s", dir);
     (void)pthread_mutex_lock(&watch->lock);
-    failed->next = watch->failed_mirrors;
-    watch->failed_mirrors = failed;
-    pool_pace_wake(&watch->pace);
+    bool is_stopped = watch->is_stopped;
+    if (!is_stopped) {
+        failed->next = watch->failed_mirrors;
+        watch->failed_mirrors = failed;
+        pool_pace_wake(&watch->pace);
+    }
     (void)pthread_mutex_unlock(&watch->lock);
+    if (is_stopped) { /* a disk that hung, after the pool was closed but for it */
+        free(failed);
+    }
 }
 
 /* ---- drops ---- */
@@ -194,33 +230,72 @@ static void handle_notes(struct pool_watch *watch)
     if (err != GFS_OK && err != GFS_EXISTS) {
         gfs_log(GFS_LOG_ERROR, "op=behind err=%s msg=\"%s\"", gfs_err_name(err), error.text);
     }
-    err = err == GFS_EXISTS ? GFS_OK : err;
-    while (notes != NULL) {
-        struct note *note = notes;
-        notes = note->next;
-        note->then(note->arg, err);
-        pool_disk_unref(note->disk);
-        free(note);
-    }
+    answer(notes, err == GFS_EXISTS ? GFS_OK : err);
 }
 
 /* ---- mirrors whose copy of the metadata failed ---- */
 
-/* One that is the only one stays: it is what there is. */
+/* Plain data. */
+struct mirror_failure {
+    struct pool *pool;
+    const char *path;
+    uint16_t number;   /* set by the change; POOL_NO_DISK = of no disk */
+    bool is_to_follow; /* as well: another change */
+};
+
+/* Two disks of a map can have one path: one that is away, and one that was found in its place. The
+ * copy that failed is on the one that is there. */
+static uint16_t find_disk(const struct pool_view *view, const char *path)
+{
+    uint16_t named = POOL_NO_DISK;
+    for (uint16_t i = 0; i < view->map->disk_count; i++) {
+        const struct pool_disk *disk = view->disks[i];
+        if (disk != NULL && strcmp(disk->path, path) == 0) {
+            if (disk->store != NULL) {
+                return i;
+            }
+            named = named == POOL_NO_DISK ? i : named;
+        }
+    }
+    return named;
+}
+
+/* One that joins takes no edits any more. false: not before a version supersedes those that were
+ * tried in vain: one may have called it in sync, and be found by a start. */
+static bool end_join(struct pool *pool, uint16_t number)
+{
+    struct pool_view *view = pool_view_get(pool);
+    struct pool_disk *disk = view->disks[number];
+    bool is_joining = disk != NULL && atomic_load(&disk->takes_edits);
+    bool can_end = !is_joining || pool->version_used <= view->map->version;
+    if (is_joining && can_end) {
+        atomic_store(&disk->takes_edits, false);
+    }
+    pool_view_put(view);
+    return can_end;
+}
+
+/* Under change_lock: whoever is about to be called in sync was, or will not be. One that is the
+ * only one stays: it is what there is. */
 static enum gfs_err change_mirror(void *arg, struct pool_map *map, struct gfs_error *error)
 {
-    const uint16_t *number = arg;
+    struct mirror_failure *failure = arg;
+    struct pool_view *view = pool_view_get(failure->pool);
+    failure->number = find_disk(view, failure->path);
+    pool_view_put(view);
     struct pool_log_disk *own = NULL;
     uint32_t others = 0;
     for (uint32_t i = 0; i < map->log_disk_count; i++) {
-        if (map->log_disks[i].disk == *number) {
+        if (map->log_disks[i].disk == failure->number) {
             own = &map->log_disks[i];
         } else {
             others += map->log_disks[i].is_in_sync ? 1 : 0;
         }
     }
     if (own == NULL || !own->is_in_sync) {
-        return gfs_fail(error, GFS_EXISTS, "it is not in sync already");
+        failure->is_to_follow = own != NULL && !end_join(failure->pool, failure->number);
+        return failure->is_to_follow ? GFS_OK
+                                     : gfs_fail(error, GFS_EXISTS, "it is not in sync already");
     }
     if (others == 0) {
         return gfs_fail(error, GFS_CONFLICT, "there is no other copy of the metadata");
@@ -229,27 +304,26 @@ static enum gfs_err change_mirror(void *arg, struct pool_map *map, struct gfs_er
     return GFS_OK;
 }
 
-/* UNREACHABLE: no map can say so now. */
+/* OK, EXISTS and CONFLICT: that is settled. Else no map can say so now: too few disks are there
+ * (UNREACHABLE), or have room for it. */
 static enum gfs_err fail_mirror(struct pool *pool, const char *path)
 {
-    enum gfs_err err = GFS_OK;
-    struct pool_view *view = pool_view_get(pool);
+    struct mirror_failure failure = {.pool = pool, .path = path, .number = POOL_NO_DISK};
     struct gfs_error error = {0};
-    uint16_t number = 0;
-    while (number < view->map->disk_count && (view->map->disks[number].path[0] == '\0' ||
-                                              strcmp(view->map->disks[number].path, path) != 0)) {
-        number++;
+    enum gfs_err err = pool_change_map(pool, change_mirror, &failure, &error);
+    if (err == GFS_OK && failure.is_to_follow) {
+        failure.is_to_follow = false;
+        err = pool_change_map(pool, change_mirror, &failure, &error);
+        err = err == GFS_OK && failure.is_to_follow ? GFS_AGAIN : err;
     }
-    if (number < view->map->disk_count && view->disks[number] != NULL) {
-        atomic_store(&view->disks[number]->takes_edits, false);
-        err = pool_change_map(pool, change_mirror, &number, &error);
-        gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata failed %s\"",
-                number, gfs_err_name(err), error.text);
-        if (err != GFS_OK) {
-            pool_submit_view_changed(pool); /* it does not take edits any more */
-        }
+    if (failure.number == POOL_NO_DISK) {
+        return GFS_OK;
     }
-    pool_view_put(view);
+    gfs_log(GFS_LOG_WARN, "op=mirror disk=%u err=%s msg=\"its copy of the metadata failed %s\"",
+            failure.number, gfs_err_name(err), error.text);
+    if (err != GFS_OK) {
+        pool_submit_view_changed(pool); /* it does not take edits any more */
+    }
     return err;
 }
 
@@ -268,15 +342,6 @@ static void keep_unsaid(struct pool_watch *watch, struct failed_mirror *failed)
     watch->unsaid_mirrors = failed;
 }
 
-static void free_unsaid(struct pool_watch *watch)
-{
-    while (watch->unsaid_mirrors != NULL) {
-        struct failed_mirror *failed = watch->unsaid_mirrors;
-        watch->unsaid_mirrors = failed->next;
-        free(failed);
-    }
-}
-
 static bool is_closed(struct pool *pool)
 {
     struct pool_view *view = pool_view_get(pool);
@@ -285,21 +350,30 @@ static bool is_closed(struct pool *pool)
     return is_closed;
 }
 
+/* Not while it is known to be in vain. */
+static struct failed_mirror *take_unsaid(struct pool_watch *watch)
+{
+    bool is_due = watch->unsaid_mirrors != NULL && gfs_monotonic_ns() >= watch->unsaid_ns;
+    return is_due && !is_closed(watch->pool) ? GFS_TAKE(watch->unsaid_mirrors) : NULL;
+}
+
 static void handle_mirrors(struct pool_watch *watch)
 {
     (void)pthread_mutex_lock(&watch->lock);
     struct failed_mirror *failed = GFS_TAKE(watch->failed_mirrors);
     (void)pthread_mutex_unlock(&watch->lock);
-    if (failed == NULL && watch->unsaid_mirrors != NULL && !is_closed(watch->pool)) {
-        failed = GFS_TAKE(watch->unsaid_mirrors);
-    }
+    failed = failed != NULL ? failed : take_unsaid(watch);
     bool is_any = failed != NULL;
     while (failed != NULL) {
         struct failed_mirror *next = failed->next;
-        if (fail_mirror(watch->pool, failed->path) == GFS_UNREACHABLE) {
-            keep_unsaid(watch, failed);
-        } else {
+        enum gfs_err err = fail_mirror(watch->pool, failed->path);
+        if (err == GFS_OK || err == GFS_EXISTS || err == GFS_CONFLICT) {
             free(failed);
+        } else {
+            /* a pool that is closed shows when it is worth it */
+            int64_t wait_ms = err == GFS_UNREACHABLE ? 0 : UNSAID_MS;
+            watch->unsaid_ns = gfs_monotonic_ns() + wait_ms * NS_PER_MS;
+            keep_unsaid(watch, failed);
         }
         failed = next;
     }
@@ -324,40 +398,52 @@ static void *watch_main(void *arg)
     }
     handle_notes(watch);
     handle_mirrors(watch);
-    free_unsaid(watch);
     return NULL;
 }
 
-struct pool_watch *pool_watch_start(struct pool *pool)
+void pool_watch_start(struct pool *pool)
 {
     struct pool_watch *watch = gfs_alloc(sizeof *watch);
     watch->pool = pool;
     watch->notes_tail = &watch->notes;
     (void)pthread_mutex_init(&watch->lock, NULL);
     pool_pace_init(&watch->pace, 0);
-    pool->watch = watch;
+    atomic_store(&pool->watch, watch);
     int status = pthread_create(&watch->thread, NULL, watch_main, watch);
     GFS_ASSERT(status == 0);
     (void)pthread_setname_np(watch->thread, "pool-watch");
     watch->patrol = pool_patrol_start(pool);
-    return watch;
 }
 
 void pool_watch_stop(struct pool_watch *watch)
 {
-    if (watch == NULL) {
+    if (watch == NULL || watch->is_stopped) {
         return;
     }
     pool_patrol_stop(watch->patrol);
     pool_pace_stop(&watch->pace);
     (void)pthread_join(watch->thread, NULL);
-    watch->pool->watch = NULL;
-    pool_pace_fini(&watch->pace);
-    (void)pthread_mutex_destroy(&watch->lock);
-    free(watch);
+    (void)pthread_mutex_lock(&watch->lock);
+    watch->is_stopped = true;
+    struct note *notes = GFS_TAKE(watch->notes);
+    watch->notes_tail = &watch->notes;
+    free_mirrors(&watch->failed_mirrors);
+    (void)pthread_mutex_unlock(&watch->lock);
+    answer(notes, GFS_UNREACHABLE);
+    free_mirrors(&watch->unsaid_mirrors);
+}
+
+void pool_watch_free(struct pool_watch *watch)
+{
+    if (watch != NULL) {
+        GFS_ASSERT(watch->is_stopped);
+        pool_pace_fini(&watch->pace);
+        (void)pthread_mutex_destroy(&watch->lock);
+        free(watch);
+    }
 }
 
 void pool_watch_set_interval(struct pool *pool, uint32_t patrol_ms)
 {
-    pool_patrol_set_interval(pool->watch->patrol, patrol_ms);
+    pool_patrol_set_interval(atomic_load(&pool->watch)->patrol, patrol_ms);
 }

@@ -4,9 +4,11 @@
 
 #include "pool/pool_state.h"
 
-/* Begins with the first view in force; ends when nothing uses the pool any more. */
-struct pool_watch *pool_watch_start(struct pool *pool);
-void pool_watch_stop(struct pool_watch *watch); /* NULL allowed */
+/* Begins with the first view in force, as pool->watch; stops when nothing writes to the pool any
+ * more. What errands and disks that hung tell it after that comes to nothing. */
+void pool_watch_start(struct pool *pool);
+void pool_watch_stop(struct pool_watch *watch); /* NULL allowed, and twice */
+void pool_watch_free(struct pool_watch *watch); /* stopped before; NULL allowed */
 /* Tests: how often the disks are looked at; 1,000 ms. */
 void pool_watch_set_interval(struct pool *pool, uint32_t patrol_ms);
 

@@ -12,8 +12,8 @@ START_LIMIT_S = 45  # 16 for a look at a disk that hangs, the rest for a slow ma
 class StartHangs(unittest.TestCase):
     limit_s = 200
 
-    def check(self, which, args=()):
-        pool = PoolUnderLoad(4, args=args)
+    def check(self, which):
+        pool = PoolUnderLoad(4)
         self.addCleanup(pool.close)
         pool.load()
         time.sleep(LOAD_S)

@@ -195,8 +195,8 @@ static int do_write(const char *path, const char *bytes, size_t size, off_t offs
 {
     (void)path;
     struct stat info_now;
-    bool is_in_place = fstat((int)info->fh, &info_now) == 0 &&
-                       offset + (off_t)size <= info_now.st_size;
+    bool is_in_place =
+        fstat((int)info->fh, &info_now) == 0 && offset + (off_t)size <= info_now.st_size;
     int err = is_in_place ? fault(FAIL_WRITE) : fault_of_growth();
     return err != 0 ? err : result((int)pwrite((int)info->fh, bytes, size, offset));
 }

@@ -2,6 +2,7 @@
 import hashlib
 import http.client
 import json
+import secrets
 
 from harness import raw, sigv4
 
@@ -15,7 +16,7 @@ class Admin:
                                              service="goodfs")
 
     def request(self, method, path, query="", body=None, sign=True, payload=None, headers=(),
-                **mistakes):
+                nonce=True, **mistakes):
         """A raw.Reply with .json (None when the body is none). path: below /_/admin/v1/ unless it
         begins with a slash. body: bytes, or anything that becomes JSON."""
         if not path.startswith("/"):
@@ -25,6 +26,8 @@ class Admin:
         host = f"127.0.0.1:{self.server.admin_port}"
         send = [("Host", host)] + list(headers)
         if sign:
+            if method != "GET" and nonce:
+                send.append(("x-goodfs-nonce", secrets.token_hex(8)))
             payload = payload or hashlib.sha256(body or b"").hexdigest()
             send = self.signer.sign(method, path, query, send, payload, **mistakes)
         connection = http.client.HTTPConnection(host, timeout=120)

@@ -12,8 +12,8 @@ def program():
                         "goodfsctl")
 
 
-def run(server, *words, timeout=120):
-    """(exit status, stdout, stderr)"""
+def run(server, *words, timeout=200):
+    """(exit status, stdout, stderr); goodfsctl gives an answer up before that."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GOODFS_")}
     env.update(GOODFS_ROOT_ACCESS_KEY=server.access_key, GOODFS_ROOT_SECRET_KEY=server.secret_key,
                GOODFS_ADMIN=f"127.0.0.1:{server.admin_port}")

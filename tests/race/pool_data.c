@@ -1,5 +1,6 @@
 /* Many threads write and read large chunks on a pool: of disk doubles that are slow, hang and come
- * back, then of real stores; writers are abandoned, and the watch's tick goes round.
+ * back, then of real stores; writers are abandoned, the watch's tick goes round, and the map does
+ * without a disk now and then, which readers then let go of.
  *
  * Checked while it runs: what was finished and made live is read back byte for byte; each short
  * append is followed by a call. At the end nobody holds anything.
@@ -15,6 +16,8 @@
 #include "datad/store.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_errand.h"
+#include "pool/pool_leave.h"
 #include "pool/pool_state.h"
 #include "tests/unit/pool/disk_double.h"
 
@@ -161,8 +164,8 @@ static void read_back(struct user *user, struct chunk_id id, const char *bytes, 
         uint32_t want = (uint32_t)(1 + draw(user, 8)) * GFS_BLOCK_SIZE;
         want = GFS_MIN(want, pin.len - offset);
         char *got = gfs_alloc(want);
-        enum gfs_err err = pool_read(chunks, &pin, offset, want, got,
-                                     draw(user, 3) == 0 ? CHUNK_READ_NOWAIT : 0);
+        enum gfs_err err =
+            pool_read(chunks, &pin, offset, want, got, draw(user, 3) == 0 ? CHUNK_READ_NOWAIT : 0);
         CHECK(err == GFS_OK || err == GFS_AGAIN);
         if (err == GFS_OK && offset < len) {
             CHECK(memcmp(got, bytes + offset, GFS_MIN((size_t)want, len - offset)) == 0);
@@ -225,13 +228,31 @@ static void *use(void *arg)
     return NULL;
 }
 
-/* Disk 1 hangs now and then, and the tick goes round. */
+/* Without disk 2, or with it again. */
+static void change_view(struct race *race, bool is_without)
+{
+    atomic_store(&race->pool_disks[2]->is_dropped, is_without);
+    struct pool_view *before = pool_view_get(&race->pool);
+    struct pool_map *map = pool_map_copy(before->map);
+    pool_view_put(before);
+    struct pool_disk *disks[POOL_DISKS_MAX] = {NULL};
+    for (unsigned i = 0; i < DISKS; i++) {
+        disks[i] = i == 2 && is_without ? NULL : race->pool_disks[i];
+    }
+    pool_view_set(&race->pool, pool_view_new(&race->pool, map, disks));
+    pool_leave_disks(&race->pool);
+}
+
+/* Disk 1 hangs now and then, disk 2 is left and taken back, and the tick goes round. */
 static void *disturb(void *arg)
 {
     struct race *race = arg;
     for (unsigned i = 0; !atomic_load(&race->is_over); i++) {
         if (race->disks[1] != NULL) {
             disk_double_hang(race->disks[1], i % 64 < 16);
+        }
+        if (i % 8 == 0) {
+            change_view(race, i % 32 < 16);
         }
         pool_bulk_tick(&race->pool, gfs_monotonic_ns() + (i % 50 == 0 ? 2100000000LL : 0));
         (void)sched_yield();
@@ -294,6 +315,7 @@ static void race_init(struct race *race)
     gfs_cond_init(&pool->views_gone);
     (void)pthread_mutex_init(&pool->coder_lock, NULL);
     (void)pthread_mutex_init(&pool->bulk_lock, NULL);
+    pool->errands = pool_errands_new();
     pool->options.race_ms = 5;
     pool->options.slow_ms = 2000;
     pool->options.driver.arg = race;
@@ -322,6 +344,8 @@ static void race_init(struct race *race)
 static void race_fini(struct race *race)
 {
     struct pool *pool = &race->pool;
+    CHECK(pool_errands_end(pool->errands, 20000));
+    pool_errands_free(GFS_TAKE(pool->errands));
     pool_view_set(pool, NULL);
     CHECK(pool_view_await_none(pool, 20000));
     CHECK(atomic_load(&pool->bulk_count) == 0);

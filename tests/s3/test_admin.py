@@ -83,6 +83,18 @@ class Authorisation(AdminCase):
             self.assert_error(self.admin.request("GET", "routes", payload=payload), 403,
                               "AccessDenied", "body included")
 
+    def test_a_change_is_made_once_however_often_its_request_is_sent(self):
+        date = sigv4.amz_date()
+        for method, path in (("POST", "fsck"), ("PUT", f"buckets/{self.bucket}/storage-class")):
+            body = {"storage_class": "STANDARD"} if method == "PUT" else None
+            first, again = (self.admin.request(method, path, body=body, date=date, nonce=False)
+                            for _ in range(2))
+            self.assertEqual(first.status, 200, first)
+            self.assert_error(again, 403, "AccessDenied", "made already")
+            self.assertEqual(self.admin.request(method, path, body=body, date=date).status, 200)
+        for _ in range(2):
+            self.assertEqual(self.admin.request("GET", "fsck", date=date).status, 200)
+
     def test_a_changed_query_or_body_does_not_pass(self):
         signed = self.admin.signer.sign(
             "GET", "/_/admin/v1/routes", "",

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -10,6 +11,7 @@ import unittest
 
 from harness import ctl, disks
 from harness.case import S3Case
+from harness.fake_admin import FakeAdmin
 from harness.lean import Lean
 from harness.server import Server, ServerDied, binary
 
@@ -37,13 +39,19 @@ class Usage(CtlCase):
         verbs = re.findall(r"(?m)^((?:disk|pg|repair|scrub|rebalance|object|bucket) [a-z]+|status|"
                            r"health)\b", text)
         self.assertGreaterEqual(len(verbs), 15)
+        self.check(FINE, "help", "recover", out="^usage: goodfs recover DIR")
+        self.check(FINE, "--version", out=r"^goodfsctl \d")
+        self.check(FINE, "help", "disk", "set", out=re.escape(
+            "disk set DISK [--read-only true|false] [--reserved BYTES]"))
         for verb in verbs:
             self.check(FINE, "help", *verb.split(), out=f"^usage: goodfsctl {verb}")
             self.check(FINE, *verb.split(), "--help", out=f"^usage: goodfsctl {verb}")
 
     def test_wrong_usage_ends_with_2_and_says_what(self):
-        for words, err in (((), "usage"), (("disk",), "usage"), (("disk", "fly"), "usage"),
-                           (("help", "nothing"), "usage"), (("disk", "add"), "PATH"),
+        for words, err in (((), "usage"), (("disk",), 'no verb "disk", but "disk ls"'),
+                           (("disk", "fly"), 'no verb "disk fly", but "disk ls"'),
+                           (("fly",), r'^goodfsctl: there is no verb "fly" \(see goodfsctl help'),
+                           (("help", "nothing"), 'no verb "nothing"'), (("disk", "add"), "PATH"),
                            (("disk", "add", "a", "b"), "PATH"),
                            (("status", "extra"), "usage"), (("status", "--verify"), "--verify"),
                            (("status", "--nonsense"), "--nonsense"),
@@ -111,10 +119,75 @@ class ObjectsAndBuckets(CtlCase):
         bucket = self.new_bucket()
         self.check(FINE, "bucket", "set", bucket, "--storage-class", "STANDARD",
                    out=r"(?m)^storage class +STANDARD$")
+        self.check(FINE, "bucket", "info", bucket, out=r"(?m)^storage class +STANDARD$")
+        self.check(NO, "bucket", "info", "no-such-bucket", err="NotFound")
         self.check(NO, "bucket", "set", bucket, "--storage-class", "ec:4+2",
                    err=r'InvalidArgument: there is no storage class "ec:4\+2"')
         self.check(NO, "bucket", "set", "no-such-bucket", "--storage-class", "STANDARD",
                    err="NotFound")
+
+
+class Pages(unittest.TestCase):
+    """Answers of several pages, by a server that is none."""
+
+    check, run_ctl = CtlCase.check, CtlCase.run_ctl
+
+    def serve(self, pages):
+        self.server = FakeAdmin(pages)
+        self.addCleanup(self.server.close)
+
+    @staticmethod
+    def fsck_page(first, keys, **members):
+        rows = [{"state": "lost", "have": 0, "need": 1, "width": 1, "chunk": "00", "bad_chunks": 1,
+                 "bucket": "b", "key": key} for key in keys]
+        return {"fsck": dict({"is_running": False, "state": "done", "searches": 7,
+                              "is_clean": False, "lost": 5, "has_damaged_rows": False,
+                              "objects": rows, "has_more_objects": True}, **members)}
+
+    def test_every_page_of_what_fsck_found_is_shown_and_the_limit_is_said(self):
+        self.serve({"fsck?after=0": self.fsck_page(0, ("k0", "k1"), next=2),
+                    "fsck?after=2": self.fsck_page(2, ("k2", "k3"), next=4),
+                    "fsck?after=4": self.fsck_page(4, ("k4",))})
+        text = self.check(NO, "fsck", "status", out=r"(?m)^has_damaged_rows +no$")
+        self.assertEqual(re.findall(r"(?m) b +(k\d)$", text), [f"k{n}" for n in range(5)])
+        self.assertEqual(text.count("objects whose chunks"), 1)
+        self.assertTrue(text.endswith("more than can be listed\n"))
+        answer = json.loads(self.check(NO, "fsck", "status", "--json"))["fsck"]
+        self.assertEqual([row["key"] for row in answer["objects"]], [f"k{n}" for n in range(5)])
+        self.assertEqual((answer["lost"], "next" in answer), (5, False))
+
+    def test_an_object_of_many_chunks_is_one_json_object(self):
+        def page(first, last, state="ok", **members):
+            chunks = [{"index": index, "id": f"{index:032x}", "length": 10, "group": 1,
+                       "fragments": [{"disk": 0, "slot": 0, "length": 10, "state": state}]}
+                      for index in range(first, last)]
+            return dict({"bucket": "b", "key": "k", "etag": "e", "chunk_count": 20,
+                         "chunks": chunks}, **members)
+
+        url = "objects/b/k?after="
+        self.serve({f"{url}0&verify=1": page(0, 8, next=8),
+                    f"{url}8&verify=1": page(8, 16, "missing", next=16),
+                    f"{url}16&verify=1": page(16, 20)})
+        words = ("object", "info", "b/k", "--verify")
+        info = json.loads(self.check(NO, *words, "--json"))
+        self.assertEqual([chunk["index"] for chunk in info["chunks"]], list(range(20)))
+        self.assertEqual((info["key"], "next" in info), ("k", False))
+        self.assertEqual(info["chunks"][9]["fragments"][0]["state"], "missing")
+        text = self.check(NO, *words)
+        self.assertEqual((text.count("\nchunk "), text.count("etag")), (20, 1))
+
+    def test_a_server_that_accepts_and_does_not_answer_is_given_up(self):
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            self.serve({})
+            self.server.admin_port = mute.getsockname()[1]
+            self.check(UNREACHABLE, "health", "--timeout", "2", err="timed out")
+        self.check(USAGE, "health", "--timeout", "0", err="--timeout is whole seconds")
+
+    def test_pages_of_two_searches_are_not_mixed(self):
+        self.serve({"fsck?after=0": self.fsck_page(0, ("k0",), next=1),
+                    "fsck?after=1": self.fsck_page(1, ("k1",), searches=8)})
+        out = self.check(UNREACHABLE, "fsck", "status", "--json", err="changed while it was read")
+        self.assertEqual(out, "")
 
 
 class StatusAndFsck(CtlCase):
@@ -221,19 +294,41 @@ class PoolShows(PoolCase):
         self.check(FINE, "scrub", "start", "--rate", "1GiB", "--wait", out="(?m)^found +0$")
         self.check(FINE, "scrub", "status", out="(?m)^pass ")
         self.check(FINE, "repair", "status", "--watch", out="(?m)^running +no$")
-        self.check(FINE, "fsck", "--wait", out=r"(?m)^lost +0$")
+        self.check(FINE, "fsck", "--delete-orphans-anyway", "--wait", out=r"(?m)^lost +0$")
         found = self.ask("fsck", "status")["fsck"]
         self.assertEqual((found["is_clean"], found["orphans"]), (True, 0), found)
 
     def test_settings_of_a_disk(self):
-        self.check(FINE, "disk", "set", "1", "--read-only", "true", "--reserved", "1MiB")
+        self.check(NO, "disk", "set", "1", "--read-only", "true", "--reserved", "1MiB",
+                   err="needs 4 disks that take new data")
         disk = self.ask("disk", "ls")["disks"][1]
-        self.assertEqual((disk["is_read_only"], disk["reserved"]), (True, 1 << 20))
-        self.check(FINE, "disk", "set", disk["path"], "--read-only", "false")
-        self.assertFalse(self.ask("disk", "ls")["disks"][1]["is_read_only"])
+        self.assertEqual((disk["is_read_only"], disk["reserved"]), (False, 0), "all or nothing")
+        self.check(FINE, "disk", "set", disk["path"], "--read-only", "false", "--reserved", "1MiB")
+        disk = self.ask("disk", "ls")["disks"][1]
+        self.assertEqual((disk["is_read_only"], disk["reserved"]), (False, 1 << 20))
         self.check(NO, "disk", "set", "99", "--read-only", "true", err="goodfsctl: ")
         self.server.restart()
         self.assertEqual(self.ask("disk", "ls")["disks"][1]["reserved"], 1 << 20)
+
+
+    def test_full_disks_are_told_by_health_and_by_every_refusal(self):
+        almost = str(min(disk["capacity"] for disk in self.ask("disk", "ls")["disks"]) - 1)
+        self.check(FINE, "disk", "set", "2", "--reserved", almost)
+        self.await_that(lambda: self.run_ctl("health")[0] == NO, "one disk is full")
+        self.check(NO, "health", out="^degraded: .* full")
+        for disk in "013":
+            self.check(FINE, "disk", "set", disk, "--reserved", almost)
+        self.await_that(lambda: self.run_ctl("health")[1].startswith("read-only: the disks"),
+                        "all disks are full")
+        lean = Lean(self.server)
+        self.addCleanup(lean.close)
+        reply = lean.request("PUT", "/kept/new", body=b"x" * 1000)
+        self.assertEqual(reply.status, 507, reply)
+        self.assertRegex(reply.body.decode(), "<Message>Writes are refused: the disks .* full.</")
+        self.assert_all_there()
+        for disk in "0123":
+            self.check(FINE, "disk", "set", disk, "--reserved", "0")
+        self.await_that(lambda: self.run_ctl("health")[0] == FINE, "there is room again")
 
 
 class PoolChanges(PoolCase):
@@ -335,7 +430,12 @@ class PoolStarts(PoolCase):
         self.assertEqual(found["degraded"], found["references"])
         lean = Lean(self.server)
         self.addCleanup(lean.close)
-        self.assertEqual(lean.request("PUT", "/kept/new", body=b"x").status, 503)
+        reply = lean.request("PUT", "/kept/new", body=b"x")
+        self.assertEqual(reply.status, 503)
+        text = reply.body.decode()
+        self.assertIn("<Message>Writes are refused: 2 of 4 disks are there, too few.</Mess", text)
+        self.assertNotIn(self.home, text)
+        self.assertRegex(self.server.log(), 'err=ServiceUnavailable msg="Writes are refused: 2 of')
 
     def test_fsck_names_every_object_that_cannot_be_read(self):
         self.server.stop()

@@ -192,6 +192,17 @@ class Recover(unittest.TestCase):
         self.start_again()
         self.assertEqual(before, self.seen())
 
+    def test_a_report_that_cannot_be_written_whole_is_no_success(self):
+        self.s3.create_bucket(Bucket="bucket")
+        for key in ("kept", "lost"):
+            self.s3.put_object(Bucket="bucket", Key=key, Body=os.urandom(MIB))
+        self.server.stop()
+        self.lose_metadata()
+        self.damage()
+        status, _, err = recover(*self.server.disks, "--verify", "--report", "/dev/full")
+        self.assertEqual(status, 1, err)
+        self.assertIn("could not be written whole", err)
+
     def test_what_is_lost_is_reported(self):
         self.s3.create_bucket(Bucket="bucket")
         for key in ("kept", "lost"):
@@ -225,3 +236,31 @@ class Recover(unittest.TestCase):
 
 class RecoverPool(Recover):
     count = 4
+
+    def test_without_a_disk_nothing_is_rebuilt_unless_that_is_asked_for(self):
+        self.s3.create_bucket(Bucket="bucket")
+        keys = [f"key{index}" for index in range(16)]
+        for body in (b"older", b"newest"):  # of some, each version is on another disk
+            for key in keys:
+                self.s3.put_object(Bucket="bucket", Key=key, Body=body, StorageClass="replica:1")
+        self.server.stop()
+        self.lose_metadata()
+        *left, missing = self.server.disks
+        os.rename(missing, missing + ".away")
+        status, out, err = recover(*left)
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn(f"{missing}: this disk of the pool is not there", err)
+        self.assertFalse([path for disk in left for path in glob.glob(f"{disk}/meta*")])
+        os.rename(missing + ".away", missing)
+        status, out, err = recover(*self.server.disks)
+        self.assertEqual(status, 0, err)
+        self.assertIn("16 objects (96 bytes)", out)
+        self.start_again()
+        for key in keys:
+            self.assertEqual(self.s3.get_object(Bucket="bucket", Key=key)["Body"].read(), b"newest")
+        self.server.stop()
+        self.lose_metadata()
+        os.rename(missing, missing + ".away")
+        status, out, err = recover(*left, "--without-disks")
+        self.assertEqual(status, 0, err)
+        self.assertIn("1 buckets", out)

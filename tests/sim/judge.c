@@ -49,16 +49,45 @@ static bool is_refused(const struct world_group *group)
     return group->err == GFS_NO_SPACE || group->err == GFS_TOO_BIG || group->err == GFS_STOPPED;
 }
 
+static enum gfs_err replay(struct world *world, uint64_t after, struct gfs_error *error)
+{
+    for (uint32_t i = 0; i < world->group_count; i++) {
+        world->groups[i]->is_seen = false;
+    }
+    return world->chunks->ops->replay_edits(world->chunks, after, see_edit, world, error);
+}
+
+/* From anywhere: trimmed edits may have left, in any order, but never in silence. */
+static void judge_trimmed_edits(struct world *world)
+{
+    struct chunk_store_status status;
+    world->chunks->ops->status(world->chunks, &status);
+    WORLD_CHECK(world, status.lsn_gone <= world->trimmed_lsn, "edits up to %llu are said to leave",
+                (unsigned long long)status.lsn_gone);
+    for (uint64_t part = 0; part < 8; part++) {
+        uint64_t after = world->trimmed_lsn * part / 8;
+        enum gfs_err err = replay(world, after, NULL);
+        if (err == GFS_CORRUPT && after < status.lsn_gone) {
+            world->refused_count++;
+            continue;
+        }
+        WORLD_CHECK(world, err == GFS_OK, "replay behind %llu: %s", (unsigned long long)after,
+                    gfs_err_text(err));
+        for (uint64_t lsn = after + 1; lsn <= world->trimmed_lsn; lsn++) {
+            const struct world_group *group = world->groups[lsn - 1];
+            WORLD_CHECK(world, group->is_seen || group->err != GFS_OK,
+                        "edit %llu is missing behind %llu", (unsigned long long)lsn,
+                        (unsigned long long)after);
+        }
+    }
+}
+
 /* Durable groups are those replayed and those trimmed: all that were acknowledged, and of the
  * others (whose answer was a fault) only a run directly behind. */
 static bool judge_edits(struct world *world, bool may_be_corrupt)
 {
     struct gfs_error error = {0};
-    for (uint32_t i = 0; i < world->group_count; i++) {
-        world->groups[i]->is_seen = false;
-    }
-    enum gfs_err err = world->chunks->ops->replay_edits(world->chunks, world->trimmed_lsn, see_edit,
-                                                        world, &error);
+    enum gfs_err err = replay(world, world->trimmed_lsn, &error);
     if (may_be_corrupt && (err == GFS_CORRUPT || err == GFS_IO)) {
         return false;
     }
@@ -124,8 +153,7 @@ static void judge_chunk(struct world *world, const struct world_chunk *chunk)
     }
     uint32_t group = chunk->event_count == 0 ? 0 : chunk->events[chunk->event_count - 1].group;
     WORLD_CHECK(world, err == expected, "chunk %llu, last in group %u: %s, not %s",
-                (unsigned long long)chunk->id.lo, group, gfs_err_text(err),
-                gfs_err_text(expected));
+                (unsigned long long)chunk->id.lo, group, gfs_err_text(err), gfs_err_text(expected));
 }
 
 /* What the audit found is how it is from now on. */
@@ -149,6 +177,7 @@ static void settle_outcomes(struct world *world)
 
 void world_audit(struct world *world)
 {
+    judge_trimmed_edits(world);
     (void)judge_edits(world, false);
     uint64_t live = 0;
     for (uint32_t i = 0; i < world->chunk_count; i++) {
@@ -178,8 +207,7 @@ bool world_audit_damaged(struct world *world)
                     gfs_err_text(err));
         const struct world_event *last =
             chunk->event_count == 0 ? NULL : &chunk->events[chunk->event_count - 1];
-        bool is_known = last != NULL && !last->is_delete &&
-                        last->group < world->answered_count &&
+        bool is_known = last != NULL && !last->is_delete && last->group < world->answered_count &&
                         world->groups[last->group]->err == GFS_OK;
         WORLD_CHECK(world, err != GFS_NOT_FOUND || !is_known || stats.damaged_places != 0,
                     "chunk %llu is gone, and nothing is said to be damaged",

@@ -16,7 +16,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = ["tests/sim/store_crash", "tests/sim/store_faults",
             "tests/unit/datad/test_datad_store", "tests/unit/datad/test_datad_store_damage",
-            "tests/unit/datad/test_datad_store_verify"]
+            "tests/unit/datad/test_datad_store_verify", "tests/unit/datad/test_datad_store_gone"]
 
 # name: (file, text, what stands there instead)
 BUGS = {
@@ -87,6 +87,21 @@ BUGS = {
     "edits-not-awaited": (
         "datad/store_compact.c", "    if (segment->lsn_max > store->lsn_trimmed || ",
         "    if ("),
+    "edits-leave-in-silence": (
+        "datad/store_compact.c",
+        "    copier.job.lsn_gone = mark_of_locked(store, segment);\n", ""),
+    "mark-taken-for-said-in-an-empty-head": (
+        "datad/store_compact.c",
+        "lsn == store->lsn_gone && store->head->end > SEGMENT_PAGE ? 0 : lsn;",
+        "lsn == store->lsn_gone ? 0 : lsn;"),
+    "no-page-for-a-mark": (
+        "datad/store_log.c", "    return job->len == 0 && head->end",
+        "    return false && head->end"),
+    "mark-not-carried-on": (
+        "datad/store_log.c", ".lsn_gone = store->lsn_gone};", ".lsn_gone = 0};"),
+    "gone-edits-not-asked-for": (
+        "datad/store_edits.c", "    if (gone <= GFS_MAX(replay->after, replay->last)) {",
+        "    if (true) {"),
     "tombstones-dropped": (
         "datad/store_compact.c", "        if (keeper != 0) {\n            tombstone.segment_seq",
         "        if (false) {\n            tombstone.segment_seq"),
@@ -149,8 +164,24 @@ BUGS = {
         "store->index, id.hi, id.lo);\n        if (entry != NULL) {\n"
         "            bulk_extent_release_locked(store, entry);\n        }\n"
         "        struct tombstone"),
+    "used-segment-taken-for-a-spare": (
+        "datad/store_recover.c", "if ((segment->seq == head->seq && head->has_batches) || ",
+        "if ("),
+    "cut-segment-taken-for-whole": (
+        "datad/store_segments.c", "err == GFS_OK && info.size < segment->header.size", "false"),
+    "lost-segment-forgotten-by-checkpoint": (
+        "datad/store_checkpoint.c", "if (damage->is_lost && !damage->is_over) {", "if (false) {"),
+    "gone-segment-not-missed": (
+        "datad/store_recover.c", "    if (!is_known && log_segment_first_seq(segment)",
+        "    if (false && log_segment_first_seq(segment)"),
+    "scan-looks-no-farther-than-a-batch": (
+        "datad/store_scan.c", "from, window->file_size, &next)",
+        "from, from + STORE_BATCH_LEN_MAX, &next)"),
+    "bulk-file-goes-on-at-its-size": (
+        "datad/store_bulk_files.c", "last == NULL ? 0 : last->where", "true ? 0 : last->where"),
     "abandoned-bulk-kept": (
-        "datad/store_bulk.c", "    if (!bulk->is_live) {\n        (void)pthread_mutex_lock",
+        "datad/store_bulk.c",
+        "    if (!bulk->is_live && bulk->file != NULL) {\n        (void)pthread_mutex_lock",
         "    if (false) {\n        (void)pthread_mutex_lock"),
     "deleted-bulk-kept": (
         "datad/store_read.c",

@@ -15,7 +15,7 @@ enum { LIVES_MAX = 60, LIFE_GROUPS_MAX = 100, LIFE_CHANGES_MAX = 800, EARLY_CHAN
 
 /* Plain data. What was run, and what the store did meanwhile. */
 struct tally {
-    uint64_t points, lives, shared, rewrites, revivals;
+    uint64_t points, lives, shared, rewrites, revivals, refusals;
     struct store_stats seen;
 };
 
@@ -65,10 +65,18 @@ static void recover(struct world *world, uint64_t n)
     world_open_whole(world);
 }
 
+static uint64_t lsn_gone(const struct world *world)
+{
+    struct chunk_store_status status;
+    world->chunks->ops->status(world->chunks, &status);
+    return status.lsn_gone;
+}
+
 /* The same index comes from another start, with and without the checkpoint. */
 static void check_index(struct world *world)
 {
     uint64_t hash = store_index_hash(world->store);
+    uint64_t gone = lsn_gone(world);
     world_close(world);
     world_open_whole(world);
     WORLD_CHECK(world, store_index_hash(world->store) == hash, "%s", "another start differs");
@@ -78,6 +86,7 @@ static void check_index(struct world *world)
     WORLD_CHECK(world, err == GFS_OK || err == GFS_NOT_FOUND, "remove: %s", gfs_err_text(err));
     world_open_whole(world);
     WORLD_CHECK(world, store_index_hash(world->store) == hash, "%s", "the log alone differs");
+    WORLD_CHECK(world, lsn_gone(world) == gone, "%s", "the log alone has other edits");
 }
 
 static void add_seen(struct tally *tally, const struct world *world)
@@ -86,6 +95,7 @@ static void add_seen(struct tally *tally, const struct world *world)
     tally->shared += world->shared_count;
     tally->rewrites += world->rewrite_count;
     tally->revivals += world->revive_count;
+    tally->refusals += world->refused_count;
     tally->seen.groups += seen->groups;
     tally->seen.compacted_bytes += seen->compacted_bytes;
     tally->seen.segments_recycled += seen->segments_recycled;
@@ -188,10 +198,9 @@ static void live_long(uint64_t seed, struct tally *tally)
 static bool has_seen_all(const struct tally *tally)
 {
     const struct store_stats *seen = &tally->seen;
-    return tally->points != 0 && tally->lives != 0 && tally->shared != 0 &&
-           tally->rewrites != 0 && tally->revivals != 0 &&
-           seen->compacted_bytes != 0 && seen->segments_recycled != 0 && seen->checkpoints != 0 &&
-           seen->bytes_punched != 0;
+    return tally->points != 0 && tally->lives != 0 && tally->shared != 0 && tally->rewrites != 0 &&
+           tally->revivals != 0 && tally->refusals != 0 && seen->compacted_bytes != 0 &&
+           seen->segments_recycled != 0 && seen->checkpoints != 0 && seen->bytes_punched != 0;
 }
 
 int main(void)
@@ -209,11 +218,13 @@ int main(void)
     }
     printf("store_crash: %llu loads, power lost at %llu changes, %llu more lives; %llu groups, "
            "%llu in a batch with others, %llu records written anew, %llu after a delete, %llu "
-           "bytes compacted, %llu segments recycled, %llu checkpoints\n",
+           "replays from where edits had left, %llu bytes compacted, %llu segments recycled, %llu "
+           "checkpoints\n",
            (unsigned long long)seeds, (unsigned long long)tally.points,
            (unsigned long long)tally.lives, (unsigned long long)tally.seen.groups,
            (unsigned long long)tally.shared, (unsigned long long)tally.rewrites,
-           (unsigned long long)tally.revivals, (unsigned long long)tally.seen.compacted_bytes,
+           (unsigned long long)tally.revivals, (unsigned long long)tally.refusals,
+           (unsigned long long)tally.seen.compacted_bytes,
            (unsigned long long)tally.seen.segments_recycled,
            (unsigned long long)tally.seen.checkpoints);
     if (!has_seen_all(&tally)) {

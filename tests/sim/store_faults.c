@@ -81,6 +81,53 @@ static void fill_up(uint64_t seed)
     world_free(world);
 }
 
+static void note_answer(struct chunk_group *group, enum gfs_err err)
+{
+    group->err = err;
+}
+
+/* The same chunk again, of `len` bytes, 0 = none, with an edit. */
+static enum gfs_err write_over(struct world *world, uint32_t len, uint64_t lsn)
+{
+    GFS_FREE char *bytes = gfs_alloc((size_t)len + 1);
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = gfs_slice_str("edit")};
+    struct chunk_record data = {.kind = CHUNK_RECORD_DATA,
+                                .id = {.hi = 12, .lo = 1},
+                                .payload = gfs_slice_of(bytes, len),
+                                .next = &edit};
+    struct chunk_group group = {
+        .records = len == 0 ? &edit : &data, .done = note_answer, .may_use_reserve = true};
+    world->chunks->ops->submit(world->chunks, &group);
+    store_settle(world->store);
+    return group.err;
+}
+
+/* No space for another segment, and none left in the last one: when the edits are trimmed, the
+ * segments of dead chunks are used again all the same. */
+static void fill_to_the_brim(uint64_t seed)
+{
+    struct world *world = world_new(seed);
+    world_name("store_faults: seed %llu, no page left", (unsigned long long)seed);
+    world_open_whole(world);
+    uint64_t lsn = 1;
+    uint32_t len = WORLD_SEGMENT_SIZE / 6;
+    while (lsn < 20 && write_over(world, len, lsn) == GFS_OK) {
+        lsn++;
+    }
+    gfs_io_sim_set_capacity(world->disk, gfs_io_sim_used(world->disk) + WORLD_SEGMENT_SIZE / 2);
+    while (lsn < 500 &&
+           (write_over(world, len, lsn) == GFS_OK || write_over(world, 0, lsn) == GFS_OK)) {
+        lsn++;
+    }
+    WORLD_CHECK(world, lsn < 500, "%s", "the disk never filled up");
+    world->chunks->ops->trim_edits(world->chunks, lsn - 2);
+    store_settle(world->store);
+    enum gfs_err err = write_over(world, 0, lsn);
+    WORLD_CHECK(world, err == GFS_OK, "dead segments are not used again: %s", gfs_err_text(err));
+    world_free(world);
+}
+
 /* Every chunk answers its own bytes or a fault. */
 static void check_reads(struct world *world)
 {
@@ -184,8 +231,8 @@ static bool verify(struct world *world)
     bool is_whole = true;
     uint32_t steps = 0;
     do {
-        is_whole = world->chunks->ops->verify_log(world->chunks, &cursor, 64 << 10) == GFS_OK &&
-                   is_whole;
+        is_whole =
+            world->chunks->ops->verify_log(world->chunks, &cursor, 64 << 10) == GFS_OK && is_whole;
         WORLD_CHECK(world, ++steps < 10000, "%s", "verifying has no end");
     } while (cursor != 0);
     return is_whole;
@@ -347,6 +394,7 @@ int main(void)
             faults++;
         }
         fill_up(seed);
+        fill_to_the_brim(seed);
         flip_bytes(seed);
         misreads += misread_all(seed);
         for (uint64_t variant = 0; variant < REPAIRS; variant++) {

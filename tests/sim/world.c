@@ -185,8 +185,8 @@ static struct world_chunk *draw_known(struct world *world, uint32_t len_max)
 {
     for (uint32_t tries = 0; tries < 8 && world->chunk_count != 0; tries++) {
         /* mostly one of the latest: its records lie close together */
-        uint64_t range = world_draw(world, 2) == 0 ? world->chunk_count
-                                                   : GFS_MIN(world->chunk_count, 12U);
+        uint64_t range =
+            world_draw(world, 2) == 0 ? world->chunk_count : GFS_MIN(world->chunk_count, 12U);
         struct world_chunk *chunk =
             &world->chunk[world->chunk_count - 1 - world_draw(world, range)];
         if (chunk->event_count != 0 && chunk->event_count + 3 < WORLD_EVENTS_MAX &&

@@ -66,6 +66,7 @@ struct world {
     uint32_t shared_count;   /* groups acknowledged together with one before */
     uint32_t rewrite_count;  /* records of chunks that were live */
     uint32_t revive_count;   /* and of chunks that had been deleted */
+    uint32_t refused_count;  /* replays from where edits had left */
     struct world_pin pins[4];
     bool has_read_faults; /* pinned chunks may be unreadable */
     bool may_revive;      /* a start with damage may have copied what a lost DELETE had ended */
@@ -113,7 +114,8 @@ enum gfs_err world_read_pinned(struct world *world, const struct world_chunk *ch
 /* Everything submitted is answered. */
 void world_settle(struct world *world);
 /* The store, just opened, holds every acknowledged group, of each other group all or nothing, no
- * group behind a missing one, right bytes, and nothing else. */
+ * group behind a missing one, right bytes, and nothing else; of trimmed edits it knows whether it
+ * has them all. */
 void world_audit(struct world *world);
 /* For a store that may have found damage: chunks may be missing only when it says so, edits are
  * never skipped in silence, and what is there has right bytes.

@@ -93,6 +93,17 @@ Test(args, bytes_have_units_and_bounds)
     }
 }
 
+Test(args, seconds_are_whole_and_at_most_a_day)
+{
+    static const char *const bad[] = {"", "0", "-1", "1.5", "2s", "86401", "4294967297"};
+    unsigned seconds = 0;
+    cr_assert_eq(args_seconds("86400", &seconds), GFS_OK);
+    cr_assert_eq(seconds, 86400U);
+    for (size_t i = 0; i < GFS_COUNT(bad); i++) {
+        cr_assert_eq(args_seconds(bad[i], &seconds), GFS_INVALID, "%s", bad[i]);
+    }
+}
+
 Test(args, booleans_are_words)
 {
     bool value = false;

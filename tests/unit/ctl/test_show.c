@@ -93,6 +93,16 @@ Test(show, tables_are_aligned_and_leave_out_what_no_row_has)
     gfs_json_free(array);
 }
 
+Test(show, no_two_lines_have_the_same_name)
+{
+    struct gfs_json *object = json("{\"done\":3,\"done_bytes\":2048,\"left_bytes\":1}");
+    show_object(&out, object, 0);
+    cr_assert_str_eq(out.ptr, "done        3\n"
+                              "done bytes  2.0 KiB\n"
+                              "left        1 B\n");
+    gfs_json_free(object);
+}
+
 Test(show, objects_are_lines_and_go_deeper)
 {
     struct gfs_json *object = json("{\"health\":\"ok\",\"is_up\":true,\"lost\":[],\"on\":[1,2],"

@@ -150,8 +150,8 @@ Test(store_status, a_read_from_the_medium_answers_the_same_bytes)
                 rig.chunks->ops->read(rig.chunks, &pin, 0, size, bytes, CHUNK_READ_MEDIUM);
             cr_expect_eq(err, GFS_OK);
             cr_expect_eq(memcmp(bytes, expected, size), 0);
-            err = rig.chunks->ops->read(rig.chunks, &pin, BLOCK, 2 * BLOCK, bytes,
-                                        CHUNK_READ_MEDIUM);
+            err =
+                rig.chunks->ops->read(rig.chunks, &pin, BLOCK, 2 * BLOCK, bytes, CHUNK_READ_MEDIUM);
             cr_expect_eq(err, GFS_OK);
             cr_expect_eq(memcmp(bytes, expected + BLOCK, 2 * (size_t)BLOCK), 0);
             GFS_FREE char *aligned = gfs_alloc_aligned(4096, 2 * (size_t)BLOCK);

@@ -64,14 +64,16 @@ Test(store_supersede, what_is_pinned_stays_readable_where_it_was)
     for (uint64_t n = 1; n <= 2; n++) {
         bool is_bulk = n == 2;
         cr_assert_eq(is_bulk ? rig_put_bulk(&rig, id_of(n), MIDDLE)
-                             : rig_put(&rig, id_of(n), MIDDLE), GFS_OK);
+                             : rig_put(&rig, id_of(n), MIDDLE),
+                     GFS_OK);
         struct chunk_pin pin;
         GFS_FREE char *expected = gfs_alloc(MIDDLE);
         GFS_FREE char *bytes = gfs_alloc(MIDDLE);
         rig_fill(expected, MIDDLE, n);
         cr_assert_eq(rig.chunks->ops->pin(rig.chunks, id_of(n), &pin), GFS_OK);
         cr_assert_eq(is_bulk ? rig_put_bulk(&rig, id_of(n), MIDDLE)
-                             : rig_put(&rig, id_of(n), MIDDLE), GFS_OK);
+                             : rig_put(&rig, id_of(n), MIDDLE),
+                     GFS_OK);
         fill_segments(&rig, n * 100, 12);
         cr_assert_eq(rig_edit(&rig, n, "edit"), GFS_OK);
         rig.chunks->ops->trim_edits(rig.chunks, n);

@@ -7,7 +7,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <time.h>
+
+#include "libgoodfs/json.h"
+#include "libgoodfs/mem.h"
 
 enum { WAIT_S = 20 };
 
@@ -35,11 +39,13 @@ static enum gfs_err has_references(void *arg, const struct chunk_id *ids, size_t
     return GFS_OK;
 }
 
+static atomic_bool is_lost_quietly;
+
 static enum gfs_err visit_chunks(void *arg, uint32_t part, fsck_chunk_fn visit, void *visit_arg)
 {
     (void)arg;
-    struct fsck_chunk chunk = {
-        .id = {1, 2}, .have = atomic_load(&lost) > 0 ? 0 : 1, .need = 1, .width = 1};
+    struct fsck_chunk chunk = {.id = {1, 2}, .need = 1, .width = 1};
+    chunk.have = atomic_load(&lost) > 0 || atomic_load(&is_lost_quietly) ? 0 : 1;
     if (part == chunk_list_part(chunk.id)) {
         visit(visit_arg, &chunk);
     }
@@ -67,6 +73,22 @@ static uint64_t losses(void *arg)
     return atomic_load(&lost);
 }
 
+static void shape(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *ret_width)
+{
+    (void)arg;
+    (void)id;
+    *ret_need = *ret_width = 1;
+}
+
+static atomic_uchar disk_state = FSCK_DISK_IN_USE;
+
+static void disks(void *arg, uint8_t ret[FSCK_DISKS_MAX])
+{
+    (void)arg;
+    memset(ret, 0, FSCK_DISKS_MAX);
+    ret[1] = atomic_load(&disk_state);
+}
+
 static struct fsck *open_fsck(void)
 {
     struct fsck_options options = {.source = {.visit_references = visit_references,
@@ -74,7 +96,9 @@ static struct fsck *open_fsck(void)
                                               .visit_chunks = visit_chunks,
                                               .delete_chunks = delete_chunks,
                                               .is_whole = is_whole,
-                                              .losses = losses},
+                                              .losses = losses,
+                                              .shape = shape,
+                                              .disks = disks},
                                    .orphan_age_ms = 3600 * 1000,
                                    .references_max = 10};
     return fsck_open(&options);
@@ -92,6 +116,140 @@ Test(fsck, a_loss_that_storage_tells_of_is_searched_for_and_named_at_once)
     cr_expect(fsck_close(fsck, 60000));
 }
 
+Test(fsck, what_is_lost_with_a_disk_that_was_given_up_is_found_and_nobody_is_sure_until_then)
+{
+    atomic_store(&lost, 0);
+    struct fsck *fsck = open_fsck();
+    struct timespec pause = {.tv_nsec = 10000000};
+    cr_expect(!fsck_is_unsure(fsck));
+    pthread_mutex_lock(&hang);
+    atomic_store(&is_lost_quietly, true); /* storage itself does not see it */
+    atomic_store(&disk_state, FSCK_DISK_FAILED);
+    cr_expect(fsck_is_unsure(fsck), "at once");
+    while (atomic_load(&hanging) == 0) {
+        (void)nanosleep(&pause, NULL);
+    }
+    cr_expect(fsck_is_unsure(fsck));
+    pthread_mutex_unlock(&hang);
+    for (unsigned i = 0; i < WAIT_S * 100 && fsck_losses(fsck) == 0; i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+    cr_expect_eq(fsck_losses(fsck), 1);
+    cr_expect(!fsck_is_unsure(fsck));
+    cr_expect(fsck_close(fsck, 60000));
+}
+
+/* ---- pages ---- */
+
+enum { ROWS = 2500 };
+
+static enum gfs_err visit_many(void *arg, fsck_reference_fn visit, void *visit_arg)
+{
+    (void)arg;
+    enum gfs_err err = GFS_OK;
+    for (uint64_t i = 0; i < ROWS && err == GFS_OK; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "key%04llu", (unsigned long long)i);
+        struct fsck_reference reference = {{i, 1}, GFS_SLICE_LITERAL("bucket"), gfs_slice_str(key)};
+        err = visit(visit_arg, &reference);
+    }
+    return err;
+}
+
+static enum gfs_err visit_nothing(void *arg, uint32_t part, fsck_chunk_fn visit, void *visit_arg)
+{
+    (void)arg;
+    (void)part;
+    (void)visit;
+    (void)visit_arg;
+    return GFS_OK;
+}
+
+/* The document of a page; *ret_page is inside. */
+static struct gfs_json *get_page(struct fsck *fsck, uint64_t after, uint64_t limit,
+                                 const struct gfs_json **ret_page)
+{
+    struct gfs_buf GFS_CLEANUP(gfs_buf_fini) text;
+    struct gfs_json_out out;
+    struct gfs_json *document = NULL;
+    struct gfs_error error;
+    gfs_buf_init(&text, 1 << 20);
+    gfs_json_out_init(&out, &text);
+    gfs_json_out_object(&out, NULL);
+    fsck_json(fsck, after, limit, &out, "fsck");
+    gfs_json_out_end_object(&out);
+    cr_assert_eq(gfs_json_parse(gfs_buf_slice(&text), &document, &error), GFS_OK);
+    *ret_page = gfs_json_get(document, "fsck");
+    return document;
+}
+
+/* Storage lists nothing; it searches when it is told to. */
+static struct fsck *open_without_chunks(enum gfs_err (*visit)(void *arg, fsck_reference_fn visit,
+                                                              void *visit_arg))
+{
+    struct fsck_options options = {.source = {.visit_references = visit,
+                                              .has_references = has_references,
+                                              .visit_chunks = visit_nothing,
+                                              .delete_chunks = delete_chunks,
+                                              .is_whole = is_whole,
+                                              .losses = losses,
+                                              .shape = shape,
+                                              .disks = disks},
+                                   .orphan_age_ms = 3600 * 1000,
+                                   .is_manual = true};
+    return fsck_open(&options);
+}
+
+Test(fsck, its_pages_are_all_that_was_found_in_order)
+{
+    struct fsck *fsck = open_without_chunks(visit_many);
+    int64_t next = 0, seen = 0, count = 0;
+    fsck_run(fsck);
+    cr_assert_eq(fsck_losses(fsck), ROWS);
+    do {
+        const struct gfs_json *page;
+        struct gfs_json *document = get_page(fsck, (uint64_t)next, FSCK_PAGE_MAX, &page);
+        const struct gfs_json *objects = gfs_json_get(page, "objects");
+        for (size_t i = 0; i < gfs_json_count(objects); i++) {
+            char key[32];
+            (void)snprintf(key, sizeof key, "key%04llu", (unsigned long long)seen++);
+            cr_assert(gfs_slice_eq_str(
+                gfs_json_string(gfs_json_get(gfs_json_at(objects, i), "key")), key));
+        }
+        cr_assert(gfs_json_integer(gfs_json_get(page, "object_count"), &count));
+        next = 0;
+        (void)gfs_json_integer(gfs_json_get(page, "next"), &next);
+        gfs_json_free(document);
+    } while (next > 0);
+    cr_assert_eq(seen, ROWS);
+    cr_assert_eq(count, ROWS);
+    cr_expect(fsck_close(fsck, 60000));
+}
+
+static bool has_damaged_row;
+
+static enum gfs_err visit_damaged(void *arg, fsck_reference_fn visit, void *visit_arg)
+{
+    (void)arg;
+    (void)visit;
+    (void)visit_arg;
+    return has_damaged_row ? GFS_CORRUPT : GFS_OK;
+}
+
+Test(fsck, damaged_rows_are_told_until_a_search_meets_none)
+{
+    struct fsck *fsck = open_without_chunks(visit_damaged);
+    cr_assert_not(fsck_has_damage(fsck));
+    has_damaged_row = true;
+    fsck_run(fsck);
+    cr_assert(fsck_has_damage(fsck));
+    cr_assert_eq(fsck_losses(fsck), 0);
+    has_damaged_row = false;
+    fsck_run(fsck);
+    cr_assert_not(fsck_has_damage(fsck));
+    cr_expect(fsck_close(fsck, 60000));
+}
+
 Test(fsck, without_a_loss_or_a_wish_it_waits)
 {
     atomic_store(&lost, 0);
@@ -105,7 +263,7 @@ Test(fsck, a_search_that_hangs_is_given_up_and_may_end_later)
 {
     pthread_mutex_lock(&hang);
     struct fsck *fsck = open_fsck();
-    fsck_start(fsck);
+    fsck_start(fsck, false);
     while (atomic_load(&hanging) == 0) {
         (void)sched_yield();
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/clock.h"
+#include "libgoodfs/mem.h"
 
 enum { ITEMS = 3000, AGE_MS = 86400 * 1000 };
 
@@ -96,6 +97,14 @@ static enum gfs_err delete_chunks(void *arg, const struct chunk_id *asked, size_
     return fail_delete;
 }
 
+static void shape(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *ret_width)
+{
+    (void)arg;
+    (void)id;
+    *ret_need = 2;
+    *ret_width = 3;
+}
+
 static bool answer_is_whole(void *arg)
 {
     (void)arg;
@@ -109,17 +118,21 @@ static bool count_step(void *arg, double done)
     return steps_left-- > 0;
 }
 
+static bool may_be_many;
+
 static enum gfs_err search(size_t references_max)
 {
     static const struct fsck_source source = {.visit_references = visit_references,
                                               .has_references = has_references,
                                               .visit_chunks = visit_chunks,
                                               .delete_chunks = delete_chunks,
-                                              .is_whole = answer_is_whole};
+                                              .is_whole = answer_is_whole,
+                                              .shape = shape};
     struct fsck_search_options options = {.source = &source,
                                           .orphan_age_ms = AGE_MS,
                                           .uptime_ms = uptime_ms,
                                           .references_max = references_max,
+                                          .may_be_many = may_be_many,
                                           .step = count_step};
     fsck_search_release(&result);
     reference_visits = 0;
@@ -154,7 +167,8 @@ Test(fsck_search, a_whole_store_is_clean_in_one_round)
     cr_assert_eq(reference_visits, 1u);
     cr_assert_eq(result.chunks, (uint64_t)ITEMS);
     cr_assert_eq(result.references, (uint64_t)ITEMS);
-    cr_assert_eq(result.lost + result.unreachable + result.degraded + result.orphans, 0u);
+    cr_assert_eq(result.list.lost + result.list.unreachable, 0u);
+    cr_assert_eq(result.list.degraded + result.orphans, 0u);
 }
 
 Test(fsck_search, little_memory_means_more_rounds_and_the_same_answer)
@@ -166,8 +180,8 @@ Test(fsck_search, little_memory_means_more_rounds_and_the_same_answer)
     cr_assert_gt(reference_visits, 10u);
     cr_assert_eq(result.chunks, (uint64_t)ITEMS);
     cr_assert_eq(result.references, (uint64_t)ITEMS - 1);
-    cr_assert_eq(result.lost, 1u);
-    cr_assert_eq(result.degraded, 1u);
+    cr_assert_eq(result.list.lost, 1u);
+    cr_assert_eq(result.list.degraded, 1u);
     cr_assert_eq(result.orphans, 1u);
 }
 
@@ -177,15 +191,19 @@ Test(fsck_search, every_object_that_lost_too_much_is_named)
     items[2].have = 1;
     items[3].have = 2;
     cr_assert_eq(search(2 * ITEMS), GFS_OK);
-    cr_assert_eq(result.lost, 2u);
-    cr_assert_eq(result.degraded, 1u);
-    cr_assert_eq(result.named_count, 4u, "two rows refer to chunk 3");
-    for (size_t i = 0; i < result.named_count; i++) {
-        const struct fsck_named *named = &result.named[i];
-        cr_assert_str_eq(named->bucket, "bucket");
-        cr_assert(strcmp(named->key, "key3") == 0 ? named->finding.state == FSCK_DEGRADED
-                                                  : named->finding.state == FSCK_LOST);
+    cr_assert_eq(result.list.lost, 2u);
+    cr_assert_eq(result.list.degraded, 1u);
+    static const char *const keys[] = {"key1", "key2", "key3"}; /* 3 is named by two rows */
+    cr_assert_eq(result.list.row_count, GFS_COUNT(keys));
+    for (size_t i = 0; i < result.list.row_count; i++) {
+        const struct fsck_named *row = &result.list.rows[i];
+        cr_assert_str_eq(row->bucket, "bucket");
+        cr_assert_str_eq(row->key, keys[i]);
+        cr_assert_eq(row->worst.need, 2u);
+        cr_assert_eq(row->worst.width, 3u, "key1 has nothing that says so");
+        cr_assert_eq(row->worst.state, i < 2 ? FSCK_LOST : FSCK_DEGRADED);
     }
+    cr_assert(!result.list.has_more);
 }
 
 Test(fsck_search, with_a_disk_away_nothing_is_called_lost)
@@ -195,8 +213,8 @@ Test(fsck_search, with_a_disk_away_nothing_is_called_lost)
     is_whole = false;
     is_away = true;
     cr_assert_eq(search(2 * ITEMS), GFS_OK);
-    cr_assert_eq(result.lost, 0u);
-    cr_assert_eq(result.unreachable, 2u);
+    cr_assert_eq(result.list.lost, 0u);
+    cr_assert_eq(result.list.unreachable, 2u);
 }
 
 static void delete_some(uint32_t part)
@@ -213,8 +231,8 @@ Test(fsck_search, what_is_deleted_meanwhile_is_no_loss)
 {
     on_chunks = delete_some;
     cr_assert_eq(search(2 * ITEMS), GFS_OK);
-    cr_assert_eq(result.lost + result.degraded, 0u);
-    cr_assert_eq(result.named_count, 0u);
+    cr_assert_eq(result.list.lost + result.list.degraded, 0u);
+    cr_assert_eq(result.list.row_count, 0u);
 }
 
 static void finish_writes(unsigned visit)
@@ -229,8 +247,8 @@ Test(fsck_search, a_write_that_was_ending_is_not_called_degraded)
     items[5].have = 2;
     on_references = finish_writes;
     cr_assert_eq(search(2 * ITEMS), GFS_OK);
-    cr_assert_eq(result.degraded, 0u);
-    cr_assert_eq(result.named_count, 0u);
+    cr_assert_eq(result.list.degraded, 0u);
+    cr_assert_eq(result.list.row_count, 0u);
 }
 
 static void create_some(uint32_t part)
@@ -297,6 +315,19 @@ Test(fsck_search, too_many_orphans_stop_the_sweep)
     cr_assert(strstr(result.sweep, "1 %") != NULL);
 }
 
+/* When they are old enough: the first search that finds them deletes none. */
+Test(fsck_search, too_many_orphans_go_when_the_operator_says_so)
+{
+    may_be_many = true;
+    make_orphans(ITEMS / 100 + 1);
+    cr_assert_eq(search(2 * ITEMS), GFS_OK);
+    cr_assert_eq(delete_calls, 0u);
+    pass_time(2LL * AGE_MS);
+    cr_assert_eq(search(2 * ITEMS), GFS_OK);
+    cr_assert_eq(result.deleted, ITEMS / 100 + 1);
+    cr_assert_eq(result.orphans, 0u);
+}
+
 Test(fsck_search, an_empty_database_deletes_nothing)
 {
     for (size_t n = 0; n < ITEMS; n++) {
@@ -324,7 +355,7 @@ Test(fsck_search, any_error_and_any_doubt_keeps_everything)
     items[1].have = 1;
     cr_assert_eq(search(2 * ITEMS), GFS_OK);
     cr_assert(result.is_damaged);
-    cr_assert_eq(result.lost, 1u, "what can be judged is judged");
+    cr_assert_eq(result.list.lost, 1u, "what can be judged is judged");
     items[1].have = 3;
     fail_references = GFS_OK;
     fail_has = GFS_CORRUPT;
@@ -361,6 +392,6 @@ Test(fsck_search, it_ends_when_it_is_told_to_at_every_step)
         cr_assert(err == GFS_OK || err == GFS_CANCELLED);
     }
     cr_assert_eq(err, GFS_OK);
-    cr_assert_eq(result.lost, 1u);
+    cr_assert_eq(result.list.lost, 1u);
     cr_assert_eq(items[100].have + items[101].have + items[102].have, 0u);
 }

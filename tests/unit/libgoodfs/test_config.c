@@ -1,6 +1,7 @@
 #include "libgoodfs/config.h"
 
 #include <criterion/criterion.h>
+#include <criterion/redirect.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -145,7 +146,16 @@ Test(config, names_the_line_it_refuses)
 Test(config, only_warns_of_an_unknown_variable)
 {
     (void)setenv("GOODFS_SOMETHING_ELSE", "1", 1);
+    (void)setenv("GOODFS_ADMIN", "127.0.0.1:9001", 1); /* goodfsctl's */
+    (void)setenv("GOODFS_CREDENTIALS", "keys", 1);
+    cr_redirect_stderr();
     gfs_config_free(loaded(0, NULL));
+    (void)fflush(stderr);
+    char text[4096] = "";
+    (void)fread(text, 1, sizeof text - 1, cr_get_redirected_stderr());
+    cr_assert_not_null(strstr(text, "GOODFS_SOMETHING_ELSE"));
+    cr_assert_null(strstr(text, "GOODFS_ADMIN"));
+    cr_assert_null(strstr(text, "GOODFS_CREDENTIALS"));
 }
 
 Test(config, lists_every_setting_in_its_help_and_checks_nothing_then)

@@ -27,13 +27,14 @@ struct log_double {
     pthread_mutex_t deciding; /* decisions are made one at a time, in order */
     pthread_t thread;
     bool is_auto, is_stopping, has_failed;
+    bool is_keeping; /* trimmed edits stay */
     unsigned refuse_period;
     uint64_t random;
     struct chunk_group *first, **tail;
     size_t waiting;
     struct kept_edit *edits; /* durable; trimmed ones are gone */
     size_t edit_count, edit_size;
-    uint64_t lsn_submitted, trimmed, floor;
+    uint64_t lsn_submitted, lsn_gone, trimmed, floor;
     struct kept_chunk *chunks; /* hash table, open addressing */
     size_t chunk_count, chunk_size;
     size_t deleted_count;
@@ -214,10 +215,12 @@ static enum gfs_err replay_edits(struct chunk_store *store, uint64_t after,
                                  void *arg, struct gfs_error *error)
 {
     struct log_double *log = of(store);
-    (void)error;
-    enum gfs_err err = GFS_OK;
     struct kept_edit edit = {.lsn = after};
     (void)pthread_mutex_lock(&log->lock);
+    enum gfs_err err = after >= log->lsn_gone
+                           ? GFS_OK
+                           : gfs_fail(error, GFS_CORRUPT, "edits behind lsn %llu are gone",
+                                      (unsigned long long)after);
     if (log->first == NULL) { /* perhaps opened again: what was refused last is forgotten */
         log->lsn_submitted = log->edit_count == 0 ? 0 : log->edits[log->edit_count - 1].lsn;
     }
@@ -229,17 +232,27 @@ static enum gfs_err replay_edits(struct chunk_store *store, uint64_t after,
     return err;
 }
 
+static void reclaim_locked(struct log_double *log, uint64_t first, uint64_t last)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < log->edit_count; i++) {
+        struct kept_edit *edit = &log->edits[i];
+        if (edit->lsn >= first && edit->lsn <= last) {
+            log->lsn_gone = GFS_MAX(log->lsn_gone, edit->lsn);
+            free(edit->bytes);
+        } else {
+            log->edits[kept++] = *edit;
+        }
+    }
+    log->edit_count = kept;
+}
+
 static void trim_edits(struct chunk_store *store, uint64_t lsn)
 {
     struct log_double *log = of(store);
     (void)pthread_mutex_lock(&log->lock);
-    size_t count = 0;
-    while (count < log->edit_count && log->edits[count].lsn <= lsn) {
-        free(log->edits[count++].bytes);
-    }
-    if (count != 0) {
-        log->edit_count -= count;
-        memmove(log->edits, log->edits + count, log->edit_count * sizeof *log->edits);
+    if (!log->is_keeping) {
+        reclaim_locked(log, 0, lsn);
     }
     log->trimmed = GFS_MAX(log->trimmed, lsn);
     (void)pthread_mutex_unlock(&log->lock);
@@ -249,7 +262,8 @@ static void status(struct chunk_store *store, struct chunk_store_status *ret)
 {
     struct log_double *log = of(store);
     (void)pthread_mutex_lock(&log->lock);
-    *ret = (struct chunk_store_status){.lsn_last = log->lsn_submitted, .lsn_floor = log->floor};
+    *ret = (struct chunk_store_status){
+        .lsn_last = log->lsn_submitted, .lsn_floor = log->floor, .lsn_gone = log->lsn_gone};
     (void)pthread_mutex_unlock(&log->lock);
 }
 
@@ -376,6 +390,8 @@ struct log_double *log_double_clone(struct log_double *log)
         }
     }
     copy->trimmed = log->trimmed;
+    copy->lsn_gone = log->lsn_gone;
+    copy->is_keeping = log->is_keeping;
     copy->deleted_count = log->deleted_count;
     copy->refuse_period = log->refuse_period;
     copy->random = log->random;
@@ -480,6 +496,21 @@ size_t log_double_edits(struct log_double *log)
 uint64_t log_double_trimmed(struct log_double *log)
 {
     GET(log, uint64_t, log->trimmed);
+}
+
+void log_double_keep(struct log_double *log)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    log->is_keeping = true;
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_double_reclaim(struct log_double *log, uint64_t first, uint64_t last)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    GFS_ASSERT(last <= log->trimmed);
+    reclaim_locked(log, first, last);
+    (void)pthread_mutex_unlock(&log->lock);
 }
 
 void log_double_set_floor(struct log_double *log, uint64_t lsn)

@@ -2,9 +2,10 @@
  *
  * Groups are decided when the test says so: on its thread (log_double_decide), or, while the double
  * is automatic, on a thread of its own in order of submission. What was decided GFS_OK is durable;
- * log_double_clone is the disk as a crash at this moment would leave it. Edits are replayed only
- * as long as they are not trimmed. Bulk chunks are not there. Owners and payloads of DATA records
- * are kept, also those of deleted chunks; the storage class UNKNOWN is not known. */
+ * log_double_clone is the disk as a crash at this moment would leave it. Trimmed edits leave at
+ * once, or in any order (log_double_keep); a replay from below one that left is refused. Bulk
+ * chunks are not there. Owners and payloads of DATA records are kept, also those of deleted chunks;
+ * the storage class UNKNOWN is not known. */
 #pragma once
 
 #include "libgoodfs/chunk_store.h"
@@ -36,6 +37,9 @@ bool log_double_is_live(struct log_double *log, struct chunk_id id);
 /* Ids named by DELETE records, and edits that are neither trimmed nor refused. */
 size_t log_double_deleted(struct log_double *log);
 size_t log_double_edits(struct log_double *log);
+/* Trimmed edits stay until they are reclaimed, as on a disk. */
+void log_double_keep(struct log_double *log);
+void log_double_reclaim(struct log_double *log, uint64_t first, uint64_t last);
 uint64_t log_double_trimmed(struct log_double *log);
 /* chunk_store_status.lsn_floor; 0 at first. */
 void log_double_set_floor(struct log_double *log, uint64_t lsn);

@@ -6,6 +6,7 @@
 #include "libgoodfs/mem.h"
 #include "metad/apply.h"
 #include "metad/record.h"
+#include "metad/rebuild.h"
 #include "tests/unit/metad/copy_rig.h"
 #include "tests/unit/metad/file_shim.h"
 
@@ -64,6 +65,56 @@ Test(shard_join, one_that_the_log_has_left_behind_is_made_anew)
     copy_rig_open_in(&rig, 0);
     copy_rig_check(&rig, 150);
     copy_rig_fini(&rig);
+}
+
+Test(shard_join, one_whose_edit_is_there_and_those_behind_it_are_not_is_made_anew)
+{
+    struct copy_rig rig;
+    copy_rig_init(&rig);
+    log_double_keep(rig.rig.log);
+    copy_rig_add(&rig, rig.dirs[0]);
+    copy_rig_fill(&rig, 0, 50);
+    ino_t before = copy_rig_file(rig.dirs[0]);
+    rig_await_applied(&rig.rig);
+    uint64_t lsn = copy_rig_stats(&rig).committed_lsn;
+    shard_copy_remove(rig.rig.shard, rig.dirs[0]);
+    copy_rig_fill(&rig, 50, 100);
+    rig_restart(&rig.rig); /* trims */
+    log_double_reclaim(rig.rig.log, lsn + 1, lsn + 20);
+    copy_rig_add(&rig, rig.dirs[0]);
+    cr_expect_neq(copy_rig_file(rig.dirs[0]), before);
+    copy_rig_fill(&rig, 100, 150);
+    copy_rig_open_in(&rig, 0);
+    copy_rig_check(&rig, 150);
+    copy_rig_fini(&rig);
+}
+
+/* Its disk was away meanwhile. The log has all of it still. */
+Test(shard_join, one_of_before_the_metadata_was_rebuilt_is_made_anew)
+{
+    struct copy_rig rig;
+    char first[TEMP_DIR_SIZE];
+    char dir[TEMP_DIR_SIZE + 8];
+    struct rebuild_result result;
+    struct gfs_error error = {0};
+    copy_rig_init(&rig);
+    log_double_keep(rig.rig.log);
+    copy_rig_add(&rig, rig.dirs[0]);
+    copy_rig_fill(&rig, 0, 50);
+    rig_await_applied(&rig.rig);
+    shard_copy_remove(rig.rig.shard, rig.dirs[0]);
+    rig_close(&rig.rig);
+    ino_t before = copy_rig_file(rig.dirs[0]);
+    (void)snprintf(dir, sizeof dir, "%s/again", rig.rig.dir);
+    struct rebuild_options options = {.dir = dir, .chunks = log_double_store(rig.rig.log)};
+    cr_assert_eq(rebuild_run(&options, &result, &error), GFS_OK, "%s", error.text);
+    memcpy(first, rig.rig.dir, sizeof first);
+    (void)snprintf(rig.rig.dir, sizeof rig.rig.dir, "%.*s", TEMP_DIR_SIZE - 1, dir);
+    rig_open(&rig.rig);
+    copy_rig_add(&rig, rig.dirs[0]);
+    cr_expect_neq(copy_rig_file(rig.dirs[0]), before);
+    copy_rig_fini(&rig);
+    temp_dir_remove(first);
 }
 
 Test(shard_join, what_is_no_database_is_replaced)

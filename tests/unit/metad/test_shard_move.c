@@ -366,6 +366,70 @@ Test(shard_move, copy_that_fails_can_be_moved_away_from_as_well)
     fini(&rig);
 }
 
+static enum gfs_err skip_reference(void *arg, const struct shard_reference *reference)
+{
+    (void)arg;
+    (void)reference;
+    return GFS_OK;
+}
+
+/* A visit begins with everything applied: that does not wait for apply_delay_ms. */
+static void apply_all(struct move_rig *rig)
+{
+    cr_assert_eq(shard_visit_references(rig->rig.shard, skip_reference, NULL), GFS_OK);
+}
+
+/* Applied by the live database, and not by the first copy, which has a fault now. */
+static void init_with_copy_behind(struct move_rig *rig, enum file_shim_fault fault)
+{
+    init(rig);
+    rig_close(&rig->rig);
+    rig->rig.options.apply_delay_ms = 60 * 1000;
+    rig_open(&rig->rig);
+    cr_assert_eq(shard_copy_add(rig->rig.shard, rig->dirs[0], NULL), GFS_OK);
+    fill(rig, 0, KEYS);
+    apply_all(rig);
+    file_shim_set(rig->dirs[0], fault);
+}
+
+Test(shard_move, when_the_next_one_fails_the_former_one_is_read_as_before)
+{
+    struct move_rig rig;
+    struct gfs_error error = {0};
+    struct shard_stats stats;
+    init_with_copy_behind(&rig, FILE_SHIM_FAIL);
+    cr_assert_eq(shard_move(rig.rig.shard, rig.dirs[0], &error), GFS_IO, "%s", error.text);
+    check(&rig, KEYS);
+    fill(&rig, KEYS, KEYS + 20);
+    apply_all(&rig);
+    check(&rig, KEYS + 20);
+    shard_stats(rig.rig.shard, &stats);
+    cr_expect_eq(stats.moves, 0u);
+    cr_expect_eq(stats.copies, 0u, "it is none any more");
+    cr_expect_eq(atomic_load(&rig.failed_count), 0u);
+    fini(&rig);
+}
+
+Test(shard_move, while_the_next_one_hangs_the_former_one_is_read)
+{
+    struct move_rig rig;
+    init_with_copy_behind(&rig, FILE_SHIM_HANG);
+    atomic_store(&rig.failed_count, 1);
+    start_mover(&rig);
+    while (file_shim_hanging() == 0) {
+        (void)sched_yield();
+    }
+    check(&rig, KEYS);
+    fill(&rig, KEYS, KEYS + 20);
+    check(&rig, KEYS + 20);
+    file_shim_set("", FILE_SHIM_NONE);
+    (void)pthread_join(rig.mover, NULL);
+    rig.has_mover = false;
+    cr_expect_eq(atomic_load(&rig.moved), GFS_OK);
+    check(&rig, KEYS + 20);
+    fini(&rig);
+}
+
 static void flip_rows(const char *dir)
 {
     char path[TEMP_PATH_SIZE];

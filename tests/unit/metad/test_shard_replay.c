@@ -103,6 +103,55 @@ Test(shard_replay, lost_database_behind_a_trimmed_log_is_an_error)
     rig_fini(&rig);
 }
 
+/* The log begins at edit 1, as one that was never trimmed does. */
+Test(shard_replay, lost_database_behind_a_log_that_lost_edits_in_between_is_an_error)
+{
+    struct rig rig;
+    rig_init(&rig);
+    log_double_keep(rig.log);
+    uint64_t bucket = rig_bucket(&rig, "bucket");
+    for (uint8_t i = 2; i <= 6; i++) {
+        cr_assert_eq(rig_put(&rig, bucket, "a", 1, i, NULL), GFS_OK);
+    }
+    rig_close(&rig);
+    cr_assert_eq(log_double_edits(rig.log), 6u);
+    log_double_reclaim(rig.log, 3, 4);
+    move_database(&rig, "metadata.sqlite", "safe");
+    remove_database(&rig);
+    expect_refusal(&rig, "database is gone");
+    remove_database(&rig);
+    move_database(&rig, "safe", "metadata.sqlite");
+    rig_open(&rig);
+    cr_expect_eq(rig_tag(&rig, bucket, "a"), 6, "nothing was harmed");
+    rig_fini(&rig);
+}
+
+/* Also when what left are its own newest edit and others behind that. */
+Test(shard_replay, old_copy_of_the_database_whose_edits_are_there_with_a_gap_is_an_error)
+{
+    for (uint64_t first = 3; first <= 4; first++) {
+        struct rig rig;
+        rig_init(&rig);
+        log_double_keep(rig.log);
+        uint64_t bucket = rig_bucket(&rig, "bucket");
+        cr_assert_eq(rig_put(&rig, bucket, "a", 1, 2, NULL), GFS_OK);
+        cr_assert_eq(rig_put(&rig, bucket, "a", 1, 3, NULL), GFS_OK);
+        rig_close(&rig);
+        copy_database(&rig); /* at edit 3 */
+        rig_open(&rig);
+        for (uint8_t i = 4; i <= 8; i++) {
+            cr_assert_eq(rig_put(&rig, bucket, "b", 1, i, NULL), GFS_OK);
+        }
+        rig_close(&rig);
+        log_double_reclaim(rig.log, first, first);
+        remove_database(&rig);
+        move_database(&rig, "old", "metadata.sqlite");
+        expect_refusal(&rig, "old copy");
+        log_double_free(rig.log);
+        temp_dir_remove(rig.dir);
+    }
+}
+
 Test(shard_replay, old_copy_of_the_database_is_an_error)
 {
     struct rig rig;

@@ -25,9 +25,9 @@ static inline void chunks_rig_put(struct chunks_rig *chunks, unsigned number)
     for (size_t i = 0; i < len; i++) {
         chunks->texts[number][i] = (char)('a' + (i * 7 + number) % 23);
     }
-    cr_assert_eq(open_rig_put(&chunks->rig, chunks->texts[number], ++chunks->lsn,
-                              &chunks->ids[number]),
-                 GFS_OK);
+    cr_assert_eq(
+        open_rig_put(&chunks->rig, chunks->texts[number], ++chunks->lsn, &chunks->ids[number]),
+        GFS_OK);
 }
 
 static inline void chunks_rig_init(struct chunks_rig *chunks, unsigned disks)

@@ -124,6 +124,7 @@ void data_rig_fini(struct data_rig *rig)
     }
     cr_assert(pool_view_await_none(&rig->pool, 10000), "reads and writers come to an end");
     cr_assert_eq(atomic_load(&rig->pool.bulk_count), 0);
+    cr_assert_eq(atomic_load(&rig->pool.bulk_row_bytes), 0);
     pool_disk_reap(&rig->pool);
     for (unsigned k = 0; k <= POOL_WIDTH_MAX; k++) {
         for (unsigned m = 0; m <= POOL_WIDTH_MAX; m++) {

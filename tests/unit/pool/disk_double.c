@@ -1,6 +1,7 @@
 #include "tests/unit/pool/disk_double.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/codec.h"
@@ -13,6 +14,7 @@ struct chunk_bulk {
     struct chunk_bulk_options options;
     char owner[CHUNK_OWNER_LEN_MAX];
     char *bytes;
+    char *room; /* a block, from op_bulk_room until the next append; NULL = none was asked for */
     size_t len;
     unsigned references, generation;
     bool is_freed, is_durable, is_short; /* short: writable is to be called */
@@ -28,10 +30,19 @@ struct disk_double *disk_double_of(struct chunk_store *store)
 
 /* ---- deciding ---- */
 
+/* Gone for good, so that whoever still looks there is found out. */
+static void end_room_locked(struct chunk_bulk *bulk)
+{
+    if (bulk->room != NULL) {
+        (void)munmap(GFS_TAKE(bulk->room), GFS_BLOCK_SIZE);
+    }
+}
+
 static void bulk_unref_locked(struct chunk_bulk *bulk)
 {
     if (--bulk->references == 0) {
         bulk->disk->counts.bulks_held--;
+        end_room_locked(bulk);
         free(bulk->bytes);
         free(bulk);
     }
@@ -96,6 +107,9 @@ static void keep_group_locked(struct disk_double *disk, const struct chunk_group
             disk_double_keep_edit_locked(disk, record->lsn, record->payload);
             disk->counts.edits++;
             break;
+        case CHUNK_RECORD_GONE:
+            disk->lsn_gone = GFS_MAX(disk->lsn_gone, record->lsn);
+            break;
         }
     }
 }
@@ -146,6 +160,9 @@ static void decide_group(struct disk_double *disk, struct chunk_group *group)
         keep_group_locked(disk, group);
     }
     disk->counts.refused += err != GFS_OK;
+    if (err == GFS_NO_SPACE && disk->waiting == 0) {
+        disk->lsn_submitted = disk->lsn_last; /* what was refused may be given again */
+    }
     (void)pthread_mutex_unlock(&disk->lock);
     group->done(group, err);
 }
@@ -258,8 +275,7 @@ static void op_submit(struct chunk_store *store, struct chunk_group *group)
 }
 
 static enum gfs_err op_bulk_begin(struct chunk_store *store,
-                                  const struct chunk_bulk_options *options,
-                                  struct chunk_bulk **ret)
+                                  const struct chunk_bulk_options *options, struct chunk_bulk **ret)
 {
     struct disk_double *disk = disk_double_of(store);
     GFS_ASSERT(options->owner.len <= CHUNK_OWNER_LEN_MAX);
@@ -280,9 +296,7 @@ static enum gfs_err op_bulk_begin(struct chunk_store *store,
             memcpy(bulk->owner, options->owner.ptr, options->owner.len);
         }
         bulk->options.owner = gfs_slice_of(bulk->owner, options->owner.len);
-        /* whole blocks, for those who write them in place */
-        bulk->bytes = gfs_alloc_aligned(
-            GFS_BLOCK_SIZE, (options->len_max / GFS_BLOCK_SIZE + 1) * (size_t)GFS_BLOCK_SIZE);
+        bulk->bytes = gfs_alloc(options->len_max);
         bulk->references = 1;
         bulk->generation = disk->generation;
         disk->counts.bulks++;
@@ -303,8 +317,11 @@ static size_t op_bulk_append(struct chunk_bulk *bulk, const void *ptr, size_t le
     if (disk->append_max != 0) {
         taken = GFS_MIN(taken, disk->append_max);
     }
-    if (taken != 0 && ptr != bulk->bytes + bulk->len) {
+    if (taken != 0) {
         memcpy(bulk->bytes + bulk->len, ptr, taken);
+    }
+    if (taken == len) { /* of the rest of a block the caller still has to append from there */
+        end_room_locked(bulk);
     }
     bulk->len += taken;
     disk->counts.appended_bytes += taken;
@@ -322,8 +339,14 @@ static void *op_bulk_room(struct chunk_bulk *bulk)
     (void)pthread_mutex_lock(&disk->lock);
     GFS_ASSERT(bulk->finished == NULL);
     bool has_room = !disk->is_copying && bulk->len % GFS_BLOCK_SIZE == 0 && !bulk->is_short;
+    if (has_room && bulk->room == NULL) {
+        bulk->room =
+            mmap(NULL, GFS_BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        GFS_ASSERT(bulk->room != MAP_FAILED);
+    }
+    char *room = has_room ? bulk->room : NULL;
     (void)pthread_mutex_unlock(&disk->lock);
-    return has_room ? bulk->bytes + bulk->len : NULL;
+    return room;
 }
 
 static void op_bulk_owner(struct chunk_bulk *bulk, struct gfs_slice owner)
@@ -365,15 +388,6 @@ static void op_bulk_free(struct chunk_bulk *bulk)
     (void)pthread_mutex_unlock(&disk->lock);
 }
 
-static void op_prefetch(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
-                        uint32_t len)
-{
-    (void)store;
-    (void)pin;
-    (void)offset;
-    (void)len;
-}
-
 static const struct chunk_store_ops double_ops = {
     .new_id = op_new_id,
     .has_class = op_has_class,
@@ -388,7 +402,7 @@ static const struct chunk_store_ops double_ops = {
     .unpin = disk_double_op_unpin,
     .read = disk_double_op_read,
     .owner = disk_double_op_owner,
-    .prefetch = op_prefetch,
+    .prefetch = disk_double_op_prefetch,
     .list = disk_double_op_list,
     .status = disk_double_op_status,
     .repaired = disk_double_op_repaired,
@@ -479,6 +493,15 @@ void disk_double_await(struct disk_double *disk, size_t count)
     (void)pthread_mutex_unlock(&disk->lock);
 }
 
+void disk_double_await_replay(struct disk_double *disk)
+{
+    (void)pthread_mutex_lock(&disk->lock);
+    while (disk->replays_blocked == 0) {
+        gfs_cond_wait(&disk->changed, &disk->lock);
+    }
+    (void)pthread_mutex_unlock(&disk->lock);
+}
+
 void disk_double_crash(struct disk_double *disk, size_t keep)
 {
     (void)pthread_mutex_lock(&disk->deciding);
@@ -544,9 +567,11 @@ void disk_double_set_space(struct disk_double *disk, uint64_t total, uint64_t fr
 
 SET(disk_double_set_auto, bool, is_auto)
 SET(disk_double_set_delay, int64_t, delay_ns)
+SET(disk_double_set_owner_delay, int64_t, owner_delay_ns)
 SET(disk_double_fail, unsigned, fail_in)
 SET(disk_double_set_unwritable, bool, is_unwritable)
 SET(disk_double_hang, bool, is_hanging)
+SET(disk_double_hang_log, bool, is_log_hanging)
 SET(disk_double_set_room, enum disk_double_room, room)
 SET(disk_double_set_cold, bool, is_cold)
 SET(disk_double_set_append_max, size_t, append_max)

@@ -28,6 +28,8 @@ size_t disk_double_waiting(struct disk_double *disk);
 void disk_double_await(struct disk_double *disk, size_t count);
 /* Every decision and every waiting read takes at least that long; 0 = no time. */
 void disk_double_set_delay(struct disk_double *disk, int64_t delay_ns);
+/* Reading an owner takes that long in any case. */
+void disk_double_set_owner_delay(struct disk_double *disk, int64_t owner_delay_ns);
 
 /* ---- faults ---- */
 
@@ -39,6 +41,10 @@ void disk_double_set_unwritable(struct disk_double *disk, bool is_unwritable);
 /* Nothing is answered until released: decisions wait, blocking reads block, NOWAIT reads are
  * answered AGAIN. */
 void disk_double_hang(struct disk_double *disk, bool is_hanging);
+/* Replays of edits block until released. */
+void disk_double_hang_log(struct disk_double *disk, bool is_hanging);
+/* Waits until one does, or did before. */
+void disk_double_await_replay(struct disk_double *disk);
 enum disk_double_room {
     DISK_DOUBLE_ROOM = 0,
     DISK_DOUBLE_FULL,    /* only groups that may use the reserve are taken */
@@ -56,6 +62,11 @@ void disk_double_set_copying(struct disk_double *disk, bool is_copying);
 void disk_double_set_bulk_max(struct disk_double *disk, size_t count);
 /* Changes a byte of a live fragment: reads of its block are CORRUPT. false: not there. */
 bool disk_double_flip(struct disk_double *disk, struct chunk_id id, uint32_t offset);
+/* Reads of that block (below 64) of a live fragment are IO. false: not there. */
+bool disk_double_wear(struct disk_double *disk, struct chunk_id id, unsigned block);
+/* The fragment's bytes are gone: it is listed, and whoever pins it hears CORRUPT. false: not there.
+ */
+bool disk_double_lose(struct disk_double *disk, struct chunk_id id);
 /* The fragment is gone, as if it had never been. false: it is not there. */
 bool disk_double_drop(struct disk_double *disk, struct chunk_id id);
 void disk_double_lose_edits(struct disk_double *disk); /* all of them */
@@ -87,8 +98,8 @@ uint64_t disk_double_trimmed(struct disk_double *disk);
 
 /* Plain data. Since it was made. */
 struct disk_double_counts {
-    size_t groups;  /* submitted */
-    size_t refused; /* of them, not answered GFS_OK */
+    size_t groups;                           /* submitted */
+    size_t refused;                          /* of them, not answered GFS_OK */
     size_t data, places, deleted_ids, edits; /* records that became durable */
     size_t bulks, pins, reads, appended_bytes, owners;
     size_t pins_held, bulks_held; /* now */

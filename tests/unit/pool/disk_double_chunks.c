@@ -100,16 +100,21 @@ void disk_double_lose_edits_locked(struct disk_double *disk)
     disk->edit_count = 0;
 }
 
-void disk_double_wait_locked(struct disk_double *disk)
+static void wait_for_locked(struct disk_double *disk, int64_t delay_ns)
 {
-    int64_t until_ns = gfs_monotonic_ns() + disk->delay_ns;
+    int64_t until_ns = gfs_monotonic_ns() + delay_ns;
     while (disk->is_hanging && !disk->is_stopping && !disk->is_crashed) {
         gfs_cond_wait(&disk->changed, &disk->lock);
     }
-    bool has_time = disk->delay_ns != 0;
+    bool has_time = delay_ns != 0;
     while (has_time && !disk->is_stopping) {
         has_time = gfs_cond_wait_until(&disk->changed, &disk->lock, until_ns);
     }
+}
+
+void disk_double_wait_locked(struct disk_double *disk)
+{
+    wait_for_locked(disk, disk->delay_ns);
 }
 
 /* ---- operations ---- */
@@ -121,13 +126,14 @@ enum gfs_err disk_double_op_pin(struct chunk_store *store, struct chunk_id id,
     (void)pthread_mutex_lock(&disk->lock);
     struct kept_chunk *chunk = *disk_double_find_locked(disk, id);
     disk->counts.pins++;
-    if (chunk != NULL) {
+    enum gfs_err err = chunk == NULL ? GFS_NOT_FOUND : chunk->is_lost ? GFS_CORRUPT : GFS_OK;
+    if (err == GFS_OK) {
         chunk->references++;
         disk->counts.pins_held++;
         *ret = (struct chunk_pin){.id = id, .len = chunk->len, .state = chunk};
     }
     (void)pthread_mutex_unlock(&disk->lock);
-    return chunk == NULL ? GFS_NOT_FOUND : GFS_OK;
+    return err;
 }
 
 void disk_double_op_unpin(struct chunk_store *store, struct chunk_pin *pin)
@@ -136,7 +142,7 @@ void disk_double_op_unpin(struct chunk_store *store, struct chunk_pin *pin)
     (void)pthread_mutex_lock(&disk->lock);
     GFS_ASSERT(pin->state != NULL);
     unref(pin->state);
-    pin->state = NULL;
+    *pin = (struct chunk_pin){0}; /* nothing of it is good any more, as with a disk's store */
     disk->counts.pins_held--;
     (void)pthread_mutex_unlock(&disk->lock);
 }
@@ -149,6 +155,15 @@ static bool is_whole(const struct kept_chunk *chunk, uint32_t offset, uint32_t l
         }
     }
     return true;
+}
+
+static bool is_worn(const struct kept_chunk *chunk, uint32_t offset, uint32_t len)
+{
+    bool is_worn = false;
+    for (uint32_t block = offset / GFS_BLOCK_SIZE; block < block_count(offset + len); block++) {
+        is_worn = is_worn || (block < 64 && (chunk->worn >> block & 1) != 0);
+    }
+    return is_worn;
 }
 
 enum gfs_err disk_double_op_read(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
@@ -169,6 +184,9 @@ enum gfs_err disk_double_op_read(struct chunk_store *store, struct chunk_pin *pi
     }
     disk_double_wait_locked(disk);
     enum gfs_err err = disk->is_failing || disk->is_crashed ? GFS_IO : GFS_OK;
+    if (err == GFS_OK && is_worn(chunk, offset, len)) {
+        err = GFS_IO;
+    }
     if (err == GFS_OK) {
         err = is_whole(chunk, offset, len) ? GFS_OK : GFS_CORRUPT;
     }
@@ -180,14 +198,14 @@ enum gfs_err disk_double_op_read(struct chunk_store *store, struct chunk_pin *pi
     return err;
 }
 
-enum gfs_err disk_double_op_owner(struct chunk_store *store, struct chunk_pin *pin,
-                                  void *ret_bytes, size_t *ret_len)
+enum gfs_err disk_double_op_owner(struct chunk_store *store, struct chunk_pin *pin, void *ret_bytes,
+                                  size_t *ret_len)
 {
     struct disk_double *disk = disk_double_of(store);
     const struct kept_chunk *chunk = pin->state;
     (void)pthread_mutex_lock(&disk->lock);
     disk->counts.owners++;
-    disk_double_wait_locked(disk);
+    wait_for_locked(disk, GFS_MAX(disk->delay_ns, disk->owner_delay_ns));
     enum gfs_err err = disk->is_failing || disk->is_crashed ? GFS_IO : GFS_OK;
     disk->read_errors += err != GFS_OK;
     if (err == GFS_OK) {
@@ -196,6 +214,15 @@ enum gfs_err disk_double_op_owner(struct chunk_store *store, struct chunk_pin *p
     }
     (void)pthread_mutex_unlock(&disk->lock);
     return err;
+}
+
+void disk_double_op_prefetch(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
+                             uint32_t len)
+{
+    (void)store;
+    (void)pin;
+    (void)offset;
+    (void)len;
 }
 
 void disk_double_op_list(struct chunk_store *store, uint32_t part, struct chunk_listed **ret,
@@ -226,7 +253,8 @@ void disk_double_op_status(struct chunk_store *store, struct chunk_store_status 
         .chunks = disk->chunk_count,
         .live_bytes = disk->live_bytes,
         .lsn_last = disk->lsn_last,
-        .lsn_floor = GFS_MAX(disk->lsn_last, disk->trimmed),
+        .lsn_floor = GFS_MAX(disk->lsn_last, GFS_MAX(disk->trimmed, disk->lsn_gone)),
+        .lsn_gone = disk->lsn_gone,
         .damaged_places = disk->damage_known,
         .read_errors = disk->read_errors,
         .has_failed = disk->is_failing || disk->is_unwritable || disk->is_crashed,
@@ -266,6 +294,9 @@ static enum gfs_err copy_edits_locked(struct disk_double *disk, uint64_t after,
     if (disk->is_failing || disk->is_crashed) {
         return GFS_IO;
     }
+    if (after < disk->lsn_gone) {
+        return GFS_CORRUPT;
+    }
     *ret = gfs_alloc_array(GFS_MAX(disk->edit_count, (size_t)1), sizeof **ret);
     for (size_t i = 0; i < disk->edit_count; i++) {
         const struct kept_edit *edit = &disk->edits[i];
@@ -286,6 +317,11 @@ enum gfs_err disk_double_op_replay(struct chunk_store *store, uint64_t after,
     struct kept_edit *edits GFS_FREE = NULL;
     size_t count = 0;
     (void)pthread_mutex_lock(&disk->lock);
+    disk->replays_blocked += disk->is_log_hanging ? 1 : 0;
+    gfs_cond_broadcast(&disk->changed);
+    while (disk->is_log_hanging && !disk->is_stopping) {
+        gfs_cond_wait(&disk->changed, &disk->lock);
+    }
     enum gfs_err err = copy_edits_locked(disk, after, &edits, &count);
     bool is_damaged = disk->has_damaged_edits;
     (void)pthread_mutex_unlock(&disk->lock);
@@ -298,6 +334,9 @@ enum gfs_err disk_double_op_replay(struct chunk_store *store, uint64_t after,
     if (err == GFS_IO) {
         return gfs_fail(error, err, "the double fails");
     }
+    if (err == GFS_CORRUPT && count == 0) {
+        return gfs_fail(error, err, "edits behind lsn %llu are gone", (unsigned long long)after);
+    }
     return err == GFS_OK && is_damaged ? gfs_fail(error, GFS_CORRUPT, "damaged log") : err;
 }
 
@@ -307,6 +346,7 @@ void disk_double_op_trim(struct chunk_store *store, uint64_t lsn)
     (void)pthread_mutex_lock(&disk->lock);
     size_t count = 0;
     while (count < disk->edit_count && disk->edits[count].lsn <= lsn) {
+        disk->lsn_gone = disk->edits[count].lsn;
         free(disk->edits[count++].bytes);
     }
     if (count != 0) {
@@ -329,6 +369,29 @@ bool disk_double_flip(struct disk_double *disk, struct chunk_id id, uint32_t off
     }
     (void)pthread_mutex_unlock(&disk->lock);
     return is_there;
+}
+
+bool disk_double_wear(struct disk_double *disk, struct chunk_id id, unsigned block)
+{
+    GFS_ASSERT(block < 64);
+    (void)pthread_mutex_lock(&disk->lock);
+    struct kept_chunk *chunk = *disk_double_find_locked(disk, id);
+    if (chunk != NULL) {
+        chunk->worn |= 1ULL << block;
+    }
+    (void)pthread_mutex_unlock(&disk->lock);
+    return chunk != NULL;
+}
+
+bool disk_double_lose(struct disk_double *disk, struct chunk_id id)
+{
+    (void)pthread_mutex_lock(&disk->lock);
+    struct kept_chunk *chunk = *disk_double_find_locked(disk, id);
+    if (chunk != NULL) {
+        chunk->is_lost = true;
+    }
+    (void)pthread_mutex_unlock(&disk->lock);
+    return chunk != NULL;
 }
 
 bool disk_double_drop(struct disk_double *disk, struct chunk_id id)

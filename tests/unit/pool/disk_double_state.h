@@ -15,6 +15,8 @@ struct kept_chunk {
     char *bytes, *owner;
     uint32_t len, owner_len;
     uint32_t *sums; /* CRC32C of each block, as it was written */
+    bool is_lost;
+    uint64_t worn; /* mask of blocks that cannot be read */
 };
 
 struct kept_edit {
@@ -43,13 +45,13 @@ struct disk_double {
     pthread_t thread;
     bool is_auto, is_stopping, is_closed;
     bool is_hanging, is_failing, is_unwritable, is_crashed, is_cold;
-    unsigned fail_in; /* decisions until it fails, 0 = never */
+    unsigned fail_in;    /* decisions until it fails, 0 = never */
     unsigned generation; /* of bulks: those of before a crash cannot be placed */
     enum disk_double_room room;
     uint64_t space_total, space_free;
     size_t append_max, bulk_max;
     bool is_copying;
-    int64_t delay_ns;
+    int64_t delay_ns, owner_delay_ns;
     disk_double_judge_fn judge;
     void *judge_arg;
     struct event *first, **tail;
@@ -59,9 +61,11 @@ struct disk_double {
     uint64_t live_bytes;
     struct kept_edit *edits; /* durable; trimmed ones are gone */
     size_t edit_count, edit_size;
-    uint64_t lsn_submitted, lsn_last, trimmed;
+    uint64_t lsn_submitted, lsn_last, lsn_gone, trimmed;
     uint64_t damage_hidden, damage_known, read_errors;
-    bool has_damaged_edits; /* repairing fragments does not bring edits back */
+    bool is_log_hanging;
+    unsigned replays_blocked; /* since it was made */
+    bool has_damaged_edits;   /* repairing fragments does not bring edits back */
     struct disk_double_counts counts;
 };
 
@@ -78,13 +82,14 @@ enum gfs_err disk_double_op_pin(struct chunk_store *store, struct chunk_id id,
 void disk_double_op_unpin(struct chunk_store *store, struct chunk_pin *pin);
 enum gfs_err disk_double_op_read(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
                                  uint32_t len, void *ret_bytes, unsigned flags);
-enum gfs_err disk_double_op_owner(struct chunk_store *store, struct chunk_pin *pin,
-                                  void *ret_bytes, size_t *ret_len);
+enum gfs_err disk_double_op_owner(struct chunk_store *store, struct chunk_pin *pin, void *ret_bytes,
+                                  size_t *ret_len);
+void disk_double_op_prefetch(struct chunk_store *store, struct chunk_pin *pin, uint32_t offset,
+                             uint32_t len);
 void disk_double_op_list(struct chunk_store *store, uint32_t part, struct chunk_listed **ret,
                          size_t *ret_count);
 void disk_double_op_status(struct chunk_store *store, struct chunk_store_status *ret);
-enum gfs_err disk_double_op_verify_log(struct chunk_store *store, uint64_t *cursor,
-                                       uint64_t bytes);
+enum gfs_err disk_double_op_verify_log(struct chunk_store *store, uint64_t *cursor, uint64_t bytes);
 void disk_double_op_repaired(struct chunk_store *store);
 enum gfs_err disk_double_op_replay(struct chunk_store *store, uint64_t after,
                                    enum gfs_err (*visit)(void *arg, uint64_t lsn,

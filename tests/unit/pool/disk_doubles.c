@@ -125,8 +125,7 @@ static enum gfs_err open_locked(struct disk_doubles *set, const char *dir, const
         return GFS_CONFLICT;
     }
     *ret = entry;
-    bool is_bad =
-        disk_double_has_failed(entry->disk) || disk_double_is_unwritable(entry->disk);
+    bool is_bad = disk_double_has_failed(entry->disk) || disk_double_is_unwritable(entry->disk);
     return is_bad ? GFS_IO : GFS_OK;
 }
 
@@ -151,8 +150,7 @@ static enum gfs_err driver_open(void *arg, const char *dir, const char *cluster,
 static enum gfs_err driver_try_write(void *arg, const char *dir)
 {
     struct disk_double *disk = disk_doubles_at(arg, dir);
-    bool is_bad =
-        disk == NULL || disk_double_has_failed(disk) || disk_double_is_unwritable(disk);
+    bool is_bad = disk == NULL || disk_double_has_failed(disk) || disk_double_is_unwritable(disk);
     return is_bad ? GFS_IO : GFS_OK;
 }
 

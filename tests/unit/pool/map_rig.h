@@ -26,7 +26,8 @@ static inline struct pool_profile map_rig_profile(const char *text)
 /* An active disk with an id and a path of its number, of that many GiB. */
 static inline struct pool_map_disk map_rig_disk(unsigned number, uint64_t gib)
 {
-    struct pool_map_disk disk = {.state = POOL_DISK_ACTIVE, .capacity = gib << 30};
+    struct pool_map_disk disk = {
+        .state = POOL_DISK_ACTIVE, .capacity = gib << 30, .had_vote = true};
     memset(disk.id, 0x5a, sizeof disk.id);
     disk.id[0] = (uint8_t)number;
     disk.id[1] = (uint8_t)(number >> 8);

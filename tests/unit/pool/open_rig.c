@@ -176,8 +176,7 @@ enum gfs_err open_rig_put(struct open_rig *rig, const char *data, uint64_t lsn,
                                  .owner = gfs_slice_str("owner"),
                                  .next = lsn == 0 ? NULL : &edit};
     if (data[0] != '\0') {
-        enum gfs_err err =
-            store->ops->new_id(store, gfs_slice_str(""), strlen(data), &chunk.id);
+        enum gfs_err err = store->ops->new_id(store, gfs_slice_str(""), strlen(data), &chunk.id);
         if (err != GFS_OK) {
             return err;
         }
@@ -195,8 +194,8 @@ bool open_rig_has(struct open_rig *rig, struct chunk_id id, const char *data)
         return false;
     }
     char *bytes = gfs_alloc(pin.len + 1);
-    enum gfs_err err = pin.len < len ? GFS_CORRUPT
-                                     : store->ops->read(store, &pin, 0, pin.len, bytes, 0);
+    enum gfs_err err =
+        pin.len < len ? GFS_CORRUPT : store->ops->read(store, &pin, 0, pin.len, bytes, 0);
     store->ops->unpin(store, &pin);
     bool is_same = err == GFS_OK && memcmp(bytes, data, len) == 0;
     free(bytes);
@@ -208,6 +207,12 @@ bool open_rig_has(struct open_rig *rig, struct chunk_id id, const char *data)
 struct pool_view *open_rig_view(struct open_rig *rig)
 {
     return pool_view_get(rig->pool);
+}
+
+bool open_rig_is_healthy(struct open_rig *rig, const struct pool_view *view)
+{
+    char reason[256];
+    return !view->is_read_only && pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
 }
 
 void open_rig_await(struct open_rig *rig,

@@ -43,6 +43,7 @@ bool open_rig_has(struct open_rig *rig, struct chunk_id id, const char *data);
 
 /* The map in force; counted, as pool_view_get. */
 struct pool_view *open_rig_view(struct open_rig *rig);
+bool open_rig_is_healthy(struct open_rig *rig, const struct pool_view *view);
 /* Waits until is_true, at most 10 s. */
 void open_rig_await(struct open_rig *rig,
                     bool (*is_true)(struct open_rig *rig, const struct pool_view *view));

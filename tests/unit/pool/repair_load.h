@@ -14,8 +14,7 @@ struct repair_load {
 
 static inline struct repair_load repair_load_put(struct repair_rig *rig, const char *profile)
 {
-    static const uint32_t lens[] = {1,          4096,          65536,          65537,
-                                    262144,     262145,        1000000,        3 << 20};
+    static const uint32_t lens[] = {1, 4096, 65536, 65537, 262144, 262145, 1000000, 3 << 20};
     struct repair_load load = {.profile = profile};
     for (unsigned i = 0; i < LOAD_CHUNKS; i++) {
         load.lens[i] = lens[i % GFS_COUNT(lens)];

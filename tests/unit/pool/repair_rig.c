@@ -134,6 +134,31 @@ void repair_rig_change(struct repair_rig *rig, void (*change)(struct pool_map *m
     pool_view_set(&rig->pool, pool_view_new(&rig->pool, map, rig->disks));
 }
 
+static void fail_disk(struct pool_map *map, void *arg)
+{
+    uint32_t unplaced;
+    struct gfs_error error = {0};
+    enum gfs_err err = pool_plan_fail(map, *(uint16_t *)arg, &unplaced, &error);
+    cr_assert_eq(err, GFS_OK, "%s", error.text);
+}
+
+void repair_rig_lose(struct repair_rig *rig, uint16_t disk)
+{
+    repair_rig_take_away(rig, disk);
+    repair_rig_change(rig, fail_disk, &disk);
+}
+
+static void return_disk(struct pool_map *map, void *arg)
+{
+    pool_plan_return(map, *(uint16_t *)arg);
+}
+
+void repair_rig_return(struct repair_rig *rig, uint16_t disk)
+{
+    repair_rig_bring_back(rig, disk);
+    repair_rig_change(rig, return_disk, &disk);
+}
+
 static void add_one(struct pool_map *map, void *arg)
 {
     uint16_t number = pool_map_add_disk(map, arg);
@@ -355,8 +380,8 @@ static void send_deletes(void *arg)
         if (!may_have || !pool_disk_is_usable(deletion->view->disks[disk])) {
             continue;
         }
-        struct pool_copy_op *op = pool_copy_op_new(&deletion->rig->pool, &deletion->pace,
-                                                   deletion->view->disks[disk]);
+        struct pool_copy_op *op =
+            pool_copy_op_new(&deletion->rig->pool, &deletion->pace, deletion->view->disks[disk]);
         char *ids = pool_copy_op_reserve(op, (size_t)width * 16);
         for (unsigned i = 0; i < width; i++) {
             struct chunk_id there = pool_fragment_id(group, deletion->id, i);

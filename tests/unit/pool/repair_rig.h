@@ -15,21 +15,22 @@ struct repair_rig {
     struct pool pool;
     struct disk_double *doubles[RIG_DISKS_MAX];
     struct pool_disk *disks[POOL_DISKS_MAX]; /* RIG_DISKS_MAX at the most */
-    char dir[64]; /* DIR/N is disk N's */
+    char dir[64];                            /* DIR/N is disk N's */
     pthread_mutex_t lock;
     struct gfs_cond changed;
-    unsigned changes;              /* maps that were made */
+    unsigned changes; /* maps that were made */
     unsigned drops, mirror_failures;
-    enum gfs_err change_err;       /* the next change is answered that, when it is not GFS_OK */
+    enum gfs_err change_err; /* the next change is answered that, when it is not GFS_OK */
+    enum gfs_err open_err;   /* and so is whoever wants to get a fragment */
     /* A fragment is being got; some of its bytes are. Any thread, one call at a time. */
     void (*on_open)(struct repair_rig *rig, struct chunk_id id);
     void (*on_read)(struct repair_rig *rig, struct chunk_id id);
     pthread_mutex_t hook_lock; /* held for them; guards what they change */
-    unsigned opens; /* for the two: what they count */
+    unsigned opens;            /* for the two: what they count */
     unsigned stop_at;
     struct chunk_id victim;
-    atomic_uint betweens; /* how often the pass has looked for suspects */
-    struct pool_pace *pace;        /* of the pass under way */
+    atomic_uint betweens;   /* how often the pass has looked for suspects */
+    struct pool_pace *pace; /* of the pass under way */
     struct pool_progress progress;
 };
 
@@ -41,6 +42,9 @@ uint16_t repair_rig_add_disk(struct repair_rig *rig);
 /* A disk is taken away, or back; what it keeps stays. */
 void repair_rig_take_away(struct repair_rig *rig, uint16_t disk);
 void repair_rig_bring_back(struct repair_rig *rig, uint16_t disk);
+/* It is taken away and called failed, or is back and used again. */
+void repair_rig_lose(struct repair_rig *rig, uint16_t disk);
+void repair_rig_return(struct repair_rig *rig, uint16_t disk);
 /* An empty double in the disk's place. */
 void repair_rig_empty(struct repair_rig *rig, uint16_t disk);
 /* What is on the disks stays; everything in memory is new, as after a kill. */

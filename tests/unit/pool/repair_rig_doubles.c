@@ -163,9 +163,8 @@ static enum gfs_err fetch_others(struct pool *pool, struct pool_view *view, stru
     uint32_t have = 0;
     bool is_listed = false;
     for (uint32_t i = 0; i < pool_profile_width(profile); i++) {
-        enum gfs_err err =
-            i == slot ? GFS_NOT_FOUND
-                      : fetch_any(view, chunk_id_at(id, i), POOL_NO_DISK, &parts[i]);
+        enum gfs_err err = i == slot ? GFS_NOT_FOUND
+                                     : fetch_any(view, chunk_id_at(id, i), POOL_NO_DISK, &parts[i]);
         have |= err == GFS_OK ? 1U << i : 0;
         is_listed |= err != GFS_NOT_FOUND;
     }
@@ -195,6 +194,9 @@ enum gfs_err pool_fragment_open(struct pool *pool, struct pool_view *view, struc
     struct repair_rig *rig = rig_of(pool);
     const struct pool_group *group = pool_view_group(view, id);
     call_hook(rig, rig->on_open, id);
+    if (rig->open_err != GFS_OK) {
+        return rig->open_err;
+    }
     struct pool_fragment *fragment = gfs_alloc(sizeof *fragment);
     fragment->pool = pool;
     fragment->id = id;

@@ -258,10 +258,10 @@ unsigned submit_rig_good_fragments(struct submit_rig *rig, const struct submit_g
         size_t owner_len = disk_double_owner(disk, there, owner, sizeof owner);
         struct fragment_owner head;
         struct gfs_slice rest;
-        bool is_good = len != 0 && len <= sizeof bytes &&
-                       pool_fragment_owner_parse(gfs_slice_of(owner, owner_len), &head, &rest) ==
-                           GFS_OK &&
-                       head.slot == (k == 1 ? 0 : slot) && gfs_slice_eq_str(rest, "oowner");
+        bool is_good =
+            len != 0 && len <= sizeof bytes &&
+            pool_fragment_owner_parse(gfs_slice_of(owner, owner_len), &head, &rest) == GFS_OK &&
+            head.slot == (k == 1 ? 0 : slot) && gfs_slice_eq_str(rest, "oowner");
         for (uint32_t i = 0; i < len && is_good; i++) { /* one row: cells follow one another */
             uint32_t at = (k == 1 ? 0 : slot * (uint32_t)len) + i;
             is_good = bytes[i] == (at < head.chunk_len ? byte_of(id, at) : 0);

@@ -26,7 +26,7 @@ struct submit_group {
     uint64_t lsn; /* 0 = no edit */
     bool is_delete;
     bool is_given_up; /* a deletion of its chunks was submitted */
-    char *memory; /* everything its records point to, until answered */
+    char *memory;     /* everything its records point to, until answered */
     bool is_answered;
     enum gfs_err err;
     void (*then)(struct submit_group *group); /* in done */

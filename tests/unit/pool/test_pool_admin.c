@@ -168,10 +168,10 @@ Test(pool_admin, a_working_disk_is_replaced_by_one_in_a_new_place_and_read_until
 Test(pool_admin, a_disk_is_named_by_number_id_or_path_and_others_are_not_found)
 {
     struct open_rig rig;
-    init(&rig, 4);
+    init(&rig, 5);
     struct gfs_error error = {0};
     const char *const unknown[] = {
-        "4", "999", "-1", "", "x", "/nowhere", "00000000-0000-0000-0000-000000000000"};
+        "5", "999", "-1", "", "x", "/nowhere", "00000000-0000-0000-0000-000000000000"};
     for (size_t i = 0; i < GFS_COUNT(unknown); i++) {
         cr_assert_eq(pool_disk_drain(rig.pool, unknown[i], &error), GFS_NOT_FOUND, "%s",
                      unknown[i]);

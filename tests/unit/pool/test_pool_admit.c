@@ -89,7 +89,8 @@ static struct pool_map *usual_map(void)
 {
     struct pool_map *map = map_rig_new(5, "replica:3");
     map->version = 10;
-    map->epoch = 3;
+    map->epoch = map->promised = map->before_epoch = 3;
+    map->before_version = 9;
     for (unsigned i = 0; i < 5; i++) {
         map->disks[i].seen_version = 9;
     }
@@ -169,12 +170,16 @@ Test(pool_admit, the_newest_map_rules_and_who_lacks_more_than_it_was_away)
     struct pool_map *map = usual_map();
     add_members(&rig, map, 0, 3);
     map->version = 11; /* written to disk 3 when all stopped */
+    map->before_version = 10;
     (void)add_member(&rig, paths[3], 3, map);
     cr_assert_eq(admit(&rig), GFS_OK);
     cr_assert_eq(rig.map, rig.found[3].map);
     expect(&rig, 0, POOL_ADMIT_KNOWN, 0);
     expect(&rig, 3, POOL_ADMIT_KNOWN, 3);
     rig.found[3].map->version = 12;
+    cr_assert_eq(admit(&rig), GFS_OK, "numbers are given in vain");
+    expect(&rig, 0, POOL_ADMIT_KNOWN, 0);
+    rig.found[3].map->before_version = 11;
     cr_assert_eq(admit(&rig), GFS_OK);
     expect(&rig, 0, POOL_ADMIT_AWAY, 0);
     expect(&rig, 3, POOL_ADMIT_KNOWN, 3);
@@ -182,22 +187,20 @@ Test(pool_admit, the_newest_map_rules_and_who_lacks_more_than_it_was_away)
     pool_map_free(map);
 }
 
-Test(pool_admit, of_two_maps_of_one_version_the_later_epoch_or_the_more_common_rules)
+/* What a start wrote to a disk without a quorum, however often it tried. */
+Test(pool_admit, the_later_epoch_rules_whatever_the_version)
 {
     struct rig rig = {0};
     struct pool_map *map = usual_map();
-    (void)add_member(&rig, paths[0], 0, map);
-    map->disks[4].is_behind = true;
-    add_members(&rig, map, 1, 3);
+    add_members(&rig, map, 0, 1);
+    rig.found[0].map->version = 99;
+    rig.found[0].map->before_version = 98;
+    map->epoch = map->promised = 4;
+    add_members(&rig, map, 1, 4);
     cr_assert_eq(admit(&rig), GFS_OK);
-    cr_assert(rig.map->disks[4].is_behind);
+    cr_assert_eq(rig.map->epoch, 4);
     expect(&rig, 0, POOL_ADMIT_AWAY, 0);
     expect(&rig, 1, POOL_ADMIT_KNOWN, 1);
-    rig.found[0].map->epoch++;
-    cr_assert_eq(admit(&rig), GFS_OK);
-    cr_assert(!rig.map->disks[4].is_behind);
-    expect(&rig, 0, POOL_ADMIT_KNOWN, 0);
-    expect(&rig, 1, POOL_ADMIT_AWAY, 1);
     fini(&rig);
     pool_map_free(map);
 }
@@ -252,6 +255,18 @@ Test(pool_admit, a_path_given_twice_is_refused)
     cr_assert_eq(admit(&rig), GFS_CONFLICT);
     cr_assert_str_eq(rig.error.text, "/a/ is given twice");
     fini(&rig);
+}
+
+Test(pool_admit, a_disk_given_twice_by_its_path_is_no_copy)
+{
+    struct rig rig = {0};
+    struct pool_map *map = usual_map();
+    add_members(&rig, map, 0, 5);
+    (void)add_member(&rig, "/data/2/", 2, map);
+    cr_assert_eq(admit(&rig), GFS_CONFLICT);
+    cr_assert_str_eq(rig.error.text, "/data/2/ is given twice");
+    fini(&rig);
+    pool_map_free(map);
 }
 
 Test(pool_admit, a_disk_of_another_cluster_is_refused)
@@ -352,6 +367,11 @@ Test(pool_admit, a_damaged_map_is_no_reason_to_refuse_a_disk_and_a_newer_one_is)
     (void)gfs_fail(&broken->error, GFS_CORRUPT, "pool.json: damaged");
     cr_assert_eq(admit(&rig), GFS_OK);
     expect(&rig, 3, POOL_ADMIT_AWAY, 3);
+    rig.found[2].is_missing = true;
+    (void)gfs_fail(&rig.found[2].error, GFS_NOT_FOUND, "no such directory");
+    cr_assert_eq(admit(&rig), GFS_UNREACHABLE, "the damaged one may know more than two of five");
+    rig.found[2].is_missing = false;
+    rig.found[2].error = (struct gfs_error){0};
     (void)gfs_fail(&broken->error, GFS_IO, "pool.json: i/o");
     cr_assert_eq(admit(&rig), GFS_OK);
     expect(&rig, 3, POOL_ADMIT_MISSING, 3);
@@ -393,11 +413,17 @@ Test(pool_admit, too_few_disks_are_no_pool_and_the_answer_names_the_missing)
                                      "(/data/3), 4 (/data/4)");
     cr_assert_not_null(rig.map);
     expect(&rig, 0, POOL_ADMIT_KNOWN, 0);
-    rig.found[0].map->disks[4].state = POOL_DISK_FAILED; /* 2 of 4, with the first */
-    rig.found[1].map->disks[4].state = POOL_DISK_FAILED;
-    cr_assert_eq(admit(&rig), GFS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        rig.found[i].map->disks[4].state = POOL_DISK_FAILED;
+    }
+    cr_assert_eq(admit(&rig), GFS_UNREACHABLE, "who called it failed had 3 votes, or it did not");
+    for (unsigned i = 0; i < 2; i++) {
+        rig.found[i].map->disks[4].had_vote = false;
+    }
+    cr_assert_eq(admit(&rig), GFS_OK, "2 of 4, with the first");
     fini(&rig);
     map->disks[4].state = POOL_DISK_FAILED;
+    map->disks[4].had_vote = false;
     add_members(&rig, map, 1, 3); /* 2 of 4, without the first */
     cr_assert_eq(admit(&rig), GFS_UNREACHABLE);
     (void)add_member(&rig, paths[4], 4, map); /* a failed one does not vote */

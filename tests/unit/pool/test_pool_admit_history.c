@@ -1,11 +1,17 @@
-/* Random histories of starts, crashes in the middle of writing a map, disks that are away and come
- * back: who is let in as if it lacked nothing lacks nothing but what the map says. */
+/* Random histories of starts with some of the disks, of disks that fail and come back, and of
+ * crashes in the middle of writing a map: what was in force is never forgotten, and who is let in
+ * as if it lacked nothing lacks nothing but what the map says. */
 #include <stdlib.h>
 
 #include "map_rig.h"
 #include "pool/pool_map_file.h"
 
-enum { DISKS = 5, STEPS = 300, HISTORIES = 200 };
+enum { DISKS = 5, STEPS = 300, HISTORIES = 2000, VERSIONS_MAX = 4096 };
+
+/* Which version followed which. */
+struct made {
+    uint64_t epoch, version, before_epoch, before_version;
+};
 
 /* A pool as it would behave, in short: what is durable where. */
 struct model {
@@ -14,8 +20,11 @@ struct model {
     bool lacks[DISKS];           /* something that was acknowledged */
     bool is_there[DISKS];        /* used by the process that runs */
     struct pool_map *force;      /* NULL = no process runs */
-    uint64_t used, version;      /* version numbers: tried by the process, last in force */
-    uint64_t starts, refused;
+    uint64_t used, epoch;        /* of the process: highest version tried, its epoch */
+    struct made made[VERSIONS_MAX];
+    unsigned made_count;
+    uint64_t force_epoch, force_version; /* of what was in force last, by whatever process */
+    uint64_t starts, refused, vain;
 };
 
 static void stop(struct model *model)
@@ -24,33 +33,139 @@ static void stop(struct model *model)
     model->force = NULL;
 }
 
-/* Puts the map, which is taken over, in force. False: the process crashed, or stopped for want of a
- * quorum; some disks may have it. */
-static bool put_in_force(struct model *model, struct pool_map *map)
+static void note(struct model *model, const struct pool_map *map)
 {
-    bool crashes = map_rig_draw(&model->random, 6) == 0, took[POOL_DISKS_MAX] = {0};
-    bool is_quorum = pool_map_is_quorum(model->force, model->is_there);
-    map->version = ++model->used;
-    map_rig_check(map);
-    for (unsigned i = 0; i < DISKS; i++) {
-        bool is_target = model->is_there[i] && map->disks[i].state == POOL_DISK_ACTIVE;
-        took[i] = is_target && (!crashes || map_rig_draw(&model->random, 2) == 0);
-        if (took[i]) {
-            pool_map_free(model->own[i]);
-            model->own[i] = pool_map_copy(map);
+    cr_assert_lt(model->made_count, VERSIONS_MAX);
+    model->made[model->made_count++] =
+        (struct made){map->epoch, map->version, map->before_epoch, map->before_version};
+}
+
+/* Whether the map is what was in force last, or made from it. */
+static bool knows_what_was_in_force(const struct model *model, const struct pool_map *map)
+{
+    uint64_t epoch = map->epoch, version = map->version;
+    for (unsigned i = model->made_count; i > 0; i--) { /* the newest last */
+        const struct made *made = &model->made[i - 1];
+        if (epoch == model->force_epoch && version == model->force_version) {
+            return true;
+        }
+        if (made->epoch == epoch && made->version == version) {
+            epoch = made->before_epoch;
+            version = made->before_version;
         }
     }
-    stop(model);
-    if (crashes || !is_quorum) {
-        pool_map_free(map);
+    return epoch == model->force_epoch && version == model->force_version;
+}
+
+/* Answers whether the disk has it: when the process crashes, some have. */
+static bool store(struct model *model, unsigned disk, const struct pool_map *map, bool crashes)
+{
+    if (crashes && map_rig_draw(&model->random, 2) == 0) {
         return false;
+    }
+    pool_map_free(model->own[disk]);
+    model->own[disk] = pool_map_copy(map);
+    return true;
+}
+
+/* targets: becomes who has it. False: the process crashed. */
+static bool write_to_all(struct model *model, struct pool_map *map, bool targets[POOL_DISKS_MAX])
+{
+    bool crashes = map_rig_draw(&model->random, 8) == 0;
+    map_rig_check(map);
+    note(model, map);
+    for (unsigned i = 0; i < DISKS; i++) {
+        targets[i] = targets[i] && store(model, i, map, crashes);
+    }
+    return !crashes;
+}
+
+/* The next version, which is taken over. False: the process ended, by a crash or for want of a
+ * quorum; some disks may have it. */
+static bool put_in_force(struct model *model, struct pool_map *map, bool is_first)
+{
+    bool took[POOL_DISKS_MAX] = {0}, is_done = false;
+    pool_map_follow(map, model->force);
+    map->epoch = map->promised = model->epoch;
+    while (!is_done) { /* each turn but the last loses a disk */
+        unsigned bad = (unsigned)map_rig_draw(&model->random, DISKS * 6);
+        map->version = ++model->used;
+        for (unsigned i = 0; i < DISKS; i++) {
+            took[i] = model->is_there[i] && map->disks[i].state == POOL_DISK_ACTIVE;
+        }
+        if (!pool_map_is_joint_quorum(map, took)) {
+            stop(model);
+            pool_map_free(map);
+            return false;
+        }
+        is_done = bad >= DISKS || !model->is_there[bad];
+        if (!is_done) { /* it fails while it is written to, and the others take it */
+            model->is_there[bad] = took[bad] = false;
+            model->vain++;
+        }
+        if (!write_to_all(model, map, took)) {
+            stop(model);
+            pool_map_free(map);
+            return false;
+        }
+        if (!is_done) {
+            map->disks[bad].state = POOL_DISK_FAILED;
+            map->disks[bad].is_behind = false;
+        }
     }
     for (unsigned i = 0; i < DISKS; i++) {
         map->disks[i].seen_version = took[i] ? map->version : map->disks[i].seen_version;
     }
+    pool_map_free(model->force);
     model->force = map;
-    model->version = map->version;
-    return true;
+    model->force_epoch = map->epoch;
+    model->force_version = map->version;
+    return (!is_first && pool_map_has_same_votes(map)) ||
+           put_in_force(model, pool_map_copy(map), false);
+}
+
+/* Answers whether the process goes on. */
+static bool take_epoch(struct model *model, struct pool_map **newest)
+{
+    bool crashes = map_rig_draw(&model->random, 8) == 0, took[POOL_DISKS_MAX] = {0};
+    model->used = model->epoch = 0;
+    for (unsigned i = 0; i < DISKS; i++) {
+        if (model->is_there[i]) {
+            model->epoch = GFS_MAX(model->epoch, model->own[i]->promised);
+            model->used = GFS_MAX(model->used, model->own[i]->version);
+        }
+    }
+    model->epoch++;
+    for (unsigned i = 0; i < DISKS; i++) {
+        if (model->is_there[i]) {
+            struct pool_map *own = pool_map_copy(model->own[i]);
+            own->promised = model->epoch;
+            (void)store(model, i, own, crashes);
+            pool_map_free(own);
+        }
+    }
+    if (crashes || pool_map_has_same_votes(*newest)) {
+        return !crashes;
+    }
+    struct pool_map *map = *newest;
+    map->before_epoch = map->epoch;
+    map->before_version = map->version;
+    map->epoch = map->promised = model->epoch;
+    map->version = ++model->used;
+    memcpy(took, model->is_there, sizeof model->is_there); /* those called failed as well */
+    return write_to_all(model, map, took) && pool_map_is_joint_quorum(map, took);
+}
+
+static void go_on(struct model *model, const struct pool_map *found, struct pool_map *map)
+{
+    struct pool_map *newest = pool_map_copy(found);
+    if (!take_epoch(model, &newest)) {
+        pool_map_free(newest);
+        pool_map_free(map);
+        return;
+    }
+    model->force = newest;
+    (void)put_in_force(model, map, true);
 }
 
 static void start(struct model *model)
@@ -78,8 +193,8 @@ static void start(struct model *model)
         return;
     }
     cr_assert_eq(err, GFS_OK, "nobody is a copy: %s", error.text);
-    cr_assert_geq(newest->version, model->version, "what was in force rules");
-    struct pool_map *map = pool_map_copy(newest);
+    cr_assert(knows_what_was_in_force(model, newest), "what was in force rules");
+    struct pool_map *map = pool_map_copy(newest), *rules = pool_map_copy(newest);
     for (uint32_t i = 0; i < count; i++) {
         uint16_t disk = numbers[i];
         cr_assert_eq(admitted[i].number, disk);
@@ -91,11 +206,11 @@ static void start(struct model *model)
             cr_assert(!model->lacks[disk] || newest->disks[disk].is_behind,
                       "disk %u lacks something, and nobody knows", disk);
         }
+        map->disks[disk].seen_version =
+            GFS_MAX(map->disks[disk].seen_version, model->own[disk]->version);
     }
-    model->force = pool_map_copy(newest);
-    model->used = newest->version;
-    map->epoch++;
-    (void)put_in_force(model, map);
+    go_on(model, rules, map);
+    pool_map_free(rules);
 }
 
 /* Something is written: who is away is called behind before it is acknowledged. */
@@ -111,7 +226,7 @@ static void write_one(struct model *model)
     }
     if (!has_changed) {
         pool_map_free(map);
-    } else if (!put_in_force(model, map)) {
+    } else if (!put_in_force(model, map, false)) {
         return;
     }
     for (unsigned i = 0; i < DISKS; i++) {
@@ -130,18 +245,27 @@ static void heal(struct model *model)
             map->disks[i].is_behind = false;
         }
     }
-    (void)put_in_force(model, map);
+    (void)put_in_force(model, map, false);
 }
 
-/* A disk that is away is called failed. */
+/* Disks that are away are called failed, or not. */
 static void fail(struct model *model)
 {
-    uint64_t disk = map_rig_draw(&model->random, DISKS);
-    if (!model->is_there[disk]) {
-        struct pool_map *map = pool_map_copy(model->force);
-        map->disks[disk].state = POOL_DISK_FAILED;
-        map->disks[disk].is_behind = false;
-        (void)put_in_force(model, map);
+    struct pool_map *map = pool_map_copy(model->force);
+    bool has_changed = false;
+    for (unsigned i = 0; i < DISKS; i++) {
+        bool fails = !model->is_there[i] && map->disks[i].state == POOL_DISK_ACTIVE &&
+                     map_rig_draw(&model->random, 2) == 0;
+        if (fails) {
+            map->disks[i].state = POOL_DISK_FAILED;
+            map->disks[i].is_behind = false;
+            has_changed = true;
+        }
+    }
+    if (has_changed) {
+        (void)put_in_force(model, map, false);
+    } else {
+        pool_map_free(map);
     }
 }
 
@@ -171,28 +295,32 @@ static void step(struct model *model)
     }
 }
 
-Test(pool_admit_history, nobody_is_let_in_as_if_it_had_what_it_lacks)
+Test(pool_admit_history, nothing_that_was_in_force_is_forgotten_and_nobody_hides_what_it_lacks)
 {
-    uint64_t starts = 0, refused = 0;
+    uint64_t starts = 0, refused = 0, vain = 0;
+    struct model *model = gfs_alloc(sizeof *model);
     for (uint64_t seed = 1; seed <= HISTORIES; seed++) {
-        struct model model = {.random = seed};
-        model.force = map_rig_new(DISKS, "replica:3");
-        model.force->log_disk_count = 0;
-        model.used = model.version = model.force->version;
+        *model = (struct model){.random = seed};
+        model->force = map_rig_new(DISKS, "replica:3");
+        model->force->log_disk_count = 0;
+        model->used = model->force_version = model->force->version;
         for (unsigned i = 0; i < DISKS; i++) {
-            model.own[i] = pool_map_copy(model.force);
-            model.is_there[i] = true;
+            model->own[i] = pool_map_copy(model->force);
+            model->is_there[i] = true;
         }
         for (unsigned i = 0; i < STEPS; i++) {
-            step(&model);
+            step(model);
         }
-        stop(&model);
+        stop(model);
         for (unsigned i = 0; i < DISKS; i++) {
-            pool_map_free(model.own[i]);
+            pool_map_free(model->own[i]);
         }
-        starts += model.starts;
-        refused += model.refused;
+        starts += model->starts;
+        refused += model->refused;
+        vain += model->vain;
     }
+    free(model);
     cr_assert_gt(starts, refused * 2, "most starts are real ones: %lu of %lu are not",
                  (unsigned long)refused, (unsigned long)starts);
+    cr_assert_gt(vain, HISTORIES, "disks fail while they are written to");
 }

@@ -2,11 +2,13 @@
  * true. */
 #include <criterion/criterion.h>
 #include <sched.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libgoodfs/clock.h"
 #include "libgoodfs/mem.h"
+#include "pool/pool_bulk_state.h"
 #include "tests/unit/pool/data_rig.h"
 
 #define MS 1000000LL
@@ -27,6 +29,16 @@ static size_t held(struct data_rig *rig)
         count += counts.bulks_held;
     }
     return count;
+}
+
+/* The disks' threads may be about to return from the last callback. */
+static bool is_none_held(struct data_rig *rig)
+{
+    int64_t until_ns = gfs_monotonic_ns() + 10000 * MS;
+    while (held(rig) != 0 && gfs_monotonic_ns() < until_ns) {
+        (void)sched_yield();
+    }
+    return held(rig) == 0;
 }
 
 static unsigned dropped(const struct data_rig *rig)
@@ -160,21 +172,86 @@ Test(pool_bulk, full_disks_are_no_space_and_are_not_dropped)
     data_rig_fini(&rig);
 }
 
-Test(pool_bulk, too_many_writers_are_busy)
+/* Begins as many as there may be; how many. */
+static unsigned begin_all(struct data_rig *rig, struct data_heard *heard,
+                          struct chunk_bulk *ret[POOL_BULK_MAX])
+{
+    unsigned count = 0;
+    struct chunk_bulk *bulk = NULL;
+    enum gfs_err err;
+    while ((err = begin(rig, data_rig_next(rig), 10, heard, &bulk)) == GFS_OK) {
+        cr_assert_lt(count, POOL_BULK_MAX);
+        ret[count++] = bulk;
+    }
+    cr_assert_eq(err, GFS_BUSY);
+    return count;
+}
+
+Test(pool_bulk, so_many_are_written_at_once_as_rows_have_memory)
+{
+    static const struct {
+        const char *profile;
+        unsigned count;
+    } cases[] = {{"replica:2", POOL_BULK_MAX},
+                 {"ec:4+2", POOL_BULK_ROWS_MAX / (6 * POOL_CELL)},
+                 {"ec:28+4", POOL_BULK_ROWS_MAX / (32 * POOL_CELL)}};
+    for (unsigned i = 0; i < GFS_COUNT(cases); i++) {
+        struct data_rig rig;
+        data_rig_init(&rig, cases[i].profile, 0);
+        struct data_heard heard;
+        data_heard_init(&heard);
+        GFS_FREE struct chunk_bulk **bulks = gfs_alloc_array(POOL_BULK_MAX, sizeof *bulks);
+        for (unsigned round = 0; round < 2; round++) {
+            unsigned count = begin_all(&rig, &heard, bulks);
+            cr_expect_eq(count, cases[i].count, "%s: %u", cases[i].profile, count);
+            pool_bulk_tick(&rig.pool, gfs_monotonic_ns());
+            while (count > 0) {
+                pool_bulk_free(bulks[--count]);
+            }
+        }
+        cr_expect_eq(held(&rig), 0);
+        data_heard_fini(&heard);
+        data_rig_fini(&rig);
+    }
+}
+
+/* The chunks of large objects are kept until the object is whole. */
+Test(pool_bulk, what_is_written_and_kept_leaves_others_their_turn)
+{
+    static const char *const profiles[] = {"ec:28+4", "replica:3"};
+    enum { KEPT = 1000 };
+    for (unsigned p = 0; p < GFS_COUNT(profiles); p++) {
+        struct data_rig rig;
+        data_rig_init(&rig, profiles[p], 0);
+        GFS_FREE struct chunk_bulk **bulks = gfs_alloc_array(KEPT, sizeof *bulks);
+        for (unsigned i = 0; i < KEPT; i++) {
+            struct data_heard heard;
+            data_heard_init(&heard);
+            cr_assert_eq(begin(&rig, data_rig_next(&rig), 10, &heard, &bulks[i]), GFS_OK, "%u", i);
+            cr_assert_eq(pool_bulk_append(bulks[i], "0123456789", 10), 10);
+            pool_bulk_finish(bulks[i], data_heard_finished);
+            cr_assert_eq(data_heard_await(&heard), GFS_OK);
+            cr_assert_null(((struct pool_bulk *)(void *)bulks[i])->rows.buffer);
+            data_heard_fini(&heard);
+        }
+        pool_bulk_tick(&rig.pool, gfs_monotonic_ns());
+        cr_expect_eq(atomic_load(&rig.pool.bulk_row_bytes), 0);
+        cr_expect_eq(dropped(&rig), 0);
+        for (unsigned i = 0; i < KEPT; i++) {
+            pool_bulk_free(bulks[i]);
+        }
+        cr_expect(is_none_held(&rig));
+        data_rig_fini(&rig);
+    }
+}
+
+Test(pool_bulk, a_disk_with_too_many_writers_is_busy)
 {
     struct data_rig rig;
     data_rig_init(&rig, "ec:2+1", 0);
     struct data_heard heard;
     data_heard_init(&heard);
-    struct chunk_bulk *bulks[POOL_BULK_MAX];
     struct chunk_bulk *bulk = NULL;
-    for (unsigned i = 0; i < POOL_BULK_MAX; i++) {
-        cr_assert_eq(begin(&rig, data_rig_next(&rig), 10, &heard, &bulks[i]), GFS_OK);
-    }
-    cr_expect_eq(begin(&rig, data_rig_next(&rig), 10, &heard, &bulk), GFS_BUSY);
-    for (unsigned i = 0; i < POOL_BULK_MAX; i++) {
-        pool_bulk_free(bulks[i]);
-    }
     disk_double_set_bulk_max(rig.disks[2], 1);
     cr_assert_eq(begin(&rig, data_rig_next(&rig), 10, &heard, &bulk), GFS_OK);
     struct chunk_bulk *second = NULL;
@@ -253,6 +330,82 @@ Test(pool_bulk, a_disk_that_takes_nothing_is_given_up_and_the_user_goes_on)
     cr_expect_eq(dropped(&rig), 1);
     cr_expect_eq(pool_bulk_append(bulk, bytes + row, row), row);
     pool_bulk_free(bulk);
+    free(bytes);
+    data_heard_fini(&heard);
+    data_rig_fini(&rig);
+}
+
+static size_t bulks_on(struct data_rig *rig, unsigned disk)
+{
+    struct disk_double_counts counts;
+    disk_double_counts(rig->disks[disk], &counts);
+    return counts.bulks_held;
+}
+
+/* Also in the middle of a row, whose cell lay in its memory. */
+Test(pool_bulk, a_dropped_disk_is_let_go_of_while_the_upload_lasts)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:4+2", 0);
+    struct data_heard heard;
+    data_heard_init(&heard);
+    size_t len = 2 * row_size(&rig);
+    struct chunk_id id = data_rig_next(&rig);
+    struct chunk_bulk *bulk = NULL;
+    char *bytes = make_bytes(len);
+    cr_assert_eq(begin(&rig, id, len, &heard, &bulk), GFS_OK);
+    size_t some = POOL_CELL + 1000;
+    cr_assert_eq(pool_bulk_append(bulk, bytes, some), some);
+    unsigned references = atomic_load(&rig.pool_disks[0]->references);
+    atomic_store(&rig.pool_disks[0]->is_dropped, true);
+    pool_bulk_tick(&rig.pool, gfs_monotonic_ns());
+    pool_bulk_leave_disk(&rig.pool, rig.pool_disks[0]);
+    cr_expect_eq(bulks_on(&rig, 0), 0);
+    cr_expect_eq(atomic_load(&rig.pool_disks[0]->references), references - 1);
+    cr_expect_eq(pool_view_oldest(&rig.pool), rig.pool.view->map->version, "it is work still");
+    cr_assert_eq(pool_bulk_append(bulk, bytes + some, len - some), len - some);
+    pool_bulk_finish(bulk, data_heard_finished);
+    cr_assert_eq(data_heard_await(&heard), GFS_OK);
+    data_rig_place(&rig, bulk);
+    pool_bulk_free(bulk);
+    cr_expect_eq(data_rig_check_range(&rig, id, bytes, len, 0, (uint32_t)len), GFS_OK);
+    free(bytes);
+    data_heard_fini(&heard);
+    data_rig_fini(&rig);
+}
+
+/* It has its cell of the row, which lay in its memory: that may be another writer's by now. */
+Test(pool_bulk, a_dropped_disk_is_let_go_of_while_another_one_is_slow)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, "ec:4+2", 0);
+    set_manual(&rig);
+    struct data_heard heard;
+    data_heard_init(&heard);
+    size_t row = row_size(&rig);
+    struct chunk_id id = data_rig_next(&rig);
+    struct chunk_bulk *bulk = NULL;
+    char *bytes = make_bytes(2 * row);
+    cr_assert_eq(begin(&rig, id, 2 * row, &heard, &bulk), GFS_OK);
+    disk_double_set_append_max(rig.disks[5], 1000);
+    cr_assert_eq(pool_bulk_append(bulk, bytes, row), row, "a row is kept for the slow one");
+    atomic_store(&rig.pool_disks[0]->is_dropped, true);
+    pool_bulk_tick(&rig.pool, gfs_monotonic_ns());
+    pool_bulk_leave_disk(&rig.pool, rig.pool_disks[0]);
+    cr_expect_eq(bulks_on(&rig, 0), 0);
+    disk_double_set_append_max(rig.disks[5], 0);
+    for (unsigned i = 0; i < rig.width; i++) {
+        disk_double_set_auto(rig.disks[i], true);
+    }
+    size_t at = row;
+    while (at < 2 * row) {
+        at += pool_bulk_append(bulk, bytes + at, 2 * row - at);
+    }
+    pool_bulk_finish(bulk, data_heard_finished);
+    cr_assert_eq(data_heard_await(&heard), GFS_OK);
+    data_rig_place(&rig, bulk);
+    pool_bulk_free(bulk);
+    cr_expect_eq(data_rig_check_range(&rig, id, bytes, 2 * row, 0, (uint32_t)(2 * row)), GFS_OK);
     free(bytes);
     data_heard_fini(&heard);
     data_rig_fini(&rig);
@@ -369,8 +522,8 @@ Test(pool_bulk, every_fragment_says_what_it_is)
         cr_assert_eq(data_rig_write(&rig, id, bytes, 300000, 60000, slacks[i]), GFS_OK);
         for (unsigned slot = 0; slot < rig.width; slot++) {
             char owner[CHUNK_OWNER_LEN_MAX];
-            size_t len = disk_double_owner(rig.disks[slot], chunk_id_at(id, slot), owner,
-                                           sizeof owner);
+            size_t len =
+                disk_double_owner(rig.disks[slot], chunk_id_at(id, slot), owner, sizeof owner);
             struct fragment_owner head;
             struct gfs_slice rest;
             cr_assert_eq(pool_fragment_owner_parse(gfs_slice_of(owner, len), &head, &rest), GFS_OK);
@@ -392,8 +545,7 @@ Test(pool_bulk, small_chunks_become_the_same_fragments)
         char *bytes = make_bytes(lens[i]);
         struct chunk_id id = data_rig_next(&rig);
         cr_assert_eq(data_rig_write(&rig, id, bytes, lens[i], 60000, 0), GFS_OK);
-        char *small =
-            pool_encode_small(&rig.pool, rig.profile, gfs_slice_of(bytes, lens[i]));
+        char *small = pool_encode_small(&rig.pool, rig.profile, gfs_slice_of(bytes, lens[i]));
         size_t size = pool_fragment_len(4, (uint32_t)lens[i]);
         char *kept = gfs_alloc(size);
         for (unsigned slot = 0; slot < rig.width; slot++) {

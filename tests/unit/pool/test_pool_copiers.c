@@ -218,8 +218,7 @@ Test(pool_copiers, one_disk_that_fails_among_several_costs_only_its_own_copies)
         const struct pool_group *group = &repair_rig_map(rig)->groups[chunk_id_group(ids[i])];
         for (uint32_t slot = 0; slot < 2; slot++) {
             uint16_t where = group->slots[slot].disk;
-            cr_assert(where == failing ||
-                      repair_rig_is_there(rig, ids[i], i, LARGE, slot, where));
+            cr_assert(where == failing || repair_rig_is_there(rig, ids[i], i, LARGE, slot, where));
         }
     }
     disk_double_revive(rig->doubles[failing]);

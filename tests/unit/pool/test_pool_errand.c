@@ -3,15 +3,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "libgoodfs/clock.h"
+#include "libgoodfs/cond.h"
 #include "libgoodfs/mem.h"
 #include "pool/pool_errand.h"
 
-enum { LONG_MS = 60000, SHORT_MS = 10 };
+enum { LONG_MS = 60000, SHORT_MS = 10, AWAIT_MS = 10000 };
 
 /* Something that hangs until it is let through. */
 struct gate {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    struct gfs_cond changed;
     bool is_open;
     unsigned inside, through, ended;
 };
@@ -20,20 +22,20 @@ static void gate_init(struct gate *gate)
 {
     *gate = (struct gate){0};
     (void)pthread_mutex_init(&gate->lock, NULL);
-    (void)pthread_cond_init(&gate->changed, NULL);
+    gfs_cond_init(&gate->changed);
 }
 
 static void gate_open(struct gate *gate)
 {
     (void)pthread_mutex_lock(&gate->lock);
     gate->is_open = true;
-    (void)pthread_cond_broadcast(&gate->changed);
+    gfs_cond_broadcast(&gate->changed);
     (void)pthread_mutex_unlock(&gate->lock);
 }
 
 static void gate_fini(struct gate *gate)
 {
-    (void)pthread_cond_destroy(&gate->changed);
+    gfs_cond_fini(&gate->changed);
     (void)pthread_mutex_destroy(&gate->lock);
 }
 
@@ -42,9 +44,9 @@ static void pass(void *arg)
     struct gate *gate = arg;
     (void)pthread_mutex_lock(&gate->lock);
     gate->inside++;
-    (void)pthread_cond_broadcast(&gate->changed);
+    gfs_cond_broadcast(&gate->changed);
     while (!gate->is_open) {
-        (void)pthread_cond_wait(&gate->changed, &gate->lock);
+        gfs_cond_wait(&gate->changed, &gate->lock);
     }
     gate->inside--;
     gate->through++;
@@ -56,7 +58,22 @@ static void note_end(void *arg)
     struct gate *gate = arg;
     (void)pthread_mutex_lock(&gate->lock);
     gate->ended++;
+    gfs_cond_broadcast(&gate->changed);
     (void)pthread_mutex_unlock(&gate->lock);
+}
+
+/* Waits for *count, guarded by the lock, to be 1; false: it was not for so long. */
+static bool gate_await(struct gate *gate, const unsigned *count)
+{
+    int64_t until_ns = gfs_monotonic_ns() + (int64_t)AWAIT_MS * 1000000;
+    bool has_time = true;
+    (void)pthread_mutex_lock(&gate->lock);
+    while (*count != 1 && has_time) {
+        has_time = gfs_cond_wait_until(&gate->changed, &gate->lock, until_ns);
+    }
+    bool is_so = *count == 1;
+    (void)pthread_mutex_unlock(&gate->lock);
+    return is_so;
 }
 
 Test(pool_errand, one_is_over_when_its_call_is_and_ends_when_it_is_let_go)
@@ -72,6 +89,24 @@ Test(pool_errand, one_is_over_when_its_call_is_and_ends_when_it_is_let_go)
     pool_errand_let_go(errand);
     cr_expect_eq(gate.ended, 1);
     cr_expect(pool_errands_end(errands, LONG_MS));
+    pool_errands_free(errands);
+    gate_fini(&gate);
+}
+
+/* Whoever let go of it never comes back, and nobody else starts one. */
+Test(pool_errand, one_that_was_let_go_while_under_way_ends_when_it_is_over)
+{
+    struct gate gate;
+    gate_init(&gate);
+    struct pool_errands *errands = pool_errands_new();
+    struct pool_errand *errand = pool_errand_start(errands, "test", pass, note_end, &gate);
+    cr_assert(gate_await(&gate, &gate.inside));
+    pool_errand_let_go(errand);
+    cr_expect_eq(gate.ended, 0, "it is under way");
+    gate_open(&gate);
+    cr_expect(gate_await(&gate, &gate.ended), "what it needed is free");
+    cr_assert(pool_errands_end(errands, LONG_MS));
+    cr_expect_eq(gate.ended, 1);
     pool_errands_free(errands);
     gate_fini(&gate);
 }
@@ -112,7 +147,7 @@ Test(pool_errand, many_run_at_once_and_more_one_after_the_other)
     }
     (void)pthread_mutex_lock(&gate.lock);
     while (gate.inside < COUNT) { /* none waits for another */
-        (void)pthread_cond_wait(&gate.changed, &gate.lock);
+        gfs_cond_wait(&gate.changed, &gate.lock);
     }
     (void)pthread_mutex_unlock(&gate.lock);
     gate_open(&gate);

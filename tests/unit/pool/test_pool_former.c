@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libgoodfs/clock.h"
@@ -13,8 +14,8 @@ static enum gfs_err put(struct chunks_rig *kept, unsigned number, struct chunk_i
     return open_rig_put(&kept->rig, kept->texts[number], ++kept->lsn, ret);
 }
 
-static void set_unwritable(struct chunks_rig *kept, unsigned first,
-                           unsigned count, bool is_unwritable)
+static void set_unwritable(struct chunks_rig *kept, unsigned first, unsigned count,
+                           bool is_unwritable)
 {
     for (unsigned i = first; i < first + count; i++) {
         disk_double_set_unwritable(open_rig_double(&kept->rig, i), is_unwritable);
@@ -25,12 +26,6 @@ static bool is_read_only(struct open_rig *rig, const struct pool_view *view)
 {
     (void)rig;
     return view->is_read_only;
-}
-
-static bool is_healthy(struct open_rig *rig, const struct pool_view *view)
-{
-    char reason[256];
-    return !view->is_read_only && pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
 }
 
 static bool is_used_by_nobody(struct open_rig *rig, const struct pool_view *view)
@@ -59,7 +54,7 @@ Test(pool_former, when_no_disk_takes_writes_everything_is_read_and_writes_say_wh
     (void)usleep(100000); /* many rounds of the patrol: it stays so */
     chunks_rig_expect_readable(&kept);
     set_unwritable(&kept, 0, 6, false);
-    open_rig_await(&kept.rig, is_healthy);
+    open_rig_await(&kept.rig, open_rig_is_healthy);
     chunks_rig_expect_readable(&kept);
     cr_assert_eq(put(&kept, 0, &kept.ids[0]), GFS_OK);
     open_rig_reopen(&kept.rig);
@@ -77,13 +72,42 @@ Test(pool_former, everything_is_read_while_the_disks_are_taken_back)
     set_unwritable(&kept, 0, 6, false);
     int64_t until_ns = gfs_monotonic_ns() + 30000000000LL;
     struct pool_view *view = open_rig_view(&kept.rig);
-    while (!is_healthy(&kept.rig, view)) {
+    while (!open_rig_is_healthy(&kept.rig, view)) {
         pool_view_put(view);
         cr_assert_lt(gfs_monotonic_ns(), until_ns, "they are not taken back");
         chunks_rig_expect_readable(&kept);
         view = open_rig_view(&kept.rig);
     }
     pool_view_put(view);
+    chunks_rig_fini(&kept);
+}
+
+/* A map cannot be written there, though the store takes writes. */
+static void block_map(struct chunks_rig *kept, unsigned disk, bool is_blocked)
+{
+    char path[OPEN_RIG_PATH_SIZE + 32];
+    (void)snprintf(path, sizeof path, "%s/pool.json.tmp", kept->rig.paths[disk]);
+    cr_assert_eq(is_blocked ? mkdir(path, 0700) : rmdir(path), 0);
+}
+
+/* They fail again when a map is to be made with all of them: no view ever had them. */
+Test(pool_former, disks_that_fail_while_they_wait_for_others_come_back_all_the_same)
+{
+    struct chunks_rig kept;
+    chunks_rig_init(&kept, 6);
+    set_unwritable(&kept, 0, 6, true);
+    open_rig_await(&kept.rig, is_used_by_nobody);
+    for (unsigned d = 0; d < 4; d++) {
+        block_map(&kept, d, true);
+    }
+    set_unwritable(&kept, 0, 6, false);
+    (void)usleep(500000); /* they come back, and fail */
+    chunks_rig_expect_readable(&kept);
+    for (unsigned d = 0; d < 4; d++) {
+        block_map(&kept, d, false);
+    }
+    open_rig_await(&kept.rig, open_rig_is_healthy);
+    chunks_rig_expect_readable(&kept);
     chunks_rig_fini(&kept);
 }
 
@@ -158,7 +182,7 @@ Test(pool_former, failed_disks_that_are_still_read_can_be_added_back)
             chunks_rig_expect_readable(&kept);
         }
     }
-    open_rig_await(&kept.rig, is_healthy);
+    open_rig_await(&kept.rig, open_rig_is_healthy);
     chunks_rig_expect_readable(&kept);
     chunks_rig_fini(&kept);
 }
@@ -201,19 +225,34 @@ Test(pool_former, a_disk_that_is_emptied_or_gone_is_not_read_any_more)
     chunks_rig_fini(&kept);
 }
 
+static void expect_pinned(struct chunks_rig *kept, struct chunk_pin *pin, unsigned number)
+{
+    struct chunk_store *store = pool_chunks(kept->rig.pool);
+    char *bytes = gfs_alloc(pin->len);
+    cr_assert_eq(store->ops->read(store, pin, 0, pin->len, bytes, 0), GFS_OK);
+    cr_assert_eq(memcmp(bytes, kept->texts[number], strlen(kept->texts[number])), 0);
+    free(bytes);
+}
+
+/* And the disks come back while it lasts: it keeps none of them from that. */
 Test(pool_former, a_read_under_way_goes_on_when_its_disks_are_dropped)
 {
     struct chunks_rig kept;
-    struct chunk_pin pin;
+    struct chunk_pin pins[CHUNKS_RIG_COUNT];
     chunks_rig_init(&kept, 6);
     struct chunk_store *store = pool_chunks(kept.rig.pool);
-    cr_assert_eq(store->ops->pin(store, kept.ids[0], &pin), GFS_OK);
+    for (unsigned i = 0; i < CHUNKS_RIG_COUNT; i++) {
+        cr_assert_eq(store->ops->pin(store, kept.ids[i], &pins[i]), GFS_OK);
+    }
     set_unwritable(&kept, 0, 6, true);
     open_rig_await(&kept.rig, is_read_only);
-    char *bytes = gfs_alloc(pin.len);
-    cr_assert_eq(store->ops->read(store, &pin, 0, pin.len, bytes, 0), GFS_OK);
-    cr_assert_eq(memcmp(bytes, kept.texts[0], strlen(kept.texts[0])), 0);
-    free(bytes);
-    store->ops->unpin(store, &pin);
+    expect_pinned(&kept, &pins[0], 0);
+    set_unwritable(&kept, 0, 6, false);
+    open_rig_await(&kept.rig, open_rig_is_healthy);
+    cr_assert_eq(put(&kept, 0, &kept.ids[0]), GFS_OK);
+    for (unsigned i = 0; i < CHUNKS_RIG_COUNT; i++) {
+        expect_pinned(&kept, &pins[i], i);
+        store->ops->unpin(store, &pins[i]);
+    }
     chunks_rig_fini(&kept);
 }

@@ -133,6 +133,56 @@ Test(pool_fragment, a_copy_comes_from_another_disk)
     data_rig_fini(&rig);
 }
 
+/* Two are damaged, each where the other one is whole: of neither could all be made anew if what is
+ * left of it were not used. */
+static void check_crossed(const char *profile, bool is_worn)
+{
+    struct data_rig rig;
+    data_rig_init(&rig, profile, 0);
+    struct chunk_id id = write_chunk(&rig);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct chunk_id own = data_rig_fragment(&rig, id, slot);
+        struct chunk_id other = data_rig_fragment(&rig, id, 1 - slot);
+        size_t len = disk_double_bytes(rig.disks[slot], own, NULL, 0);
+        char *kept = gfs_alloc(len);
+        char *got = gfs_alloc(len + POOL_CELL);
+        (void)disk_double_bytes(rig.disks[slot], own, kept, len);
+        if (is_worn && slot == 0) {
+            cr_assert(disk_double_wear(rig.disks[0], own, 1));
+        } else if (slot == 0) {
+            cr_assert(disk_double_flip(rig.disks[0], own, POOL_CELL + 9));
+        }
+        if (slot == 0) {
+            cr_assert(disk_double_flip(rig.disks[1], other, 7));
+        } else {
+            kept[7] ^= 1; /* as it was */
+        }
+        struct pool_fragment *fragment = NULL;
+        cr_assert_eq(open_fragment(&rig, id, slot, (uint16_t)slot, &fragment), GFS_OK);
+        size_t at = 0, step = 1;
+        while (step > 0) {
+            enum gfs_err err = pool_fragment_read(fragment, got + at, POOL_CELL, &step);
+            cr_assert_eq(err, GFS_OK, "%s slot %u at %zu: %s", profile, slot, at,
+                         gfs_err_name(err));
+            at += step;
+        }
+        cr_assert_eq(at, len);
+        cr_assert(memcmp(got, kept, len) == 0, "%s slot %u", profile, slot);
+        pool_fragment_close(fragment);
+        free(kept);
+        free(got);
+    }
+    data_rig_fini(&rig);
+}
+
+Test(pool_fragment, what_is_left_of_it_is_used_where_the_others_do_not_suffice)
+{
+    check_crossed("ec:2+1", false);
+    check_crossed("ec:2+1", true);
+    check_crossed("replica:2", false);
+    check_crossed("replica:2", true);
+}
+
 Test(pool_fragment, what_cannot_be_had_is_told_apart)
 {
     struct data_rig rig;

@@ -108,13 +108,6 @@ static void fini(struct open_rig *rig, struct hanging *hanging)
     (void)pthread_mutex_destroy(&hanging->lock);
 }
 
-static bool is_whole(struct open_rig *rig, const struct pool_view *view)
-{
-    char reason[160];
-    (void)view;
-    return pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
-}
-
 /* Opened without disk `away`: it is written to and read. */
 static void use_without(struct open_rig *rig, unsigned away, struct chunk_id before)
 {
@@ -146,7 +139,7 @@ Test(pool_gather, a_disk_whose_store_does_not_open_is_away_until_it_does)
         cr_expect_lt(gfs_monotonic_ns() - begun_ns, SOON_S * 1000000000LL);
         use_without(&rig, 3 * disk, id);
         set_hanging(&hanging, NULL);
-        open_rig_await(&rig, is_whole);
+        open_rig_await(&rig, open_rig_is_healthy);
         fini(&rig, &hanging);
     }
 }
@@ -229,7 +222,7 @@ Test(pool_gather, a_disk_that_cannot_be_looked_at_is_away_until_it_can)
     open_rig_open(&rig);
     use_without(&rig, 0, id);
     int fd = show_identity(rig.paths[0]);
-    open_rig_await(&rig, is_whole);
+    open_rig_await(&rig, open_rig_is_healthy);
     (void)close(fd);
     fini(&rig, &hanging);
 }

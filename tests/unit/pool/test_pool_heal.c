@@ -66,6 +66,23 @@ Test(pool_heal, a_disk_that_is_emptied_is_filled_again)
     chunks_rig_fini(&heal);
 }
 
+Test(pool_heal, sources_that_take_their_time_are_no_lost_ones)
+{
+    struct chunks_rig heal;
+    chunks_rig_init(&heal, 6);
+    heal.rig.pool->options.race_ms = 3; /* 60 ms until another one is asked as well */
+    for (unsigned i = 0; i < 6; i++) {
+        disk_double_set_owner_delay(open_rig_double(&heal.rig, i), 80000000);
+    }
+    open_rig_empty(&heal.rig, 4);
+    open_rig_await(&heal.rig, is_in_stead);
+    struct pool_repair_summary summary;
+    pool_reconcile_summary(heal.rig.pool, &summary);
+    cr_assert_eq(summary.lost, 0);
+    expect_whole(&heal);
+    chunks_rig_fini(&heal);
+}
+
 Test(pool_heal, disks_that_fail_one_after_the_other_are_made_anew_on_the_rest)
 {
     struct chunks_rig heal;
@@ -208,12 +225,6 @@ static bool is_read_only(struct open_rig *rig, const struct pool_view *view)
     return view->is_read_only;
 }
 
-static bool is_healthy(struct open_rig *rig, const struct pool_view *view)
-{
-    char reason[256];
-    return !view->is_read_only && pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
-}
-
 /* No version of the map can be made with the first ones that come back. */
 Test(pool_heal, when_nearly_all_disks_were_away_they_are_taken_back_together)
 {
@@ -227,7 +238,7 @@ Test(pool_heal, when_nearly_all_disks_were_away_they_are_taken_back_together)
         for (unsigned disk = 6 - away; disk < 6; disk++) {
             open_rig_bring_back(&heal.rig, disk);
         }
-        open_rig_await(&heal.rig, is_healthy);
+        open_rig_await(&heal.rig, open_rig_is_healthy);
         chunks_rig_put(&heal, away);
         chunks_rig_expect_readable(&heal);
     }

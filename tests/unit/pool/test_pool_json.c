@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "libgoodfs/mem.h"
+#include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
 #include "tests/unit/pool/open_rig.h"
 
@@ -184,6 +185,53 @@ Test(pool_json, a_group_is_healthy_degraded_or_moving)
     open_rig_fini(&rig);
 }
 
+/* Disk 1 is drained to others, of which disk 3 gets nothing. */
+static enum gfs_err change_to_held_up(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    (void)arg;
+    enum gfs_err err = pool_plan_drain(map, 1, error);
+    map->disks[3].is_read_only = true;
+    return err;
+}
+
+static enum gfs_err change_to_behind(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    (void)arg;
+    (void)error;
+    map->disks[0].is_behind = map->disks[2].is_behind = true;
+    map->disks[2].is_read_only = true;
+    return GFS_OK;
+}
+
+static enum gfs_err change_to_read_only(void *arg, struct pool_map *map, struct gfs_error *error)
+{
+    (void)arg;
+    (void)error;
+    map->disks[2].is_read_only = true;
+    return GFS_OK;
+}
+
+Test(pool_json, health_says_which_read_only_disk_holds_up_repair)
+{
+    static const struct {
+        pool_change_fn change;
+        const char *reason; /* its beginning */
+    } cases[] = {
+        {change_to_held_up, "disk 3 ("}, {change_to_behind, "disk 2 ("}, {change_to_read_only, ""}};
+    for (unsigned i = 0; i < GFS_COUNT(cases); i++) {
+        struct open_rig rig;
+        init(&rig, 8); /* without two of them ec:4+2 still takes writes */
+        cr_assert_eq(pool_change_map(rig.pool, cases[i].change, NULL, NULL), GFS_OK);
+        char reason[256] = "";
+        bool is_wrong = cases[i].reason[0] != '\0';
+        cr_assert_eq(pool_health(rig.pool, reason, sizeof reason),
+                     is_wrong ? POOL_DEGRADED : POOL_HEALTHY, "%s", reason);
+        cr_assert_eq(strncmp(reason, cases[i].reason, strlen(cases[i].reason)), 0, "%s", reason);
+        cr_assert_eq(strstr(reason, "is read-only") != NULL, is_wrong, "%s", reason);
+        open_rig_fini(&rig);
+    }
+}
+
 struct waiter {
     struct chunk_group group;
     sem_t done;
@@ -227,6 +275,33 @@ static void expect_state(const struct gfs_json *fragments, uint16_t disk, const 
         }
     }
     cr_assert(is_found);
+}
+
+Test(pool_json, what_is_found_bad_or_missing_is_told_to_repair)
+{
+    struct open_rig rig;
+    init(&rig, 3);
+    struct chunk_id id = put_chunk(rig.pool, 5000);
+    gfs_json_free(ask_chunk(rig.pool, id, true));
+    cr_assert_eq(pool_suspect_count(rig.pool), 0);
+    cr_assert(disk_double_drop(disk_doubles_at(rig.doubles, rig.paths[0]), id));
+    cr_assert(disk_double_flip(disk_doubles_at(rig.doubles, rig.paths[1]), id, 100));
+    gfs_json_free(ask_chunk(rig.pool, id, false));
+    cr_assert_eq(pool_suspect_count(rig.pool), 1, "nothing was read");
+    gfs_json_free(ask_chunk(rig.pool, id, true));
+    cr_assert_eq(pool_suspect_count(rig.pool), 2);
+    cr_assert_eq(pool_suspect_bad(rig.pool), 1);
+    cr_assert(disk_double_lose(disk_doubles_at(rig.doubles, rig.paths[2]), id));
+    gfs_json_free(ask_chunk(rig.pool, id, false));
+    cr_assert_eq(pool_suspect_bad(rig.pool), 2, "that is seen without reading");
+    struct pool_view *view = open_rig_view(&rig);
+    struct pool_suspect suspect = {.id = id, .disk = 1};
+    while (view->map->groups[chunk_id_group(id)].slots[suspect.slot].disk != 1) {
+        suspect.slot++;
+    }
+    pool_view_put(view);
+    cr_assert(pool_suspect_is_bad(rig.pool, &suspect));
+    open_rig_fini(&rig);
 }
 
 Test(pool_json, a_chunk_says_how_each_fragment_is)

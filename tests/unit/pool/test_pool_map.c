@@ -41,6 +41,11 @@ static struct pool_map *full_map(void)
     struct pool_map *map = map_rig_new(8, "ec:4+2");
     map->version = 1234567890123;
     map->epoch = 17;
+    map->promised = 19;
+    map->before_version = 1234567890121;
+    map->before_epoch = 16;
+    map->lsn_floor = 77;
+    map->disks[4].had_vote = false;
     map->disks[1].state = POOL_DISK_DRAINING;
     map->disks[2].is_behind = true;
     map->disks[3].is_read_only = true;
@@ -232,6 +237,8 @@ Test(pool_map, hostile_members_with_a_right_checksum_are_refused)
         {"\"epoch\":17", "\"epoch\":99999999999999999999"},
         {"\"epoch\":17", "\"epoch\":null"},
         {"\"epoch\":17,", ""},
+        {"\"lsn_floor\":77", "\"lsn_floor\":-1"},
+        {"\"lsn_floor\":77", "\"lsn_floor\":true"},
         {"\"epoch\":17", "\"epoch\":17,\"more\":1"},
         {"\"version\":1234567890123", "\"version\":0"},
         {"\"version\":1234567890123", "\"version\":5"}, /* below what a disk has seen */

@@ -5,14 +5,6 @@
 #include "pool/pool_copy_op.h"
 #include "tests/unit/pool/repair_load.h"
 
-static void fail_disk(struct pool_map *map, void *arg)
-{
-    uint32_t unplaced;
-    struct gfs_error error = {0};
-    enum gfs_err err = pool_plan_fail(map, *(uint16_t *)arg, &unplaced, &error);
-    cr_assert_eq(err, GFS_OK, "%s", error.text);
-}
-
 static void call_behind(struct pool_map *map, void *arg)
 {
     map->disks[*(uint16_t *)arg].is_behind = true;
@@ -26,8 +18,7 @@ Test(pool_pass, a_lost_disk_is_made_anew_on_the_others_byte_by_byte)
         struct repair_rig *rig = repair_rig_new(8, profiles[i], NULL);
         struct repair_load load = repair_load_put(rig, profiles[i]);
         for (uint16_t disk = 1; disk < 3; disk++) {
-            repair_rig_take_away(rig, disk);
-            repair_rig_change(rig, fail_disk, &disk);
+            repair_rig_lose(rig, disk);
             cr_assert_gt(repair_rig_flags(rig), 0);
             cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
             repair_load_expect(rig, &load);
@@ -69,8 +60,7 @@ Test(pool_pass, every_loss_within_redundancy_is_healed)
         group = &map->groups[chunk_id_group(copied.ids[i])];
         for (unsigned lost = 0; lost < 2; lost++) {
             uint32_t slot = (i + lost) % 3;
-            cr_assert(
-                disk_double_drop(rig->doubles[group->slots[slot].disk], copied.ids[i]));
+            cr_assert(disk_double_drop(rig->doubles[group->slots[slot].disk], copied.ids[i]));
         }
     }
     cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
@@ -389,8 +379,7 @@ Test(pool_pass, a_former_copy_is_kept_when_the_new_one_is_bad)
     rig->change_err = GFS_OK;
     unsigned flipped = 0;
     for (unsigned i = 0; i < LOAD_CHUNKS; i++) {
-        const struct pool_group *group =
-            &repair_rig_map(rig)->groups[chunk_id_group(load.ids[i])];
+        const struct pool_group *group = &repair_rig_map(rig)->groups[chunk_id_group(load.ids[i])];
         for (unsigned slot = 0; slot < 2; slot++) {
             if (group->slots[slot].from == 0) {
                 flipped += disk_double_flip(rig->doubles[group->slots[slot].disk], load.ids[i], 0);
@@ -441,10 +430,9 @@ static void put_alone(struct repair_rig *rig, uint16_t disk, struct chunk_id id)
 {
     struct chunk_id whole = repair_rig_put(rig, "replica:2", 0, 99, 500);
     char bytes[500];
-    (void)disk_double_bytes(rig->doubles[repair_rig_map(rig)->groups[chunk_id_group(whole)]
-                                             .slots[0]
-                                             .disk],
-                            whole, bytes, sizeof bytes);
+    (void)disk_double_bytes(
+        rig->doubles[repair_rig_map(rig)->groups[chunk_id_group(whole)].slots[0].disk], whole,
+        bytes, sizeof bytes);
     struct chunk_record record = {
         .kind = CHUNK_RECORD_DATA, .id = id, .payload = gfs_slice_of(bytes, sizeof bytes)};
     struct pool_pace pace;
@@ -502,12 +490,6 @@ Test(pool_pass, a_flood_of_deletions_without_a_reason_is_not_made)
     repair_rig_free(rig);
 }
 
-static void take_back(struct pool_map *map, void *arg)
-{
-    map->disks[*(uint16_t *)arg].state = POOL_DISK_ACTIVE;
-    map->disks[*(uint16_t *)arg].is_behind = true;
-}
-
 Test(pool_pass, a_lost_disk_that_comes_back_is_emptied_of_what_was_made_elsewhere)
 {
     struct repair_rig *rig = repair_rig_new(4, "replica:2", NULL);
@@ -515,11 +497,9 @@ Test(pool_pass, a_lost_disk_that_comes_back_is_emptied_of_what_was_made_elsewher
     uint16_t disk = 1;
     size_t before = disk_double_chunks(rig->doubles[disk]);
     cr_assert_gt(before, 0);
-    repair_rig_take_away(rig, disk);
-    repair_rig_change(rig, fail_disk, &disk);
+    repair_rig_lose(rig, disk);
     cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
-    repair_rig_bring_back(rig, disk);
-    repair_rig_change(rig, take_back, &disk);
+    repair_rig_return(rig, disk);
     cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
     cr_assert_eq(rig->progress.state.halted[0], '\0');
     cr_assert_eq(disk_double_chunks(rig->doubles[disk]), 0);
@@ -533,11 +513,9 @@ Test(pool_pass, a_lost_disk_that_comes_back_gives_what_only_it_has)
     struct repair_rig *rig = repair_rig_new(4, "replica:1", NULL);
     struct repair_load load = repair_load_put(rig, "replica:1");
     uint16_t disk = 1;
-    repair_rig_take_away(rig, disk);
-    repair_rig_change(rig, fail_disk, &disk);
+    repair_rig_lose(rig, disk);
     cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
-    repair_rig_bring_back(rig, disk);
-    repair_rig_change(rig, take_back, &disk);
+    repair_rig_return(rig, disk);
     cr_assert_eq(repair_rig_pass(rig), POOL_PASS_WHOLE);
     repair_load_expect(rig, &load);
     cr_assert_eq(repair_load_extras(rig, &load), 0);
@@ -559,8 +537,8 @@ Test(pool_pass, a_chunk_with_too_few_fragments_is_listed_and_kept)
     cr_assert_eq(rig->progress.state.lost[0].have, 3);
     cr_assert_eq(rig->progress.state.lost[0].need, 4);
     for (uint32_t slot = 3; slot < 6; slot++) {
-        cr_assert(disk_double_has(rig->doubles[group->slots[slot].disk],
-                                  chunk_id_at(load.ids[3], slot)));
+        cr_assert(
+            disk_double_has(rig->doubles[group->slots[slot].disk], chunk_id_at(load.ids[3], slot)));
     }
     repair_rig_free(rig);
 }

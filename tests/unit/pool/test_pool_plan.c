@@ -125,6 +125,31 @@ Test(pool_plan, slots_that_find_no_disk_wait_for_one)
     pool_map_free(map);
 }
 
+/* The slots that nobody could take over are its own again; and a mirror's place that was free. */
+Test(pool_plan, a_failed_disk_that_returns_is_in_use_and_behind)
+{
+    struct pool_map *map = map_rig_new(3, "replica:3");
+    plan_rig_add_profile(map, "replica:3");
+    pool_plan_log_disks(map);
+    uint32_t unplaced = 0, mirrors = map->log_disk_count;
+    cr_assert_eq(mirrors, 3);
+    for (uint32_t i = 0; i < mirrors; i++) {
+        map->log_disks[i].is_in_sync = true;
+    }
+    cr_assert_eq(pool_plan_fail(map, 1, &unplaced, NULL), GFS_OK);
+    cr_assert_gt(unplaced, 0);
+    cr_assert_lt(map->log_disk_count, mirrors);
+    pool_plan_return(map, 1);
+    cr_assert_eq(map->disks[1].state, POOL_DISK_ACTIVE);
+    cr_assert(map->disks[1].is_behind);
+    cr_assert_eq(map->log_disk_count, mirrors);
+    for (uint32_t i = 0; i < mirrors; i++) {
+        cr_assert_eq(map->log_disks[i].is_in_sync, map->log_disks[i].disk != 1);
+    }
+    map_rig_check(map);
+    pool_map_free(map);
+}
+
 Test(pool_plan, a_disk_that_was_being_filled_and_is_lost_gives_the_slot_back)
 {
     struct pool_map *map = map_rig_new(4, "replica:2");
@@ -313,5 +338,75 @@ Test(pool_plan, a_mirror_on_a_disk_that_is_drained_goes_when_another_is_in_sync)
     }
     cr_assert(!has_draining);
     cr_assert_eq(map->log_disk_count, 3);
+    pool_map_free(map);
+}
+
+static uint32_t count_open(const struct pool_map *map, const char *profile)
+{
+    GFS_FREE uint32_t *groups = NULL;
+    uint32_t count, open = 0;
+    pool_plan_groups(map, map_rig_profile(profile), &groups, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        open += pool_plan_is_open(map, &map->groups[groups[i]]) ? 1 : 0;
+    }
+    return open;
+}
+
+Test(pool_plan, a_read_only_disk_leaves_every_profile_groups_that_are_open)
+{
+    struct pool_map *map = map_rig_new(8, "ec:4+2");
+    plan_rig_add_profile(map, "ec:4+2");
+    plan_rig_add_profile(map, "replica:3");
+    struct gfs_error error = {0};
+    for (uint16_t disk = 0; disk < 2; disk++) {
+        uint32_t slots = plan_rig_named(map, disk);
+        cr_assert_eq(pool_plan_read_only(map, disk, &error), GFS_OK, "%s", error.text);
+        cr_assert_eq(pool_plan_read_only(map, disk, &error), GFS_OK, "it is so already");
+        map_rig_check(map);
+        cr_assert(map->disks[disk].is_read_only);
+        cr_assert_eq(plan_rig_named(map, disk), slots, "it keeps what it has, and gets nothing");
+        cr_assert_gt(count_open(map, "ec:4+2"), 0);
+        cr_assert_gt(count_open(map, "replica:3"), 0);
+        cr_assert_eq(plan_rig_moving(map), 0);
+    }
+    uint32_t groups = map->group_count;
+    cr_assert_eq(pool_plan_read_only(map, 2, &error), GFS_INVALID);
+    cr_assert_str_eq(error.text,
+                     "disk 2 cannot be made read-only: ec:4+2 needs 6 disks that take new data, "
+                     "and without it there are 5 that do; add one first");
+    cr_assert_not(map->disks[2].is_read_only);
+    cr_assert_eq(map->group_count, groups);
+    pool_map_free(map);
+}
+
+Test(pool_plan, groups_are_made_when_all_there_are_name_the_read_only_disk)
+{
+    struct pool_map *map = map_rig_new(4, "ec:2+2");
+    plan_rig_add_profile(map, "ec:2+2");
+    struct pool_map_disk disk = map_rig_disk(4, 100);
+    uint16_t number;
+    cr_assert_eq(pool_plan_add_disk(map, &disk, &number, NULL), GFS_OK);
+    cr_assert_eq(pool_plan_read_only(map, 0, NULL), GFS_OK);
+    map_rig_check(map);
+    cr_assert_geq(count_open(map, "ec:2+2"), 128);
+    map->disks[0].is_read_only = false;
+    uint32_t groups = map->group_count;
+    cr_assert_eq(pool_plan_read_only(map, 0, NULL), GFS_OK);
+    cr_assert_eq(map->group_count, groups, "those that are there are enough the next time");
+    pool_map_free(map);
+}
+
+Test(pool_plan, a_disk_that_is_full_or_lost_does_not_stand_in_for_a_read_only_one)
+{
+    struct pool_map *map = map_rig_new(5, "ec:2+2");
+    plan_rig_add_profile(map, "ec:2+2");
+    map->disks[4].is_full = true;
+    cr_assert_eq(pool_plan_read_only(map, 0, NULL), GFS_INVALID);
+    map->disks[4].is_full = false;
+    uint32_t unplaced;
+    cr_assert_eq(pool_plan_fail(map, 4, &unplaced, NULL), GFS_OK);
+    cr_assert_eq(pool_plan_read_only(map, 0, NULL), GFS_INVALID);
+    cr_assert_eq(pool_plan_read_only(map, 4, NULL), GFS_OK, "its groups have gone to the others");
+    cr_assert_eq(count_open(map, "ec:2+2"), map->group_count - 1, "nothing is written to it");
     pool_map_free(map);
 }

@@ -51,9 +51,9 @@ static void check_ranges(struct data_rig *rig, const struct written *chunk, uint
         uint32_t offset = blocks == 0 ? 0 : seed % (blocks + 1) * GFS_BLOCK_SIZE;
         uint32_t want = (1 + seed / 7 % 5) * GFS_BLOCK_SIZE;
         if (offset < chunk->len) {
-            cr_assert_eq(data_rig_check_range(rig, chunk->id, chunk->bytes, chunk->len, offset,
-                                              want),
-                         GFS_OK);
+            cr_assert_eq(
+                data_rig_check_range(rig, chunk->id, chunk->bytes, chunk->len, offset, want),
+                GFS_OK);
         }
     }
 }
@@ -190,15 +190,14 @@ Test(pool_read, more_damage_in_a_row_than_parity_is_an_error_and_not_bytes)
     data_rig_init(&rig, "ec:4+2", 0);
     struct written chunk = write_chunk(&rig, 4 * POOL_CELL * 3, 1 << 20);
     for (unsigned i = 1; i < 4; i++) {
-        cr_assert(
-            disk_double_flip(rig.disks[i], chunk_id_at(chunk.id, i), POOL_CELL + 5));
+        cr_assert(disk_double_flip(rig.disks[i], chunk_id_at(chunk.id, i), POOL_CELL + 5));
     }
     cr_expect_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_CORRUPT);
     cr_expect_eq(data_rig_check_range(&rig, chunk.id, chunk.bytes, chunk.len, 0, 4 * POOL_CELL),
                  GFS_OK, "the rows beside it are whole");
-    cr_expect_eq(data_rig_check_range(&rig, chunk.id, chunk.bytes, chunk.len, 4 * POOL_CELL,
-                                      POOL_CELL),
-                 GFS_OK, "and so is the cell beside it");
+    cr_expect_eq(
+        data_rig_check_range(&rig, chunk.id, chunk.bytes, chunk.len, 4 * POOL_CELL, POOL_CELL),
+        GFS_OK, "and so is the cell beside it");
     free(chunk.bytes);
     data_rig_fini(&rig);
 }
@@ -484,6 +483,27 @@ Test(pool_read, disks_dropped_for_their_writes_are_read_where_the_others_do_not_
 {
     check_last("ec:4+2");
     check_last("replica:3");
+}
+
+/* With one data cell in a row parity is as long as the chunk, and still no copy of it. */
+Test(pool_read, parity_is_never_taken_for_data_whatever_disk_is_left)
+{
+    static const char *const profiles[] = {"ec:1+2", "ec:1+3"};
+    for (unsigned p = 0; p < GFS_COUNT(profiles); p++) {
+        struct data_rig rig;
+        data_rig_init(&rig, profiles[p], 0);
+        struct written chunk = write_chunk(&rig, 300000, 100000);
+        for (unsigned left = 0; left < rig.width; left++) {
+            lose(&rig, ~(1U << left));
+            cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
+            check_ranges(&rig, &chunk, left);
+            atomic_store(&rig.pool_disks[left]->is_dropped, true); /* read as a last resort */
+            cr_assert_eq(data_rig_check(&rig, chunk.id, chunk.bytes, chunk.len), GFS_OK);
+            check_ranges(&rig, &chunk, left);
+        }
+        free(chunk.bytes);
+        data_rig_fini(&rig);
+    }
 }
 
 Test(pool_read, damage_on_a_used_disk_is_made_good_from_one_that_is_only_read)

@@ -93,8 +93,8 @@ Test(pool_reconcile, bad_fragments_are_written_anew_and_only_bad_ones)
                                            .disk = group->slots[slot].disk,
                                            .slot = (uint8_t)slot,
                                            .is_bad = true};
-            cr_assert(disk_double_flip(rig->doubles[suspect.disk],
-                                       chunk_id_at(striped.ids[i], slot), 0));
+            cr_assert(
+                disk_double_flip(rig->doubles[suspect.disk], chunk_id_at(striped.ids[i], slot), 0));
             pool_suspect_add(&rig->pool, &suspect);
         }
         const struct pool_group *group = pool_view_group(view, copied.ids[i]);

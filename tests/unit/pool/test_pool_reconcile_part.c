@@ -109,6 +109,7 @@ Test(pool_reconcile_part, slots_of_disks_that_are_away_failed_or_read_only_are_n
     struct seen seen = compare(map, usable, entries, 2);
     cr_assert_eq(seen.chunk.missing, 0);
     cr_assert_eq(seen.chunk.away, 1U << 0 | 1U << 2);
+    cr_assert_eq(seen.chunk.read_only, 1U << 2);
     cr_assert_eq(seen.chunk.lost, 1U << 1);
     cr_assert_not(pool_part_is_whole(&seen.chunk));
     pool_map_free(map);

@@ -122,11 +122,11 @@ Test(pool_rows, the_cells_are_the_same_however_the_bytes_come)
     struct ec *coder = NULL;
     cr_assert_eq(ec_new(4, 2, &coder), GFS_OK);
     size_t row = 4 * POOL_CELL;
-    size_t lens[] = {1,       255,     257, POOL_CELL, POOL_CELL + 1, 2 * POOL_CELL + 3, 200000,
-                     row - 1, row, row + 1, 2 * row + 70000};
+    size_t lens[] = {1,      255,     257, POOL_CELL, POOL_CELL + 1,  2 * POOL_CELL + 3,
+                     200000, row - 1, row, row + 1,   2 * row + 70000};
     size_t steps[] = {777, POOL_CELL, 100000, row, row + 5, 4 * row};
-    static const struct way ways[] = {
-        {false, 0}, {true, 0}, {false, 0x3f}, {true, 0x3f}, {true, 0x15}, {true, 0x2a}};
+    static const struct way ways[] = {{false, 0},   {true, 0},    {false, 0x3f},
+                                      {true, 0x3f}, {true, 0x15}, {true, 0x2a}};
     for (unsigned i = 0; i < GFS_COUNT(lens); i++) {
         char *bytes = gfs_alloc(lens[i]);
         data_rig_fill(bytes, lens[i], lens[i]);
@@ -149,8 +149,8 @@ Test(pool_rows, copies_get_the_bytes_as_they_are)
     data_rig_fill(bytes, len, 3);
     size_t steps[] = {1000, POOL_CELL, 100000, len};
     for (unsigned i = 0; i < 2 * GFS_COUNT(steps); i++) {
-        char *copies = cut(profile, NULL, bytes, len, steps[i / 2],
-                           (struct way){.keep = i % 2 == 1});
+        char *copies =
+            cut(profile, NULL, bytes, len, steps[i / 2], (struct way){.keep = i % 2 == 1});
         for (unsigned j = 0; j < 3; j++) {
             cr_assert(memcmp(copies + j * len, bytes, len) == 0);
         }

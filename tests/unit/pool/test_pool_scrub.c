@@ -63,6 +63,15 @@ static void flip_all(struct repair_rig *rig, const struct repair_load *load, uin
     }
 }
 
+static void expect_counts(struct repair_rig *rig, unsigned found, unsigned healed)
+{
+    struct gfs_buf text;
+    char wanted[64];
+    (void)snprintf(wanted, sizeof wanted, "\"found\":%u,\"healed\":%u", found, healed);
+    cr_assert_not_null(strstr(show(rig, &text), wanted), "%s", text.ptr);
+    gfs_buf_fini(&text);
+}
+
 Test(pool_scrub, every_flipped_byte_is_found_and_healed_in_one_pass)
 {
     struct repair_rig *rig = repair_rig_new(6, "ec:4+2", "replica:3");
@@ -76,15 +85,63 @@ Test(pool_scrub, every_flipped_byte_is_found_and_healed_in_one_pass)
     repair_rig_await(rig, is_healed);
     rig->stop_at = 1;
     repair_rig_await(rig, is_through);
-    struct gfs_buf text;
-    char wanted[64];
-    (void)snprintf(wanted, sizeof wanted, "\"found\":%d,\"healed\":%d", 3 * LOAD_CHUNKS,
-                   3 * LOAD_CHUNKS);
-    cr_assert_not_null(strstr(show(rig, &text), wanted), "%s", text.ptr);
-    gfs_buf_fini(&text);
+    expect_counts(rig, 3 * LOAD_CHUNKS, 3 * LOAD_CHUNKS);
     stop(rig);
     repair_load_expect(rig, &striped);
     repair_load_expect(rig, &copied);
+    repair_rig_free(rig);
+}
+
+/* A fragment is read in steps: a pass is through with it after the last one only. */
+Test(pool_scrub, a_large_fragment_is_read_to_its_last_byte)
+{
+    enum { LEN = 5 << 20 };
+    struct repair_rig *rig = repair_rig_new(4, "ec:2+2", "replica:2");
+    struct chunk_id copied = repair_rig_put(rig, "replica:2", 0, 1, LEN);
+    struct chunk_id striped = repair_rig_put(rig, "ec:2+2", 0, 2, LEN);
+    const struct pool_map *map = repair_rig_map(rig);
+    const struct pool_group *group = &map->groups[chunk_id_group(copied)];
+    cr_assert(disk_double_flip(rig->doubles[group->slots[1].disk], copied, LEN - 1));
+    group = &map->groups[chunk_id_group(striped)];
+    cr_assert(
+        disk_double_flip(rig->doubles[group->slots[0].disk], chunk_id_at(striped, 0), LEN / 2 - 1));
+    cr_assert(disk_double_flip(rig->doubles[group->slots[3].disk], chunk_id_at(striped, 3),
+                               (1 << 20) + 1));
+    start(rig);
+    rig->stop_at = 1;
+    repair_rig_await(rig, is_through);
+    rig->stop_at = 3;
+    repair_rig_await(rig, is_healed);
+    expect_counts(rig, 3, 3);
+    stop(rig);
+    cr_assert(repair_rig_is_whole(rig, copied, 1, LEN));
+    cr_assert(repair_rig_is_whole(rig, striped, 2, LEN));
+    repair_rig_free(rig);
+}
+
+/* As when the file is gone that it was in: only what was deleted is NOT_FOUND. */
+Test(pool_scrub, a_fragment_that_is_listed_and_not_there_is_made_anew)
+{
+    struct repair_rig *rig = repair_rig_new(4, "ec:2+2", "replica:2");
+    struct repair_load copied = repair_load_put(rig, "replica:2");
+    struct repair_load striped = repair_load_put(rig, "ec:2+2");
+    for (unsigned i = 0; i < LOAD_CHUNKS; i++) {
+        const struct pool_map *map = repair_rig_map(rig);
+        const struct pool_group *group = &map->groups[chunk_id_group(copied.ids[i])];
+        cr_assert(disk_double_lose(rig->doubles[group->slots[i % 2].disk], copied.ids[i]));
+        group = &map->groups[chunk_id_group(striped.ids[i])];
+        cr_assert(disk_double_lose(rig->doubles[group->slots[i % 4].disk],
+                                   chunk_id_at(striped.ids[i], i % 4)));
+    }
+    start(rig);
+    rig->stop_at = 1;
+    repair_rig_await(rig, is_through);
+    rig->stop_at = 2 * LOAD_CHUNKS;
+    repair_rig_await(rig, is_healed);
+    expect_counts(rig, 2 * LOAD_CHUNKS, 2 * LOAD_CHUNKS);
+    stop(rig);
+    repair_load_expect(rig, &copied);
+    repair_load_expect(rig, &striped);
     repair_rig_free(rig);
 }
 

@@ -9,8 +9,8 @@ static const unsigned data_cells[] = {1, 2, 3, 4, 8, 10, 31};
 static uint32_t length(unsigned k, unsigned i)
 {
     uint32_t row = k * POOL_CELL;
-    const uint32_t edges[] = {1, POOL_CELL_ALIGN, POOL_CELL, row, 2 * row, 3 * row + POOL_CELL,
-                              GFS_CHUNK_SIZE_MAX};
+    const uint32_t edges[] = {1,       POOL_CELL_ALIGN,     POOL_CELL,         row,
+                              2 * row, 3 * row + POOL_CELL, GFS_CHUNK_SIZE_MAX};
     uint32_t edge = edges[i / 3];
     uint32_t len = edge - 1 + i % 3;
     return len == 0 ? 1 : len > GFS_CHUNK_SIZE_MAX ? GFS_CHUNK_SIZE_MAX : len;

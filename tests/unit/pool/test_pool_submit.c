@@ -474,6 +474,25 @@ Test(pool_submit, a_joining_disk_that_has_no_room_for_an_edit_does_not_join)
     submit_rig_free(rig);
 }
 
+/* The map that calls it in sync may be durable already. */
+Test(pool_submit, a_joining_disk_that_fails_is_waited_for_until_a_map_says_so)
+{
+    struct submit_rig *rig = submit_rig_new(3, "replica:1");
+    submit_rig_change(rig, leave_third);
+    atomic_store(&rig->disks[2]->takes_edits, true);
+    disk_double_fail(rig->doubles[2], 1);
+    struct submit_group *group = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    struct submit_group *after = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    cr_assert(!group->is_answered);
+    cr_assert_eq(submit_rig_mirrors(rig, after), 0);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(group), GFS_OK);
+    cr_assert_eq(submit_rig_await(after), GFS_OK);
+    submit_rig_free(rig);
+}
+
 /* ---- views, suspects ---- */
 
 Test(pool_submit, a_view_counts_as_held_until_its_last_group_is_answered)

@@ -51,13 +51,6 @@ static bool is_1_away(struct open_rig *rig, const struct pool_view *view)
            !pool_disk_is_usable(view->disks[1]);
 }
 
-static bool is_whole(struct open_rig *rig, const struct pool_view *view)
-{
-    char reason[160];
-    (void)view;
-    return pool_health(rig->pool, reason, sizeof reason) == POOL_HEALTHY;
-}
-
 static bool has_three_in_sync(struct open_rig *rig, const struct pool_view *view)
 {
     (void)rig;
@@ -102,7 +95,7 @@ Test(pool_watch, a_disk_that_is_taken_away_is_away_and_comes_back_behind_and_is_
     open_rig_await(&rig, is_1_away);
     cr_assert_eq(open_rig_put(&rig, "later", 2, &later), GFS_OK);
     open_rig_bring_back(&rig, 1);
-    open_rig_await(&rig, is_whole);
+    open_rig_await(&rig, open_rig_is_healthy);
     cr_assert(open_rig_has(&rig, id, "some bytes"));
     cr_assert(open_rig_has(&rig, later, "later"));
     open_rig_fini(&rig);
@@ -124,7 +117,7 @@ Test(pool_watch, a_disk_that_is_away_for_too_long_is_failed)
 static bool has_stead(struct open_rig *rig, const struct pool_view *view)
 {
     return view->map->disk_count == 5 && view->map->disks[0].state != POOL_DISK_ACTIVE &&
-           strcmp(view->map->disks[4].path, rig->paths[0]) == 0 && is_whole(rig, view);
+           strcmp(view->map->disks[4].path, rig->paths[0]) == 0 && open_rig_is_healthy(rig, view);
 }
 
 Test(pool_watch, an_emptied_disk_is_replaced_by_a_new_one_in_its_place)
@@ -198,7 +191,7 @@ Test(pool_watch, without_a_quorum_the_pool_is_read_only_until_disks_return)
     open_rig_bring_back(&rig, 0);
     open_rig_bring_back(&rig, 1);
     open_rig_await(&rig, is_writable);
-    open_rig_await(&rig, is_whole);
+    open_rig_await(&rig, open_rig_is_healthy);
     cr_assert_eq(open_rig_put(&rig, "yes", 3, &other), GFS_OK);
     cr_assert(open_rig_has(&rig, id, "some bytes"));
     open_rig_fini(&rig);
@@ -362,6 +355,45 @@ Test(pool_watch, a_mirror_whose_log_lost_its_newest_edits_joins_in_an_idle_pool)
     open_rig_await(&rig, is_2_out_of_sync);
     open_rig_await(&rig, is_2_in_sync);
     cr_assert(disk_double_has_edit(open_rig_double(&rig, 2), 2));
+    open_rig_fini(&rig);
+}
+
+static enum gfs_err ignore_edit(void *arg, uint64_t lsn, struct gfs_slice edit)
+{
+    (void)arg;
+    (void)lsn;
+    (void)edit;
+    return GFS_OK;
+}
+
+Test(pool_watch, a_mirror_that_was_away_while_edits_were_trimmed_knows_what_it_lacks)
+{
+    struct open_rig rig;
+    struct chunk_id id;
+    open_started(&rig, 3, NULL);
+    put_some(&rig, &id);
+    open_rig_close(&rig);
+    open_rig_take_away(&rig, 2);
+    open_rig_open(&rig);
+    for (uint64_t i = 2; i <= 6; i++) {
+        cr_assert_eq(open_rig_put(&rig, "", (i << 21) + i, NULL), GFS_OK);
+    }
+    struct chunk_store *chunks = pool_chunks(rig.pool);
+    chunks->ops->trim_edits(chunks, (5 << 21) + 5);
+    struct chunk_store_status status;
+    chunks->ops->status(chunks, &status);
+    cr_expect_eq(status.lsn_gone, (5 << 21) + 5);
+    open_rig_bring_back(&rig, 2);
+    open_rig_close(&rig);
+    open_rig_open(&rig);
+    open_rig_start(&rig, NULL);
+    open_rig_await(&rig, is_2_in_sync);
+    struct disk_double *disk = open_rig_double(&rig, 2);
+    struct chunk_store *store = disk_double_store(disk);
+    cr_expect(disk_double_has_edit(disk, 1) && disk_double_has_edit(disk, (6 << 21) + 6));
+    cr_expect_not(disk_double_has_edit(disk, (5 << 21) + 5));
+    cr_expect_eq(store->ops->replay_edits(store, 1, ignore_edit, NULL, NULL), GFS_CORRUPT);
+    cr_expect_eq(store->ops->replay_edits(store, (5 << 21) + 5, ignore_edit, NULL, NULL), GFS_OK);
     open_rig_fini(&rig);
 }
 
