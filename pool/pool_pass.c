@@ -26,12 +26,61 @@ void pool_pass_note_deletions(struct pool_copier *copier, struct pool_view *view
     }
 }
 
+static bool is_gone(const struct pool_view *now, const struct pool_disk *disk)
+{
+    return disk != NULL && disk->store != NULL && !pool_view_has_disk(now, disk);
+}
+
+/* The pass keeps a disk from being closed, and so from coming back; or one is there that it does
+ * not know. */
+static bool has_other_disks(const struct pool_pass *pass, const struct pool_view *now)
+{
+    const struct pool_view *then = pass->view;
+    for (uint32_t d = 0; d < then->map->disk_count; d++) {
+        bool is_kept = is_gone(now, then->disks[d]) || is_gone(now, then->fallbacks[d]);
+        bool is_there = pool_disk_is_usable(now->disks[d]) && now->disks[d] != then->disks[d];
+        if (is_kept || is_there) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The map says something else about where fragments are. */
+static bool has_other_places(const struct pool_map *then, const struct pool_map *now)
+{
+    bool is_same = now->disk_count == then->disk_count && now->group_count >= then->group_count;
+    for (uint32_t d = 0; d < then->disk_count && is_same; d++) {
+        is_same = now->disks[d].state == then->disks[d].state &&
+                  now->disks[d].is_read_only == then->disks[d].is_read_only;
+    }
+    for (uint32_t g = 0; g < then->group_count && is_same; g++) {
+        unsigned width = pool_profile_width(then->groups[g].profile);
+        is_same = pool_profile_width(now->groups[g].profile) == width;
+        for (unsigned i = 0; i < width && is_same; i++) {
+            is_same = now->groups[g].slots[i].disk == then->groups[g].slots[i].disk &&
+                      now->groups[g].slots[i].from == then->groups[g].slots[i].from;
+        }
+    }
+    return !is_same;
+}
+
+/* What is in force now is not what the pass goes by. */
+static bool is_outdated(const struct pool_pass *pass)
+{
+    struct pool_view *now = pool_view_get(pass->options->pool);
+    bool is_outdated = now != pass->view &&
+                       (has_other_places(pass->map, now->map) || has_other_disks(pass, now));
+    pool_view_put(now);
+    return is_outdated;
+}
+
 /* Until nobody works by an older map, or for so long that it is not worth it. */
 static bool await_older_views(struct pool_pass *pass)
 {
     struct pool *pool = pass->options->pool;
     for (unsigned ms = 0; pool_view_oldest(pool) < pass->map->version; ms += OLD_VIEW_LOOK_MS) {
-        bool is_over = ms >= pass->options->older_ms;
+        bool is_over = ms >= pass->options->older_ms || is_outdated(pass);
         if (is_over || !pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
             return false;
         }
@@ -60,32 +109,6 @@ static void begin(struct pool_pass *pass)
         }
     }
     pass->may_settle = await_older_views(pass);
-}
-
-/* The map now says something else about where fragments are than the pass's. */
-static bool is_outdated(const struct pool_pass *pass)
-{
-    struct pool_view *view = pool_view_get(pass->options->pool);
-    const struct pool_map *now = view->map;
-    const struct pool_map *then = pass->map;
-    bool is_same = true;
-    if (now->version != then->version) {
-        is_same = now->disk_count == then->disk_count && now->group_count >= then->group_count;
-        for (uint32_t d = 0; d < then->disk_count && is_same; d++) {
-            is_same = now->disks[d].state == then->disks[d].state &&
-                      now->disks[d].is_read_only == then->disks[d].is_read_only;
-        }
-        for (uint32_t g = 0; g < then->group_count && is_same; g++) {
-            unsigned width = pool_profile_width(then->groups[g].profile);
-            is_same = pool_profile_width(now->groups[g].profile) == width;
-            for (unsigned i = 0; i < width && is_same; i++) {
-                is_same = now->groups[g].slots[i].disk == then->groups[g].slots[i].disk &&
-                          now->groups[g].slots[i].from == then->groups[g].slots[i].from;
-            }
-        }
-    }
-    pool_view_put(view);
-    return !is_same;
 }
 
 /* Suspects go first; parts that have nothing to do take no notes, so it is done here. */

@@ -91,6 +91,8 @@ static void unlock(struct pool_progress *progress)
 void pool_progress_begin(struct pool_progress *progress)
 {
     struct pool_progress_state *state = lock(progress);
+    state->phase = POOL_PHASE_SURVEY; /* or what is waited for before it */
+    state->parts_done = 0;
     state->since_ns = gfs_monotonic_ns();
     state->until_ns = 0;
     state->done = state->done_bytes = 0;

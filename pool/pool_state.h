@@ -172,6 +172,8 @@ void pool_view_unmark(struct pool_view *view);
 /* The view in force, only pinned: for calls that may hang or take long, and are no work by its
  * map. */
 struct pool_view *pool_view_get_pinned(struct pool *pool);
+/* Whether the view uses or reads the disk. */
+bool pool_view_has_disk(const struct pool_view *view, const struct pool_disk *disk);
 /* The disks that are open, but neither used nor read by the view in force, and that somebody still
  * refers to; counted; how many. */
 unsigned pool_view_left_disks(struct pool *pool, struct pool_disk *ret[POOL_DISKS_MAX]);

@@ -278,7 +278,7 @@ struct pool_view *pool_view_get(struct pool *pool)
     return view;
 }
 
-static bool has_disk(const struct pool_view *view, const struct pool_disk *disk)
+bool pool_view_has_disk(const struct pool_view *view, const struct pool_disk *disk)
 {
     bool has = false;
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
@@ -293,7 +293,7 @@ unsigned pool_view_left_disks(struct pool *pool, struct pool_disk *ret[POOL_DISK
     (void)pthread_mutex_lock(&pool->view_lock);
     for (struct pool_disk *disk = pool->open_disks; disk != NULL && count < POOL_DISKS_MAX;
          disk = disk->next_open) {
-        if (!has_disk(pool->view, disk) && pool_disk_ref_if_used(disk)) {
+        if (!pool_view_has_disk(pool->view, disk) && pool_disk_ref_if_used(disk)) {
             ret[count++] = disk;
         }
     }

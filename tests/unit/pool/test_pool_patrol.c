@@ -239,3 +239,50 @@ Test(pool_patrol, a_disk_comes_back_while_uploads_to_it_are_under_way)
     open_rig_await(&rig, open_rig_is_healthy);
     open_rig_fini(&rig);
 }
+
+static bool is_2_behind(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->map->disks[2].is_behind;
+}
+
+static bool is_repairing(struct open_rig *rig, const struct pool_view *view)
+{
+    struct pool_repair_summary summary;
+    (void)view;
+    pool_reconcile_summary(rig->pool, &summary);
+    return summary.is_running;
+}
+
+static void noted(void *arg, enum gfs_err err)
+{
+    (void)arg;
+    (void)err;
+}
+
+/* The pass waits for those who work by an older map, and goes by a map that has the disk. */
+Test(pool_patrol, a_disk_comes_back_while_a_pass_waits_for_uploads)
+{
+    struct open_rig rig;
+    struct upload slow;
+    open_rig_init(&rig, 6);
+    open_rig_open(&rig);
+    open_rig_start(&rig, NULL);
+    begin_upload(&rig, &slow);
+    struct pool_view *view = open_rig_view(&rig);
+    pool_note_behind(rig.pool, view->disks[2], noted, NULL);
+    pool_view_put(view);
+    open_rig_await(&rig, is_2_behind);
+    open_rig_await(&rig, is_repairing);
+    int64_t dropped_ns = gfs_monotonic_ns();
+    view = open_rig_view(&rig);
+    pool_disk_drop(rig.pool, view->disks[1], GFS_TIMEOUT, "test");
+    pool_view_put(view);
+    open_rig_await(&rig, is_1_there_again);
+    cr_assert_lt(gfs_monotonic_ns() - dropped_ns, 5000000000LL, "it waited for the pass");
+    finish_upload(&slow);
+    end_upload(&slow);
+    expect_whole(&slow);
+    open_rig_await(&rig, open_rig_is_healthy);
+    open_rig_fini(&rig);
+}
