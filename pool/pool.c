@@ -211,6 +211,7 @@ struct pool *pool_new(const struct pool_options *options)
     own->slow_ms = own->slow_ms == 0 ? 2000 : own->slow_ms;
     own->race_ms = own->race_ms == 0 ? 50 : own->race_ms;
     own->missing_grace_s = own->missing_grace_s == 0 ? 600 : own->missing_grace_s;
+    own->mark_s = own->mark_s == 0 ? 60 : own->mark_s;
     own->repair_rate = own->repair_rate == 0 ? 256 << 20 : own->repair_rate;
     (void)pthread_mutex_init(&pool->view_lock, NULL);
     gfs_cond_init(&pool->views_gone);
@@ -229,6 +230,9 @@ void pool_run(struct pool *pool)
 {
     pool->submit = pool_submit_new(pool);
     pool->mirrors = pool_mirrors_new(pool);
+    struct chunk_store_status status = {0};
+    get_status(&pool->base, &status);
+    pool->marked_lsn = status.lsn_last; /* the start said what is where */
     pool_watch_start(pool);
 }
 
@@ -294,6 +298,9 @@ bool pool_close(struct pool *pool, bool is_used)
     }
     pool_stop(pool);
     bool is_idle = pool_submit_drain(pool->submit, is_used ? USED_WAIT_MS : CLOSE_WAIT_MS);
+    if (is_idle && !is_used) {
+        pool_change_mark(pool);
+    }
     pool_watch_stop(atomic_load(&pool->watch));
     pool_where_end(pool);
     is_idle = is_idle && !is_used && pool_errands_end(pool->errands, CLOSE_WAIT_MS);

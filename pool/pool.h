@@ -63,6 +63,7 @@ struct pool_options {
     uint32_t race_ms;         /* a read that takes longer is raced; 50 */
     uint32_t missing_grace_s; /* a disk that is away is failed after it; 600 (an emptied or wrong
                                  one at once) */
+    uint32_t mark_s;          /* between what is said of disks, for older copies of them; 60 */
     uint64_t repair_rate;     /* bytes a second repair may write; 0 = 256 MiB */
     uint64_t scrub_rate;      /* bytes a second and disk; 0 = 8 MiB, more for all in five days */
     bool allow_minority;      /* open read-only without a quorum */

@@ -7,8 +7,9 @@
  * be, nothing is written.
  *
  * One that changes who has a vote is followed by one that says so and changes nothing else: from
- * then on the votes of before are not needed any more. The first one of a start is, too: it shows
- * what is durable where, so that an older copy of a disk is known for what it is. */
+ * then on the votes of before are not needed any more. The first one of a start is, too, and so are
+ * those made from time to time and at a stop: it says what is durable where, so that an older copy
+ * of a disk is known for what it is. */
 #include "pool/pool_change.h"
 
 #include <stdio.h>
@@ -170,6 +171,18 @@ static void end_joins(const struct pool_next *next)
     }
 }
 
+/* Whoever works by the view before does what one who works by this one would. */
+static bool is_like_before(const struct pool_view *view, const struct pool_view *before)
+{
+    bool is_like = !before->is_read_only && before->map->disk_count == view->map->disk_count;
+    for (uint32_t i = 0; i < view->map->disk_count && is_like; i++) {
+        const struct pool_disk *now = view->disks[i], *then = before->disks[i];
+        is_like = now == then ||
+                  (now != NULL && then != NULL && now->store == NULL && then->store == NULL);
+    }
+    return is_like;
+}
+
 /* The disks of the new view: one that was dropped is away from now on, one that is lost is not in
  * it; what they have is still read as a last resort. One that was dropped too late for this version
  * stays, so that the next one can say so. */
@@ -197,6 +210,9 @@ static struct pool_view *make_view(struct pool *pool, struct pool_next *next)
         }
     }
     pool_former_fill(pool, view);
+    if (next->is_same && is_like_before(view, pool->view)) {
+        view->since = pool->view->since;
+    }
     return view;
 }
 
@@ -254,13 +270,14 @@ static enum gfs_err force_one(struct pool *pool, struct pool_next *next, struct 
 
 enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct gfs_error *error)
 {
-    bool is_first = next->is_first;
+    bool is_to_be_shown = next->is_to_be_shown;
     enum gfs_err err = force_one(pool, next, error);
     struct pool_view *view = err == GFS_OK ? pool_view_get(pool) : NULL;
-    while (view != NULL && (is_first || !pool_map_has_same_votes(view->map))) {
-        struct pool_next settled = {.last = view->map, .map = pool_map_copy(view->map)};
+    while (view != NULL && (is_to_be_shown || !pool_map_has_same_votes(view->map))) {
+        struct pool_next settled = {
+            .last = view->map, .map = pool_map_copy(view->map), .is_same = true};
         struct gfs_error why = {0};
-        is_first = false;
+        is_to_be_shown = false;
         memcpy(settled.disks, view->disks, sizeof settled.disks);
         enum gfs_err settled_err = force_one(pool, &settled, &why);
         pool_view_put(view);
@@ -298,7 +315,7 @@ void pool_change_close(struct pool *pool, const char *reason)
 void pool_change_renew(struct pool *pool)
 {
     struct pool_view *before = pool_view_get(pool);
-    struct pool_next next = {.map = pool_map_copy(before->map)};
+    struct pool_next next = {.map = pool_map_copy(before->map), .is_same = true};
     memcpy(next.disks, before->disks, sizeof next.disks);
     struct pool_view *view = make_view(pool, &next);
     view->is_read_only = before->is_read_only;
@@ -382,17 +399,28 @@ void pool_change_forget_waiting(struct pool *pool)
 
 /* ---- by request ---- */
 
+/* Plain data. */
+struct request {
+    pool_change_fn change;
+    void *arg;
+    struct pool_disk *arriving; /* NULL = none */
+    bool is_mark;               /* the change changes nothing */
+};
+
 static enum gfs_err change_locked(struct pool *pool, const struct pool_view *before,
-                                  struct pool_disk *arriving, pool_change_fn change, void *arg,
-                                  struct gfs_error *error)
+                                  const struct request *request, struct gfs_error *error)
 {
+    struct pool_disk *arriving = request->arriving;
     if (pool->is_minority) {
         return gfs_fail(error, GFS_UNREACHABLE, "%s", before->read_only_reason);
     }
-    struct pool_next next = {.last = before->map, .map = pool_map_copy(before->map)};
+    struct pool_next next = {.last = before->map,
+                             .map = pool_map_copy(before->map),
+                             .is_to_be_shown = request->is_mark,
+                             .is_same = request->is_mark};
     memcpy(next.disks, before->disks, sizeof next.disks);
     stop_waiting(pool, before);
-    enum gfs_err err = change(arg, next.map, error);
+    enum gfs_err err = request->change(request->arg, next.map, error);
     if (err != GFS_OK) {
         pool_map_free(next.map);
         return err;
@@ -424,14 +452,14 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
     return err;
 }
 
-enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
-                                  void *arg, struct gfs_error *error)
+static enum gfs_err make_change(struct pool *pool, const struct request *request,
+                                struct gfs_error *error)
 {
     struct gfs_error own = {0};
     error = error == NULL ? &own : error;
     (void)pthread_mutex_lock(&pool->change_lock);
     struct pool_view *before = pool_view_get(pool);
-    enum gfs_err err = change_locked(pool, before, disk, change, arg, error);
+    enum gfs_err err = change_locked(pool, before, request, error);
     pool_view_put(before);
     bool is_changed = err == GFS_OK || err == GFS_UNREACHABLE;
     if (is_changed) {
@@ -442,6 +470,13 @@ enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, poo
         pool_submit_view_changed(pool);
     }
     return err;
+}
+
+enum gfs_err pool_change_map_with(struct pool *pool, struct pool_disk *disk, pool_change_fn change,
+                                  void *arg, struct gfs_error *error)
+{
+    struct request request = {.change = change, .arg = arg, .arriving = disk};
+    return make_change(pool, &request, error);
 }
 
 enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
@@ -456,6 +491,36 @@ static enum gfs_err change_nothing(void *arg, struct pool_map *map, struct gfs_e
     (void)map;
     (void)error;
     return GFS_OK;
+}
+
+static bool can_mark(struct pool *pool, uint64_t lsn)
+{
+    (void)pthread_mutex_lock(&pool->change_lock);
+    struct pool_view *view = pool_view_get(pool);
+    /* another disk must be there to tell of an older copy */
+    bool can = lsn != pool->marked_lsn && !view->is_read_only && view->map->disk_count > 1;
+    pool_view_put(view);
+    (void)pthread_mutex_unlock(&pool->change_lock);
+    return can;
+}
+
+void pool_change_mark(struct pool *pool)
+{
+    struct chunk_store_status status = {0};
+    struct gfs_error error = {0};
+    struct request request = {.change = change_nothing, .is_mark = true};
+    pool->base.ops->status(&pool->base, &status);
+    if (!can_mark(pool, status.lsn_last)) {
+        return;
+    }
+    enum gfs_err err = make_change(pool, &request, &error);
+    if (err == GFS_OK) {
+        (void)pthread_mutex_lock(&pool->change_lock);
+        pool->marked_lsn = status.lsn_last;
+        (void)pthread_mutex_unlock(&pool->change_lock);
+    } else {
+        gfs_log(GFS_LOG_WARN, "op=map-mark err=%s msg=\"%s\"", gfs_err_name(err), error.text);
+    }
 }
 
 void pool_change_try_open(struct pool *pool)

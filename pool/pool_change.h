@@ -10,7 +10,8 @@ struct pool_next {
     /* By number in `map`, NULL = not there. The view refers to them of its own. */
     struct pool_disk *disks[POOL_DISKS_MAX];
     bool is_lost[POOL_DISKS_MAX]; /* it was dropped, and `map` says what became of it */
-    bool is_first;                /* of this start */
+    bool is_to_be_shown;          /* another one follows, which says what is durable where */
+    bool is_same; /* as the last one, but for what is durable where and who had a vote */
 };
 /* Makes it durable on the disks that are there and puts it in force. Disks that fail are dropped,
  * and called failed in the version after. UNREACHABLE: no quorum; nothing is in force that was not.
@@ -25,6 +26,9 @@ void pool_change_renew(struct pool *pool);
 /* Of a pool that was closed, when the disks that are there are enough by now though none came back
  * (those that were full have room): a new version shows it. */
 void pool_change_try_open(struct pool *pool);
+/* Says what is durable where, if there were edits since the last time: an older copy of a disk, of
+ * before this call, is known for what it is from then on. Disks that fail in it are dropped. */
+void pool_change_mark(struct pool *pool);
 /* Lets go of disks that came back while there were too few: they wait, open, until a version can be
  * made with all of them. */
 void pool_change_forget_waiting(struct pool *pool);

@@ -132,6 +132,7 @@ enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_dis
     }
     if (err == GFS_OK) {
         *ret = pool_disk_new(pool, POOL_NO_DISK, id, path, store);
+        (*ret)->root = pool_root_of(path);
     }
     return err;
 }

@@ -59,6 +59,7 @@ struct work {
     atomic_int state;
     struct chunk_store *store;
     uint8_t id[16];
+    struct pool_root root;
     enum gfs_err err;
     struct gfs_error error;
 };
@@ -71,6 +72,7 @@ static void run(void *arg)
     if (work->err == GFS_OK) {
         work->err = driver->open(driver->arg, work->path, work->cluster, &work->store, work->id,
                                  &work->error);
+        work->root = pool_root_of(work->path);
     }
     if (atomic_exchange(&work->state, IS_OVER) == IS_GIVEN_UP && work->store != NULL) {
         driver->close(driver->arg, work->store);
@@ -111,6 +113,7 @@ static void end(struct pending *pending, struct pool_gathered *gathered)
         gathered->err = work->err;
         gathered->error = work->error;
         memcpy(gathered->id, work->id, sizeof gathered->id);
+        gathered->root = work->root;
     } else {
         gathered->err =
             gfs_fail(&gathered->error, GFS_TIMEOUT, "%.120s does not answer", gathered->path);

@@ -19,6 +19,7 @@ struct pool_gathered {
     bool is_new;               /* the directory becomes a disk: it is marked so first */
     struct chunk_store *store; /* owned by the caller; NULL = err says why */
     uint8_t id[16];
+    struct pool_root root; /* that it was opened in */
     enum gfs_err err;
     struct gfs_error error;
 };

@@ -18,6 +18,7 @@ static void run(void *arg)
     struct pool_look *look = arg;
     char path[POOL_PATH_LEN_MAX + 16];
     (void)snprintf(path, sizeof path, "%s/identity", look->path);
+    look->root = pool_root_of(look->path);
     look->is_there = stat(path, &look->identity) == 0;
     look->is_same =
         look->has_known && look->is_there && is_same_file(&look->identity, &look->known);

@@ -18,6 +18,7 @@ struct pool_look {
     bool is_absent; /* the disk was not in use when it began */
     bool has_known; /* asked: whether the identity file is still `known` */
     struct stat known;
+    struct pool_root root;  /* the directory */
     bool is_there, is_same; /* that file; what follows is not looked for when it is the same */
     struct stat identity;
     struct pool_found found;

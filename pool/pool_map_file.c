@@ -31,6 +31,20 @@ static int open_dir(const char *dir, struct gfs_error *error)
     return fd;
 }
 
+struct pool_root pool_root_of(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return (struct pool_root){0};
+    }
+    return (struct pool_root){.is_known = true, .dev = info.st_dev, .ino = info.st_ino};
+}
+
+bool pool_root_is_other(const struct pool_root *a, const struct pool_root *b)
+{
+    return a->is_known && b->is_known && (a->dev != b->dev || a->ino != b->ino);
+}
+
 static enum gfs_err read_whole(int fd, char *to, size_t len)
 {
     size_t have = 0;

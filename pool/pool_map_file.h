@@ -2,6 +2,8 @@
  * of the directory. Blocking; any thread, one call at a time a directory. */
 #pragma once
 
+#include <sys/stat.h>
+
 #include "pool/pool_map.h"
 
 /* NOT_FOUND: no map there; CORRUPT, UNSUPPORTED, IO (error names the file). */
@@ -34,6 +36,18 @@ struct pool_found {
 };
 void pool_found_probe(const char *path, struct pool_found *ret);
 void pool_found_fini(struct pool_found *found);
+
+/* Plain data. The directory that a path led to. A copy of a disk has the disk's id, and is another
+ * one. */
+struct pool_root {
+    bool is_known;
+    dev_t dev;
+    ino_t ino;
+};
+/* May hang in the disk. Not known: there is none, or it cannot be read. */
+struct pool_root pool_root_of(const char *path);
+/* Both are known, and not the same. */
+bool pool_root_is_other(const struct pool_root *a, const struct pool_root *b);
 
 /* Plain data. What pool_open does with one path. */
 enum pool_admission {

@@ -15,6 +15,7 @@ struct job {
     pthread_t thread;
     char path[POOL_PATH_LEN_MAX];
     uint8_t id[16];
+    struct pool_root root;
     uint16_t index;
     bool has_thread;
     bool is_done; /* with err; guarded by the lock */
@@ -33,13 +34,17 @@ struct pool_writes {
     struct job jobs[];
 };
 
-/* The directory must be the disk's: another one that was put in its place would seem to have a map
- * that it never got. */
+/* The directory must be the disk's: another one that was put in its place, a copy of the disk too,
+ * would seem to have a map that it never got. */
 static enum gfs_err check_identity(const struct job *job, struct gfs_error *error)
 {
     char path[POOL_PATH_LEN_MAX + 16], line[128];
     uint8_t id[16];
     bool is_its = false;
+    struct pool_root root = pool_root_of(job->path);
+    if (pool_root_is_other(&root, &job->root)) {
+        return gfs_fail(error, GFS_TIMEOUT, "%.200s is not the directory it was", job->path);
+    }
     (void)snprintf(path, sizeof path, "%s/identity", job->path);
     FILE *file = fopen(path, "re");
     while (file != NULL && !is_its && fgets(line, sizeof line, file) != NULL) {
@@ -109,6 +114,7 @@ static struct pool_writes *new_writes(struct gfs_slice text,
             *job = (struct job){.writes = writes, .index = i};
             memcpy(job->path, disks[i]->path, sizeof job->path);
             memcpy(job->id, disks[i]->id, sizeof job->id);
+            job->root = disks[i]->root;
         }
     }
     return writes;

@@ -178,6 +178,7 @@ static enum gfs_err judge_opened(struct opening *opening, uint32_t index, struct
     }
     opening->opened[index] = pool_disk_new(opening->pool, gathered->number, gathered->id,
                                            opening->paths[index], GFS_TAKE(gathered->store));
+    opening->opened[index]->root = gathered->root;
     return GFS_OK;
 }
 
@@ -401,7 +402,7 @@ static enum gfs_err force_first(struct opening *opening, struct gfs_error *error
 {
     struct pool *pool = opening->pool;
     struct pool_next next = {
-        .last = opening->last, .map = GFS_TAKE(opening->map), .is_first = true};
+        .last = opening->last, .map = GFS_TAKE(opening->map), .is_to_be_shown = true};
     memcpy(next.disks, opening->disks, sizeof next.disks);
     next.map->epoch = opening->epoch;
     next.map->lsn_floor = pool->lsn_floor;

@@ -69,8 +69,8 @@ static bool has_other_places(const struct pool_map *then, const struct pool_map 
 static bool is_outdated(const struct pool_pass *pass)
 {
     struct pool_view *now = pool_view_get(pass->options->pool);
-    bool is_outdated = now != pass->view &&
-                       (has_other_places(pass->map, now->map) || has_other_disks(pass, now));
+    bool is_outdated =
+        now != pass->view && (has_other_places(pass->map, now->map) || has_other_disks(pass, now));
     pool_view_put(now);
     return is_outdated;
 }
@@ -79,7 +79,7 @@ static bool is_outdated(const struct pool_pass *pass)
 static bool await_older_views(struct pool_pass *pass)
 {
     struct pool *pool = pass->options->pool;
-    for (unsigned ms = 0; pool_view_oldest(pool) < pass->map->version; ms += OLD_VIEW_LOOK_MS) {
+    for (unsigned ms = 0; pool_view_oldest(pool) < pass->view->since; ms += OLD_VIEW_LOOK_MS) {
         bool is_over = ms >= pass->options->older_ms || is_outdated(pass);
         if (is_over || !pool_pace_sleep(pass->options->pace, OLD_VIEW_LOOK_MS)) {
             return false;

@@ -76,6 +76,7 @@ struct pool_patrol {
     struct post posts[POOL_DISKS_MAX];
     struct pool_former_watch *former;
     int64_t open_ns; /* monotonic; no attempt to open a closed pool before */
+    int64_t mark_ns; /* likewise; when the next pool_change_mark is due */
 };
 
 /* ---- disks in use ---- */
@@ -85,18 +86,21 @@ static void end_look(struct post *post)
     pool_look_end(GFS_TAKE(post->look));
 }
 
-/* GFS_OK: the disk is the one it was. TIMEOUT: not there now. NOT_FOUND: emptied. CONFLICT: another
- * one. IO. */
+/* GFS_OK: the disk is the one it was. TIMEOUT: not there now, or a copy of it is. NOT_FOUND:
+ * emptied. CONFLICT: another one. IO. */
 static enum gfs_err identify(struct post *post, const struct pool_disk *disk, bool was_mount)
 {
     const struct pool_look *look = post->look;
     const struct pool_found *found = &look->found;
+    bool is_other = pool_root_is_other(&look->root, &disk->root);
     enum gfs_err err = GFS_NOT_FOUND;
-    if (look->is_same) {
+    if (look->is_same && !is_other) {
         return GFS_OK;
     }
     if (found->has_identity) {
-        err = memcmp(found->id, disk->id, sizeof disk->id) == 0 ? GFS_OK : GFS_CONFLICT;
+        err = memcmp(found->id, disk->id, sizeof disk->id) != 0 ? GFS_CONFLICT
+              : is_other                                        ? GFS_TIMEOUT
+                                                                : GFS_OK;
     } else if (found->error.code == GFS_IO) {
         err = GFS_IO;
     } else if (found->is_missing || (was_mount && !found->is_mount)) {
@@ -437,6 +441,10 @@ static void go_round(struct pool_patrol *patrol)
         patrol->open_ns = begun_ns + OPEN_S * SECOND_NS;
         pool_change_try_open(patrol->pool);
     }
+    if (begun_ns >= patrol->mark_ns) {
+        patrol->mark_ns = begun_ns + (int64_t)patrol->pool->options.mark_s * SECOND_NS;
+        pool_change_mark(patrol->pool);
+    }
     pool_leave_disks(patrol->pool);
     pool_disk_reap(patrol->pool);
 }
@@ -456,6 +464,7 @@ struct pool_patrol *pool_patrol_start(struct pool *pool)
     patrol->pool = pool;
     atomic_init(&patrol->interval_ms, INTERVAL_MS);
     patrol->former = pool_former_watch_new(pool);
+    patrol->mark_ns = gfs_monotonic_ns() + (int64_t)pool->options.mark_s * SECOND_NS;
     pool_pace_init(&patrol->pace, 0);
     int status = pthread_create(&patrol->thread, NULL, patrol_main, patrol);
     GFS_ASSERT(status == 0);

@@ -55,7 +55,7 @@ static bool is_pass_due(struct pool_reconcile *reconcile, const struct pool_view
     if (!is_check_due && !map_asks(view)) {
         return false;
     }
-    return now_ns >= reconcile->next_pass_ns || view->map->version != reconcile->pass_version;
+    return now_ns >= reconcile->next_pass_ns || view->since != reconcile->pass_version;
 }
 
 /* A change that answers how much it changed, tried on a copy first: no map without a difference. */
@@ -145,7 +145,7 @@ static void schedule(struct pool_reconcile *reconcile, enum pool_pass_outcome ou
 {
     int64_t now_ns = gfs_monotonic_ns();
     struct pool_view *view = pool_view_get(reconcile->pool);
-    reconcile->pass_version = view->map->version;
+    reconcile->pass_version = view->since;
     pool_view_put(view);
     reconcile->next_pass_ns = now_ns + reconcile->backoff_ns;
     if (outcome == POOL_PASS_WHOLE) {
@@ -200,7 +200,7 @@ static void make_pass(struct pool_reconcile *reconcile)
 static void retire(struct pool_reconcile *reconcile)
 {
     struct pool_view *view = pool_view_get(reconcile->pool);
-    uint64_t version = view->map->version;
+    uint64_t version = view->since;
     pool_view_put(view);
     if (version != reconcile->retired_version &&
         apply_plan(reconcile, pool_plan_retire, "retire") == 0) {
@@ -224,8 +224,8 @@ static bool is_draining(const struct pool_view *view)
 static void work(struct pool_reconcile *reconcile)
 {
     struct pool_view *view = pool_view_get(reconcile->pool);
-    bool is_new_map = view->map->version != reconcile->seen_version; /* a disk may be back */
-    reconcile->seen_version = view->map->version;
+    bool is_new_map = view->since != reconcile->seen_version; /* a disk may be back */
+    reconcile->seen_version = view->since;
     pool_suspects_unpark(reconcile->pool, is_new_map ? INT64_MAX : gfs_monotonic_ns());
     pool_reconcile_suspects(reconcile, view, false);
     bool is_due = !view->is_read_only && is_pass_due(reconcile, view);

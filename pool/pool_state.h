@@ -27,6 +27,7 @@
 #include "libgoodfs/ec.h"
 #include "pool/pool.h"
 #include "pool/pool_map.h"
+#include "pool/pool_map_file.h"
 #include "pool/pool_stripe.h"
 
 enum {
@@ -46,6 +47,7 @@ struct pool_disk {
     uint16_t number;
     uint8_t id[16];
     char path[POOL_PATH_LEN_MAX];
+    struct pool_root root;     /* where its store was opened; set before the disk is used */
     struct chunk_store *store; /* NULL = away: never was opened in this run */
     struct pool *pool;
     struct pool_reader *reader; /* NULL with store */
@@ -75,6 +77,7 @@ struct pool_view {
     struct pool *pool;
     struct pool_view *next, **link; /* in pool->views; guarded by view_lock */
     struct pool_map *map;
+    uint64_t since; /* the version from which on the map and the disks in use were like these */
     struct pool_disk *disks[POOL_DISKS_MAX];
     /* By number: open, not in use, and read when the others do not suffice (pool_former.h). */
     struct pool_disk *fallbacks[POOL_DISKS_MAX];
@@ -124,6 +127,7 @@ struct pool {
     struct pool_watch *_Atomic watch; /* set once, freed with the pool */
     struct pool_mirrors *mirrors;
     struct pool_writes *late_writes; /* of maps, to disks that do not answer; under change_lock */
+    uint64_t marked_lsn;             /* of pool_change_mark; under change_lock */
     struct pool_place *place;
     /* Back again, but with too few others to be taken back; counted; under change_lock. */
     struct pool_disk *waiting[POOL_DISKS_MAX];

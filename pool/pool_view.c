@@ -137,6 +137,7 @@ struct pool_view *pool_view_new(struct pool *pool, struct pool_map *map,
     atomic_init(&view->references, WORK);
     view->pool = pool;
     view->map = map;
+    view->since = map->version;
     for (uint32_t i = 0; i < map->disk_count; i++) {
         view->disks[i] = disks[i] == NULL ? NULL : pool_disk_ref(disks[i]);
     }
@@ -308,7 +309,7 @@ uint64_t pool_view_oldest(struct pool *pool)
     for (const struct pool_view *view = pool->views; view != NULL; view = view->next) {
         unsigned long references = atomic_load(&view->references);
         if (references % PIN != 0 || references >= MARK) {
-            oldest = GFS_MIN(oldest, view->map->version);
+            oldest = GFS_MIN(oldest, view->since);
         }
     }
     (void)pthread_mutex_unlock(&pool->view_lock);

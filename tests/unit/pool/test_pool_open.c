@@ -244,22 +244,79 @@ Test(pool_open, the_same_disk_twice_is_refused)
     open_rig_fini(&rig);
 }
 
+/* The map of disk 1, which the doubles know it by. */
+static void copy_map(const struct open_rig *rig, bool is_back)
+{
+    char kept[OPEN_RIG_PATH_SIZE], own[OPEN_RIG_PATH_SIZE + 16], command[512];
+    (void)snprintf(kept, sizeof kept, "%s/kept.json", rig->home);
+    (void)snprintf(own, sizeof own, "%s/pool.json", rig->paths[1]);
+    (void)snprintf(command, sizeof command, "cp %s %s", is_back ? kept : own, is_back ? own : kept);
+    cr_assert_eq(system(command), 0); /* NOLINT */
+}
+
+static void expect_older_copy(struct open_rig *rig)
+{
+    copy_map(rig, true);
+    cr_assert_eq(open_rig_try(rig), GFS_CONFLICT);
+    cr_assert_not_null(strstr(rig->error.text, "older copy"), "%s", rig->error.text);
+}
+
 Test(pool_open, an_older_copy_of_a_disk_is_refused)
 {
     struct open_rig rig;
     open_rig_init(&rig, 3);
     open_rig_open(&rig);
     open_rig_close(&rig);
-    char kept[OPEN_RIG_PATH_SIZE + 16], command[512];
-    (void)snprintf(kept, sizeof kept, "%s/kept.json", rig.home);
-    (void)snprintf(command, sizeof command, "cp %s/pool.json %s", rig.paths[1], kept);
-    cr_assert_eq(system(command), 0); /* NOLINT */
+    copy_map(&rig, false);
     open_rig_open(&rig);
     open_rig_close(&rig);
-    (void)snprintf(command, sizeof command, "cp %s %s/pool.json", kept, rig.paths[1]);
-    cr_assert_eq(system(command), 0); /* NOLINT */
-    cr_assert_eq(open_rig_try(&rig), GFS_CONFLICT);
-    cr_assert_not_null(strstr(rig.error.text, "older copy"), "%s", rig.error.text);
+    expect_older_copy(&rig);
+    open_rig_fini(&rig);
+}
+
+Test(pool_open, an_older_copy_that_was_made_during_the_last_run_is_refused)
+{
+    struct open_rig rig;
+    struct chunk_id id;
+    open_rig_init(&rig, 3);
+    open_rig_open(&rig);
+    copy_map(&rig, false);
+    put_some(&rig, &id);
+    open_rig_close(&rig);
+    expect_older_copy(&rig);
+    open_rig_fini(&rig);
+}
+
+static bool is_marked(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->map->disks[1].seen_version > view->since + 1;
+}
+
+/* So that it is refused after a kill, too. */
+Test(pool_open, what_disks_have_is_said_from_time_to_time_if_there_were_edits)
+{
+    struct open_rig rig;
+    struct chunk_id id;
+    open_rig_init(&rig, 3);
+    rig.options.mark_s = 1;
+    open_rig_open(&rig);
+    open_rig_start(&rig, NULL);
+    struct pool_view *view = open_rig_view(&rig);
+    uint64_t since = view->since, version = view->map->version;
+    pool_view_put(view);
+    (void)usleep(1500000);
+    view = open_rig_view(&rig);
+    cr_assert_eq(view->map->version, version, "nothing was written");
+    pool_view_put(view);
+    put_some(&rig, &id);
+    open_rig_await(&rig, is_marked);
+    (void)usleep(1500000);
+    view = open_rig_view(&rig);
+    cr_assert_eq(view->map->version, version + 2);
+    cr_assert_eq(view->map->disks[1].seen_version, version + 2);
+    cr_assert_eq(view->since, since, "no pass waits for who works by the map before");
+    pool_view_put(view);
     open_rig_fini(&rig);
 }
 

@@ -1,4 +1,5 @@
 /* Disks that are away, and those that our own users keep away. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -112,6 +113,87 @@ Test(pool_patrol, a_disk_that_owes_an_answer_is_failed_though_it_could_be_writte
     open_rig_await(&rig, is_1_failed);
     disk_double_hang(stuck, false);
     open_rig_await(&rig, is_1_not_open);
+    open_rig_fini(&rig);
+}
+
+/* ---- copies ---- */
+
+/* What is at disk 1's place now, it was taken away. */
+static void put_copy_in_place(struct open_rig *rig)
+{
+    char command[512];
+    open_rig_take_away(rig, 1);
+    (void)snprintf(command, sizeof command, "cp -r %s.away %s", rig->paths[1], rig->paths[1]);
+    cr_assert_eq(system(command), 0); /* NOLINT */
+}
+
+static uint64_t version_at(const char *dir)
+{
+    struct pool_map *map = NULL;
+    cr_assert_eq(pool_map_file_load(dir, &map, NULL), GFS_OK);
+    uint64_t version = map->version;
+    pool_map_free(map);
+    return version;
+}
+
+static bool is_1_dropped(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return !pool_disk_is_usable(view->disks[1]);
+}
+
+static bool is_2_behind(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->map->disks[2].is_behind;
+}
+
+static void noted(void *arg, enum gfs_err err)
+{
+    (void)arg;
+    (void)err;
+}
+
+static void note_2_behind(struct open_rig *rig)
+{
+    struct pool_view *view = open_rig_view(rig);
+    pool_note_behind(rig->pool, view->disks[2], noted, NULL);
+    pool_view_put(view);
+    open_rig_await(rig, is_2_behind);
+}
+
+/* Else an older copy would seem to be the disk. */
+Test(pool_patrol, a_copy_in_the_place_of_a_disk_gets_no_map)
+{
+    struct open_rig rig;
+    open_rig_init(&rig, 4);
+    open_rig_open(&rig); /* the patrol has not begun to look */
+    put_copy_in_place(&rig);
+    uint64_t version = version_at(rig.paths[1]);
+    note_2_behind(&rig);
+    cr_assert_eq(version_at(rig.paths[1]), version);
+    cr_assert_gt(version_at(rig.paths[2]), version);
+    open_rig_await(&rig, is_1_dropped);
+    open_rig_fini(&rig);
+}
+
+static bool has_1_a_note(struct open_rig *rig, const struct pool_view *view)
+{
+    (void)rig;
+    return view->map->disks[1].is_behind;
+}
+
+/* It has missed nothing that the map knows of: it is as the disk when that was away. */
+Test(pool_patrol, a_copy_in_the_place_of_a_disk_is_behind)
+{
+    struct open_rig rig;
+    open_rig_init(&rig, 4);
+    open_rig_open(&rig);
+    open_rig_start(&rig, NULL);
+    open_rig_await(&rig, open_rig_is_healthy);
+    put_copy_in_place(&rig);
+    open_rig_await(&rig, has_1_a_note);
+    open_rig_await(&rig, open_rig_is_healthy);
     open_rig_fini(&rig);
 }
 
@@ -240,24 +322,12 @@ Test(pool_patrol, a_disk_comes_back_while_uploads_to_it_are_under_way)
     open_rig_fini(&rig);
 }
 
-static bool is_2_behind(struct open_rig *rig, const struct pool_view *view)
-{
-    (void)rig;
-    return view->map->disks[2].is_behind;
-}
-
 static bool is_repairing(struct open_rig *rig, const struct pool_view *view)
 {
     struct pool_repair_summary summary;
     (void)view;
     pool_reconcile_summary(rig->pool, &summary);
     return summary.is_running;
-}
-
-static void noted(void *arg, enum gfs_err err)
-{
-    (void)arg;
-    (void)err;
 }
 
 /* The pass waits for those who work by an older map, and goes by a map that has the disk. */
@@ -269,13 +339,10 @@ Test(pool_patrol, a_disk_comes_back_while_a_pass_waits_for_uploads)
     open_rig_open(&rig);
     open_rig_start(&rig, NULL);
     begin_upload(&rig, &slow);
-    struct pool_view *view = open_rig_view(&rig);
-    pool_note_behind(rig.pool, view->disks[2], noted, NULL);
-    pool_view_put(view);
-    open_rig_await(&rig, is_2_behind);
+    note_2_behind(&rig);
     open_rig_await(&rig, is_repairing);
     int64_t dropped_ns = gfs_monotonic_ns();
-    view = open_rig_view(&rig);
+    struct pool_view *view = open_rig_view(&rig);
     pool_disk_drop(rig.pool, view->disks[1], GFS_TIMEOUT, "test");
     pool_view_put(view);
     open_rig_await(&rig, is_1_there_again);
