@@ -177,6 +177,7 @@ static size_t write_record(struct store *store, char *to, const struct chunk_rec
         head.lsn = record->lsn;
         owner = (struct gfs_slice){0};
         store->batch.lsn_last = record->lsn;
+        store->refused_lsn = 0; /* which may be given again */
     }
     size_t head_len = segment_record_write(to, &head, owner, payload);
     if (payload.len != 0) {
@@ -396,12 +397,31 @@ static void write_batch(struct store *store)
 
 enum group_fate { GROUP_TAKEN, GROUP_REFUSED, GROUP_WAITS, GROUP_NEEDS_SEGMENT };
 
+/* It, and what goes on from it. */
+static void refuse(struct store *store, struct chunk_group *group)
+{
+    group->err = GFS_NO_SPACE;
+    for (const struct chunk_record *record = group->records; record != NULL;
+         record = record->next) {
+        if (record->kind == CHUNK_RECORD_EDIT) {
+            store->refused_lsn = record->lsn;
+        }
+    }
+    (void)pthread_mutex_lock(&store->lock);
+    store->stats.groups_refused++;
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
 /* What becomes of the first waiting group, given what the batch already holds. */
 static enum group_fate judge(struct store *store, struct chunk_group *group, size_t size,
                              bool is_first)
 {
     if (size + sizeof(struct batch_header) > segment_capacity(store)) {
         group->err = GFS_TOO_BIG;
+        return GROUP_REFUSED;
+    }
+    if (group->after_lsn != 0 && group->after_lsn == store->refused_lsn) {
+        refuse(store, group);
         return GROUP_REFUSED;
     }
     if (!is_first && store->batch.used + size > STORE_BATCH_LEN_TARGET) {
@@ -414,10 +434,9 @@ static enum group_fate judge(struct store *store, struct chunk_group *group, siz
     bool is_full = store->is_out_of_spares;
     bool fits = store->batch.used + size <= segment_room(store->head);
     bool is_refused = is_low || (!fits && !is_spare && is_full);
-    store->stats.groups_refused += is_refused;
     (void)pthread_mutex_unlock(&store->lock);
     if (is_refused) {
-        group->err = GFS_NO_SPACE;
+        refuse(store, group);
         return GROUP_REFUSED;
     }
     if (fits) {

@@ -181,7 +181,8 @@ struct store {
     struct compact_job *batch_job;
     struct gfs_io_op log_op;
     bool is_writing;
-    uint64_t batch_seq; /* of the next batch */
+    uint64_t batch_seq;   /* of the next batch */
+    uint64_t refused_lsn; /* of the last edit that was refused for want of space, 0 = none */
 
     /* Large chunks (store_bulk.c). */
     struct store_bulk_pool *bulk_pool;

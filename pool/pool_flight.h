@@ -96,6 +96,7 @@ struct batch {
     struct batch *next, **link;
     struct pool_submit *submit;
     uint64_t number;
+    uint64_t lsn_last;
     int64_t sent_ns;
     bool is_decided;
     bool has_gap;     /* a mirror did not take it */

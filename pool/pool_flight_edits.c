@@ -9,7 +9,9 @@
  * Edits may use the reserve of a disk. Space is judged when a group comes in, by whether enough
  * mirrors have room besides their reserve, and by its data: an edit that one mirror takes and
  * another has no room for cannot be refused any more. A mirror without room even for that has a gap
- * and is reported; those that are enough without it had room when the group came in.
+ * and is reported; those that are enough without it had room when the group came in. It takes
+ * nothing behind the gap until the map says that it is not in sync, so that a start in between
+ * finds a log that ends, not one that lacks an edit.
  *
  * Once one mirror may have a batch, it cannot be refused. If too few mirrors are left by then, its
  * outcome is unknown: it is answered GFS_IO and so is everything after it, until a restart has
@@ -292,6 +294,18 @@ static struct batch *batch_new_locked(struct pool_submit *submit, struct flight 
     return batch;
 }
 
+/* The last of the edits whose fate is open: who refused it for want of space shall not take what
+ * comes behind it. Else a kill before the map says so would leave a mirror that is called in sync
+ * with a gap in its log. 0 = none. */
+static uint64_t open_lsn(const struct pool_submit *submit)
+{
+    uint64_t lsn = 0;
+    for (const struct batch *batch = submit->batches; batch != NULL; batch = batch->next) {
+        lsn = batch->is_decided ? lsn : batch->lsn_last;
+    }
+    return lsn;
+}
+
 static void fill_leg(struct batch *batch, struct batch_leg *leg, struct chunk_record *records)
 {
     struct chunk_record **tail = &leg->group.records;
@@ -301,6 +315,7 @@ static void fill_leg(struct batch *batch, struct batch_leg *leg, struct chunk_re
             *records = (struct chunk_record){.kind = CHUNK_RECORD_EDIT,
                                              .lsn = flight->edits[j].lsn,
                                              .payload = flight->edits[j].payload};
+            batch->lsn_last = records->lsn;
             *tail = records;
             tail = &records->next;
             records++;
@@ -322,6 +337,7 @@ static uint32_t edits_of(const struct batch *batch)
 static void send_locked(struct pool_submit *submit, struct batch *batch,
                         const struct pool_view *view)
 {
+    uint64_t after_lsn = open_lsn(submit);
     batch->link = submit->batches_tail;
     *batch->link = batch;
     submit->batches_tail = &batch->next;
@@ -338,6 +354,7 @@ static void send_locked(struct pool_submit *submit, struct batch *batch,
         leg->disk = pool_disk_ref(disk);
         leg->err = GFS_UNREACHABLE;
         fill_leg(batch, leg, batch->records + (size_t)batch->leg_count * edits);
+        leg->group.after_lsn = after_lsn;
         batch->leg_count++;
         if (pool_disk_is_usable(disk)) {
             leg->is_owed = true;

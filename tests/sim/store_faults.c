@@ -103,6 +103,43 @@ static enum gfs_err write_over(struct world *world, uint32_t len, uint64_t lsn)
     return group.err;
 }
 
+/* An edit alone, that goes on from another one; 0 = from none. */
+static enum gfs_err write_behind(struct world *world, uint64_t lsn, uint64_t after_lsn)
+{
+    struct chunk_record edit = {
+        .kind = CHUNK_RECORD_EDIT, .lsn = lsn, .payload = gfs_slice_str("edit")};
+    struct chunk_group group = {
+        .records = &edit, .done = note_answer, .may_use_reserve = true, .after_lsn = after_lsn};
+    world->chunks->ops->submit(world->chunks, &group);
+    store_settle(world->store);
+    return group.err;
+}
+
+/* What was refused for its size leaves no gap where what comes behind it would fit. */
+static void refuse_behind_a_gap(uint64_t seed)
+{
+    struct world *world = world_new(seed);
+    world_name("store_faults: seed %llu, behind a gap", (unsigned long long)seed);
+    world_open_whole(world);
+    uint64_t lsn = 1;
+    gfs_io_sim_set_capacity(world->disk, gfs_io_sim_used(world->disk) + WORLD_SEGMENT_SIZE / 2);
+    while (lsn < 500 && write_over(world, WORLD_SEGMENT_SIZE / 6, lsn) == GFS_OK) {
+        lsn++;
+    }
+    WORLD_CHECK(world, lsn < 500, "%s", "the disk never filled up");
+    enum gfs_err err = write_behind(world, lsn, 0);
+    WORLD_CHECK(world, err == GFS_OK, "given again, and it fits: %s", gfs_err_text(err));
+    err = write_behind(world, lsn + 1, lsn);
+    WORLD_CHECK(world, err == GFS_OK, "behind what was given again: %s", gfs_err_text(err));
+    err = write_over(world, WORLD_SEGMENT_SIZE / 6, lsn + 2);
+    WORLD_CHECK(world, err == GFS_NO_SPACE, "it fits now: %s", gfs_err_text(err));
+    err = write_behind(world, lsn + 3, lsn + 2);
+    WORLD_CHECK(world, err == GFS_NO_SPACE, "behind a gap: %s", gfs_err_text(err));
+    err = write_behind(world, lsn + 4, lsn + 3);
+    WORLD_CHECK(world, err == GFS_NO_SPACE, "behind what is behind it: %s", gfs_err_text(err));
+    world_free(world);
+}
+
 /* No space for another segment, and none left in the last one: when the edits are trimmed, the
  * segments of dead chunks are used again all the same. */
 static void fill_to_the_brim(uint64_t seed)
@@ -395,6 +432,7 @@ int main(void)
         }
         fill_up(seed);
         fill_to_the_brim(seed);
+        refuse_behind_a_gap(seed);
         flip_bytes(seed);
         misreads += misread_all(seed);
         for (uint64_t variant = 0; variant < REPAIRS; variant++) {

@@ -137,6 +137,14 @@ static enum gfs_err outcome_locked(struct disk_double *disk)
     return is_bad ? GFS_IO : GFS_OK;
 }
 
+static void note_refused_locked(struct disk_double *disk, const struct chunk_group *group)
+{
+    for (const struct chunk_record *record = group->records; record != NULL;
+         record = record->next) {
+        disk->lsn_refused = record->kind == CHUNK_RECORD_EDIT ? record->lsn : disk->lsn_refused;
+    }
+}
+
 static void decide_group(struct disk_double *disk, struct chunk_group *group)
 {
     (void)pthread_mutex_lock(&disk->lock);
@@ -150,8 +158,10 @@ static void decide_group(struct disk_double *disk, struct chunk_group *group)
     err = own != GFS_OK ? own : err;
     bool has_room = disk->room == DISK_DOUBLE_ROOM ||
                     (disk->room == DISK_DOUBLE_FULL && group->may_use_reserve);
+    has_room = has_room && (group->after_lsn == 0 || group->after_lsn != disk->lsn_refused);
     if (err == GFS_OK && !has_room) {
         err = GFS_NO_SPACE;
+        note_refused_locked(disk, group);
     }
     if (err == GFS_OK && is_stale(disk, group)) {
         err = GFS_IO;

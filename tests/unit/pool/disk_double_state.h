@@ -61,7 +61,7 @@ struct disk_double {
     uint64_t live_bytes;
     struct kept_edit *edits; /* durable; trimmed ones are gone */
     size_t edit_count, edit_size;
-    uint64_t lsn_submitted, lsn_last, lsn_gone, trimmed;
+    uint64_t lsn_submitted, lsn_refused, lsn_last, lsn_gone, trimmed;
     uint64_t damage_hidden, damage_known, read_errors;
     bool is_log_hanging;
     unsigned replays_blocked; /* since it was made */

@@ -459,6 +459,55 @@ Test(pool_submit, a_pause_gives_up_when_only_a_map_would_help)
     submit_rig_free(rig);
 }
 
+/* Before the map says that it is not in sync a start would take its log for whole. */
+Test(pool_submit, a_mirror_that_had_no_room_for_an_edit_takes_none_behind_it)
+{
+    struct submit_rig *rig = submit_rig_new(3, "replica:1");
+    struct chunk_store *mirror = rig->disks[2]->store;
+    struct chunk_store_status status;
+    struct submit_group *first = submit_rig_edit(rig);
+    struct submit_group *groups[3];
+    submit_rig_settle(rig);
+    mirror->ops->status(mirror, &status);
+    uint64_t lsn = status.lsn_last;
+    disk_double_set_room(rig->doubles[2], DISK_DOUBLE_BRIMFUL);
+    groups[0] = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    disk_double_set_room(rig->doubles[2], DISK_DOUBLE_ROOM);
+    groups[1] = submit_rig_edit(rig);
+    groups[2] = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    mirror->ops->status(mirror, &status);
+    cr_assert_eq(status.lsn_last, lsn);
+    cr_assert(!groups[2]->is_answered);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(first), GFS_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(submit_rig_await(groups[i]), GFS_OK);
+    }
+    mirror->ops->status(mirror, &status);
+    cr_assert_eq(status.lsn_last, lsn);
+    submit_rig_free(rig);
+}
+
+Test(pool_submit, what_all_mirrors_refused_costs_nothing_behind_it)
+{
+    struct submit_rig *rig = submit_rig_new(2, "replica:1");
+    for (unsigned i = 0; i < 2; i++) {
+        disk_double_set_room(rig->doubles[i], DISK_DOUBLE_BRIMFUL);
+    }
+    struct submit_group *refused = submit_rig_edit(rig);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(refused), GFS_NO_SPACE);
+    for (unsigned i = 0; i < 2; i++) {
+        disk_double_set_room(rig->doubles[i], DISK_DOUBLE_ROOM);
+    }
+    struct submit_group *taken = submit_rig_edit(rig);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(taken), GFS_OK);
+    submit_rig_free(rig);
+}
+
 Test(pool_submit, a_joining_disk_that_has_no_room_for_an_edit_does_not_join)
 {
     struct submit_rig *rig = submit_rig_new(3, "replica:1");
