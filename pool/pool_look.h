@@ -19,6 +19,7 @@ struct pool_look {
     bool has_known; /* asked: whether the identity file is still `known` */
     struct stat known;
     struct pool_root root;  /* the directory */
+    bool cannot_be_read;    /* that file, from the medium */
     bool is_there, is_same; /* that file; what follows is not looked for when it is the same */
     struct stat identity;
     struct pool_found found;

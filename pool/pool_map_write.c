@@ -53,7 +53,11 @@ static enum gfs_err check_identity(const struct job *job, struct gfs_error *erro
                  memcmp(id, job->id, sizeof id) == 0;
     }
     if (file != NULL) {
+        bool has_failed = ferror(file) != 0;
         (void)fclose(file);
+        if (has_failed) {
+            return gfs_fail(error, GFS_IO, "%.200s: it cannot be read", path);
+        }
         return is_its ? GFS_OK
                       : gfs_fail(error, GFS_CONFLICT, "%.200s is not the disk it was", job->path);
     }

@@ -94,6 +94,9 @@ static enum gfs_err identify(struct post *post, const struct pool_disk *disk, bo
     const struct pool_found *found = &look->found;
     bool is_other = pool_root_is_other(&look->root, &disk->root);
     enum gfs_err err = GFS_NOT_FOUND;
+    if (look->cannot_be_read) {
+        return GFS_IO;
+    }
     if (look->is_same && !is_other) {
         return GFS_OK;
     }

@@ -18,6 +18,7 @@ from load import BUCKET, Uploads, Worker, path_of
 WORKERS = 4
 LOAD_S = float(os.environ.get("GOODFS_DISKS_LOAD_SECONDS", "3"))
 HEAL_LIMIT_S = 60
+NOTICED_S = 10
 LEFT_OPEN_LIMIT_S = 40  # of a stop: 10 for calls, 15 for metadata, 3 for the rest, a slow machine
 ADMIN_LIMIT_S = 100  # two calls, one after the other, 30 for each
 HANG_PUT_LIMIT_S = 8  # of a PUT while a disk hangs: 2 to give it up, the rest for the machine
@@ -150,6 +151,27 @@ class DiskDies(unittest.TestCase):
             time.sleep(2)
             pool.disks[index].mend()
         self.check(6, disks.FaultDisk.fail, "data", mend)
+
+    def test_errors_in_reading_of_a_disk_that_is_idle(self):
+        pool = PoolUnderLoad(4)
+        self.addCleanup(pool.close)
+        pool.load()
+        time.sleep(LOAD_S)
+        pool.end_load()
+        ctl.await_health(pool.server, HEAL_LIMIT_S)
+        index = (pool.metadata_disk() + 3) % 4  # of four the one without a copy of the metadata
+        pool.disks[index].set(disks.READ_ERROR)
+        begun = time.monotonic()
+        state = "active"
+        while state == "active":
+            self.assertLess(time.monotonic() - begun, NOTICED_S, "nobody reads from it")
+            time.sleep(0.1)
+            state = {disk["path"]: disk["state"] for disk in
+                     ctl.ask(pool.server, "disk", "ls")["disks"]}[pool.disks[index].path]
+        self.assertEqual(state, "failed")
+        pool.disks[index].set()
+        ctl.await_health(pool.server, HEAL_LIMIT_S)
+        pool.audit()
 
     def test_a_disk_that_hangs_for_a_while(self):
         """The load goes on without it; what waits for its answers ends with the hanging."""
