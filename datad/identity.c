@@ -1,20 +1,15 @@
 /* Whose disk this is: the lock and the identity file.
  *
- * identity is text, KEY=VALUE a line, written once: format, cluster, node, disk. A disk of another
- * cluster or of a format this program does not know is refused, not repaired. */
+ * A disk of another cluster or of a format this program does not know is refused, not repaired. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "datad/store_state.h"
+#include "libgoodfs/identity.h"
+#include "libgoodfs/log.h"
 
-enum { IDENTITY_SIZE_MAX = 4096, IDENTITY_FORMAT = 1, VALUE_SIZE = 128 };
-
-struct identity {
-    char format[VALUE_SIZE], cluster[VALUE_SIZE], node[VALUE_SIZE], disk[VALUE_SIZE];
-};
-
-static void draw_uuid(char text[VALUE_SIZE])
+static void draw_uuid(char text[GFS_IDENTITY_ID_SIZE])
 {
     unsigned char bytes[16];
     ssize_t len = getrandom(bytes, sizeof bytes, 0);
@@ -28,107 +23,85 @@ static void draw_uuid(char text[VALUE_SIZE])
     }
 }
 
-static bool parse_uuid(const char *text, uint8_t ret[16])
+static enum gfs_err load(struct store *store, struct gfs_identity *ret, struct gfs_error *error)
 {
-    size_t count = 0;
-    while (*text != '\0' && count < 16) {
-        unsigned value;
-        int end = 0;
-        text += *text == '-';
-        if (sscanf(text, "%2x%n", &value, &end) != 1 || end != 2) {
-            return false;
-        }
-        ret[count++] = (uint8_t)value;
-        text += 2;
+    char text[GFS_IDENTITY_SIZE_MAX];
+    size_t len = 0;
+    enum gfs_err err = gfs_io_load(store->io, "identity", text, sizeof text, &len);
+    if (err != GFS_OK) {
+        return gfs_fail(error, err, "identity: %s", gfs_err_text(err));
     }
-    return count == 16 && *text == '\0';
+    struct gfs_error why = {0};
+    err = gfs_identity_parse(gfs_slice_of(text, len), ret, &why);
+    return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "identity: %s", why.text);
 }
 
-static void take_line(struct identity *identity, const char *line, size_t len)
+static enum gfs_err save(struct store *store, const struct gfs_identity *identity,
+                         struct gfs_error *error)
 {
-    const struct {
-        const char *key;
-        char *value;
-    } fields[] = {{"format=", identity->format},
-                  {"cluster=", identity->cluster},
-                  {"node=", identity->node},
-                  {"disk=", identity->disk}};
-    for (size_t i = 0; i < GFS_COUNT(fields); i++) {
-        size_t key_len = strlen(fields[i].key);
-        if (len >= key_len && memcmp(line, fields[i].key, key_len) == 0 &&
-            len - key_len < VALUE_SIZE) {
-            memcpy(fields[i].value, line + key_len, len - key_len);
-            fields[i].value[len - key_len] = '\0';
-        }
-    }
-}
-
-static void parse(struct identity *identity, const char *text)
-{
-    while (*text != '\0') {
-        size_t len = strcspn(text, "\n");
-        take_line(identity, text, len);
-        text += len + (text[len] == '\n');
-    }
-}
-
-static enum gfs_err create(struct store *store, struct identity *identity, struct gfs_error *error)
-{
-    (void)snprintf(identity->format, VALUE_SIZE, "%d", IDENTITY_FORMAT);
-    if (store->options.cluster != NULL) {
-        (void)snprintf(identity->cluster, VALUE_SIZE, "%s", store->options.cluster);
-    } else {
-        draw_uuid(identity->cluster);
-    }
-    (void)snprintf(identity->node, VALUE_SIZE, "%s",
-                   store->options.node == NULL ? "local" : store->options.node);
-    draw_uuid(identity->disk);
-    char text[IDENTITY_SIZE_MAX];
-    int len = snprintf(text, sizeof text, "format=%s\ncluster=%s\nnode=%s\ndisk=%s\n",
-                       identity->format, identity->cluster, identity->node, identity->disk);
+    struct gfs_buf text;
+    gfs_buf_init(&text, GFS_IDENTITY_SIZE_MAX);
+    gfs_identity_write(identity, &text);
+    GFS_ASSERT(!text.is_full);
     enum gfs_err err =
-        gfs_io_replace(store->io, ".", "identity.tmp", "identity", gfs_slice_of(text, (size_t)len));
+        gfs_io_replace(store->io, ".", "identity.tmp", "identity", gfs_buf_slice(&text));
+    gfs_buf_fini(&text);
     return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "identity: %s", gfs_err_text(err));
 }
 
-static enum gfs_err check(struct store *store, const struct identity *identity,
-                          struct gfs_error *error)
+/* Of the two in the file one is left: as long as it is. */
+static void mend(struct store *store, const struct gfs_identity *identity)
 {
-    char *end = NULL;
-    long format = strtol(identity->format, &end, 10);
-    if (end == identity->format || *end != '\0' || format < 1) {
-        return gfs_fail(error, GFS_CORRUPT, "identity: no valid format line");
+    if (identity->is_damaged) {
+        struct gfs_error error = {0};
+        enum gfs_err err = save(store, identity, &error);
+        gfs_log(GFS_LOG_WARN, "op=identity disk=%s err=%s msg=\"was damaged, written anew %s\"",
+                identity->disk, gfs_err_name(err), error.text);
     }
-    if (format > IDENTITY_FORMAT) {
-        return gfs_fail(error, GFS_UNSUPPORTED,
-                        "identity: format %ld was written by a newer version; this one knows %d",
-                        format, IDENTITY_FORMAT);
+}
+
+static enum gfs_err create(struct store *store, struct gfs_identity *identity,
+                           struct gfs_error *error)
+{
+    const struct store_options *options = &store->options;
+    *identity = (struct gfs_identity){0};
+    draw_uuid(identity->cluster);
+    draw_uuid(identity->disk);
+    if (options->cluster != NULL) {
+        (void)snprintf(identity->cluster, sizeof identity->cluster, "%s", options->cluster);
     }
+    (void)snprintf(identity->node, sizeof identity->node, "%s",
+                   options->node == NULL ? "local" : options->node);
+    bool is_id = gfs_uuid_parse(gfs_slice_str(identity->disk), identity->id);
+    GFS_ASSERT(is_id);
+    return save(store, identity, error);
+}
+
+static enum gfs_err take(struct store *store, const struct gfs_identity *identity,
+                         struct gfs_error *error)
+{
     const char *cluster = store->options.cluster;
     if (cluster != NULL && strcmp(cluster, identity->cluster) != 0) {
         return gfs_fail(error, GFS_CONFLICT,
                         "identity: the disk belongs to cluster %.80s, not to %.80s",
                         identity->cluster, cluster);
     }
-    if (!parse_uuid(identity->disk, store->disk)) {
-        return gfs_fail(error, GFS_CORRUPT, "identity: no valid disk line");
-    }
-    (void)snprintf(store->disk_text, sizeof store->disk_text, "%.39s", identity->disk);
+    memcpy(store->disk, identity->id, sizeof store->disk);
     return GFS_OK;
 }
 
 enum gfs_err identity_verify(struct store *store)
 {
-    char text[IDENTITY_SIZE_MAX + 1];
-    size_t len = 0;
-    struct identity identity = {0};
-    enum gfs_err err = gfs_io_load(store->io, "identity", text, IDENTITY_SIZE_MAX, &len);
+    struct gfs_identity identity;
+    enum gfs_err err = load(store, &identity, NULL);
     if (err != GFS_OK) {
         return err;
     }
-    text[len] = '\0';
-    parse(&identity, text);
-    return strcmp(identity.disk, store->disk_text) == 0 ? GFS_OK : GFS_CONFLICT;
+    if (memcmp(identity.id, store->disk, sizeof store->disk) != 0) {
+        return GFS_CONFLICT;
+    }
+    mend(store, &identity);
+    return GFS_OK;
 }
 
 static enum gfs_err refuse_data(void *arg, const char *name)
@@ -153,17 +126,17 @@ enum gfs_err identity_open(struct store *store, struct gfs_error *error)
     if (err != GFS_OK) {
         return gfs_fail(error, err, "lock: %s", gfs_err_text(err));
     }
-    char text[IDENTITY_SIZE_MAX + 1];
-    size_t len = 0;
-    struct identity identity = {0};
-    err = gfs_io_load(store->io, "identity", text, IDENTITY_SIZE_MAX, &len);
+    struct gfs_identity identity;
+    err = load(store, &identity, error);
     if (err == GFS_OK) {
-        text[len] = '\0';
-        parse(&identity, text);
-        return check(store, &identity, error);
+        err = take(store, &identity, error);
+        if (err == GFS_OK) {
+            mend(store, &identity);
+        }
+        return err;
     }
     if (err != GFS_NOT_FOUND) {
-        return gfs_fail(error, err, "identity: %s", gfs_err_text(err));
+        return err;
     }
     /* A disk with segments and no identity lost it: taking it for a new one would hide them. */
     err = store->io->ops->list(store->io, "log", refuse_data, NULL);
@@ -172,5 +145,5 @@ enum gfs_err identity_open(struct store *store, struct gfs_error *error)
                         "identity: missing, although the log is not empty");
     }
     err = create(store, &identity, error);
-    return err == GFS_OK ? check(store, &identity, error) : err;
+    return err == GFS_OK ? take(store, &identity, error) : err;
 }

@@ -131,7 +131,6 @@ struct store {
     struct store_options options; /* strings are not kept */
     struct gfs_io *io;
     uint8_t disk[16];
-    char disk_text[40];
 
     pthread_mutex_t lock;
     /* Guarded by lock. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "libgoodfs/identity.h"
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
@@ -65,7 +66,7 @@ static enum gfs_err find_disk(struct pool *pool, const struct pool_map *map, con
     uint16_t found = POOL_NO_DISK;
     if (gfs_parse_u64(gfs_slice_str(text), POOL_DISKS_MAX - 1, &number) == GFS_OK) {
         found = number < map->disk_count ? (uint16_t)number : POOL_NO_DISK;
-    } else if (pool_map_id_parse(gfs_slice_str(text), id)) {
+    } else if (gfs_uuid_parse(gfs_slice_str(text), id)) {
         found = pool_map_find_disk(map, id);
     } else if (text[0] == '/') {
         found = find_place(pool, map, text);

@@ -341,28 +341,6 @@ void pool_map_id_format(const uint8_t id[16], char ret[POOL_MAP_ID_TEXT_SIZE])
     }
 }
 
-bool pool_map_id_parse(struct gfs_slice text, uint8_t ret[16])
-{
-    if (text.len != POOL_MAP_ID_TEXT_SIZE - 1) {
-        return false;
-    }
-    uint8_t id[16];
-    size_t at = 0;
-    for (size_t i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            if (text.ptr[at++] != '-') {
-                return false;
-            }
-        }
-        if (gfs_hex_decode(gfs_slice_of(text.ptr + at, 2), id + i, 1) != GFS_OK) {
-            return false;
-        }
-        at += 2;
-    }
-    memcpy(ret, id, sizeof id);
-    return true;
-}
-
 const char *pool_map_state_text(enum pool_disk_state state)
 {
     switch (state) {

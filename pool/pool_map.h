@@ -157,11 +157,9 @@ void pool_map_encode(const struct pool_map *map, struct gfs_buf *out);
 enum gfs_err pool_map_decode(struct gfs_slice text, struct pool_map **ret,
                              struct gfs_error *error) GFS_MUST_CHECK;
 
-/* A disk's id as UUID text, as in its identity file. Parsing takes either case, and answers false
- * for anything else. */
+/* A disk's id as UUID text, as in its identity file. */
 enum { POOL_MAP_ID_TEXT_SIZE = 37 };
 void pool_map_id_format(const uint8_t id[16], char ret[POOL_MAP_ID_TEXT_SIZE]);
-bool pool_map_id_parse(struct gfs_slice text, uint8_t ret[16]);
 /* "active", "draining", "failed", "removed". */
 const char *pool_map_state_text(enum pool_disk_state state);
 

@@ -8,10 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libgoodfs/identity.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
-
-enum { IDENTITY_SIZE_MAX = 4096, IDENTITY_FORMAT = 1 };
 
 static const char map_name[] = "pool.json";
 static const char map_temporary[] = "pool.json.tmp";
@@ -217,59 +216,50 @@ enum gfs_err pool_map_file_begin(const char *dir, struct gfs_error *error)
 
 /* ---- probing ---- */
 
-/* The value of KEY=VALUE on a line of its own. */
-static bool take_value(const char *text, const char *key, char *ret, size_t size)
+static enum gfs_err load_identity(int dir_fd, const char *dir, struct gfs_identity *ret,
+                                  struct gfs_error *error)
 {
-    size_t key_len = strlen(key);
-    while (*text != '\0') {
-        size_t len = strcspn(text, "\n");
-        if (len > key_len && text[key_len] == '=' && strncmp(text, key, key_len) == 0) {
-            size_t value_len = len - key_len - 1;
-            if (value_len >= size) {
-                return false;
-            }
-            memcpy(ret, text + key_len + 1, value_len);
-            ret[value_len] = '\0';
-            return true;
-        }
-        text += len + (text[len] == '\n' ? 1 : 0);
+    GFS_FREE char *text = NULL;
+    size_t len = 0;
+    struct gfs_error why = {0};
+    enum gfs_err err = load(dir_fd, "identity", GFS_IDENTITY_SIZE_MAX, &text, &len);
+    if (err != GFS_OK) {
+        return gfs_fail(error, err, "%.120s/identity: %s", dir, gfs_err_text(err));
     }
-    return false;
+    err = gfs_identity_parse(gfs_slice_of(text, len), ret, &why);
+    return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "%.120s/identity: %s", dir, why.text);
 }
 
-static enum gfs_err parse_identity(const char *text, struct pool_found *ret)
+enum gfs_err pool_map_file_disk_id(const char *dir, uint8_t ret[16], struct gfs_error *error)
 {
-    char format[16], id[64];
-    uint64_t number;
-    if (!take_value(text, "format", format, sizeof format) ||
-        gfs_parse_u64(gfs_slice_str(format), INT32_MAX, &number) != GFS_OK || number == 0) {
-        return gfs_fail(&ret->error, GFS_CORRUPT, "%.120s/identity: no valid format line",
-                        ret->path);
+    struct gfs_identity identity;
+    GFS_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        bool is_gone = errno == ENOENT || errno == ENOTDIR;
+        return gfs_fail(error, is_gone ? GFS_NOT_FOUND : GFS_IO, "%.120s: it cannot be opened",
+                        dir);
     }
-    if (number > IDENTITY_FORMAT) {
-        return gfs_fail(&ret->error, GFS_UNSUPPORTED,
-                        "%.120s/identity: format %s was written by a newer version", ret->path,
-                        format);
+    enum gfs_err err = load_identity(fd, dir, &identity, error);
+    if (err == GFS_OK) {
+        memcpy(ret, identity.id, sizeof identity.id);
     }
-    if (!take_value(text, "cluster", ret->cluster, sizeof ret->cluster) ||
-        !take_value(text, "disk", id, sizeof id) ||
-        !pool_map_id_parse(gfs_slice_str(id), ret->id)) {
-        return gfs_fail(&ret->error, GFS_CORRUPT, "%.120s/identity: no valid cluster or disk line",
-                        ret->path);
-    }
-    ret->has_identity = true;
-    return GFS_OK;
+    return err;
 }
 
 static void probe_identity(int dir_fd, struct pool_found *ret)
 {
-    GFS_FREE char *text = NULL;
-    size_t len = 0;
-    enum gfs_err err = load(dir_fd, "identity", IDENTITY_SIZE_MAX, &text, &len);
-    if (err == GFS_OK && text != NULL) {
-        (void)parse_identity(text, ret); /* the error is in ret */
+    struct gfs_identity identity;
+    struct gfs_error error = {0};
+    enum gfs_err err = load_identity(dir_fd, ret->path, &identity, &error);
+    if (err == GFS_OK && strlen(identity.cluster) >= sizeof ret->cluster) {
+        err = gfs_fail(&error, GFS_CORRUPT, "%.120s/identity: no valid cluster line", ret->path);
+    }
+    if (err == GFS_OK) {
+        (void)snprintf(ret->cluster, sizeof ret->cluster, "%.36s", identity.cluster);
+        memcpy(ret->id, identity.id, sizeof ret->id);
+        ret->has_identity = true;
     } else if (err != GFS_NOT_FOUND) {
-        (void)gfs_fail(&ret->error, err, "%.120s/identity: %s", ret->path, gfs_err_text(err));
+        ret->error = error;
     }
 }
 

@@ -13,6 +13,10 @@ enum gfs_err pool_map_file_load(const char *dir, struct pool_map **ret,
  * but the empty place it was mounted at). */
 enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text,
                                  struct gfs_error *error) GFS_MUST_CHECK;
+/* The id in dir's identity file. NOT_FOUND: no directory, or no such file; CORRUPT; UNSUPPORTED;
+ * IO. */
+enum gfs_err pool_map_file_disk_id(const char *dir, uint8_t ret[16],
+                                   struct gfs_error *error) GFS_MUST_CHECK;
 /* Whether files in dir can be written: makes one, flushes it, and takes it away again. NO_SPACE,
  * IO. */
 enum gfs_err pool_map_file_try(const char *dir) GFS_MUST_CHECK;

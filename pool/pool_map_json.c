@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "libgoodfs/crc.h"
+#include "libgoodfs/identity.h"
 #include "libgoodfs/json.h"
 #include "libgoodfs/json_out.h"
 #include "libgoodfs/mem.h"
@@ -194,7 +195,7 @@ static const struct gfs_json *take_array(const struct gfs_json *object, const ch
 static bool decode_disk(const struct gfs_json *value, struct pool_map_disk *ret)
 {
     return gfs_json_count(value) == 11 &&
-           pool_map_id_parse(gfs_json_string(gfs_json_get(value, "id")), ret->id) &&
+           gfs_uuid_parse(gfs_json_string(gfs_json_get(value, "id")), ret->id) &&
            take_text(gfs_json_get(value, "path"), ret->path, sizeof ret->path) &&
            take_state(gfs_json_get(value, "state"), &ret->state) &&
            take_bool(gfs_json_get(value, "behind"), &ret->is_behind) &&

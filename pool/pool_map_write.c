@@ -38,31 +38,16 @@ struct pool_writes {
  * would seem to have a map that it never got. */
 static enum gfs_err check_identity(const struct job *job, struct gfs_error *error)
 {
-    char path[POOL_PATH_LEN_MAX + 16], line[128];
     uint8_t id[16];
-    bool is_its = false;
     struct pool_root root = pool_root_of(job->path);
     if (pool_root_is_other(&root, &job->root)) {
         return gfs_fail(error, GFS_TIMEOUT, "%.200s is not the directory it was", job->path);
     }
-    (void)snprintf(path, sizeof path, "%s/identity", job->path);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && !is_its && fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        is_its = strncmp(line, "disk=", 5) == 0 && pool_map_id_parse(gfs_slice_str(line + 5), id) &&
-                 memcmp(id, job->id, sizeof id) == 0;
+    enum gfs_err err = pool_map_file_disk_id(job->path, id, error);
+    if (err == GFS_OK && memcmp(id, job->id, sizeof id) != 0) {
+        return gfs_fail(error, GFS_CONFLICT, "%.200s is not the disk it was", job->path);
     }
-    if (file != NULL) {
-        bool has_failed = ferror(file) != 0;
-        (void)fclose(file);
-        if (has_failed) {
-            return gfs_fail(error, GFS_IO, "%.200s: it cannot be read", path);
-        }
-        return is_its ? GFS_OK
-                      : gfs_fail(error, GFS_CONFLICT, "%.200s is not the disk it was", job->path);
-    }
-    bool is_gone = errno == ENOENT || errno == ENOTDIR;
-    return gfs_fail(error, is_gone ? GFS_TIMEOUT : GFS_IO, "%.200s: it cannot be read", path);
+    return err == GFS_NOT_FOUND ? GFS_TIMEOUT : err;
 }
 
 static void *write_one(void *arg)

@@ -195,6 +195,23 @@ class WrongDisks(unittest.TestCase):
         pool.start()
         self.expect_whole(pool)
 
+    def test_a_flipped_bit_in_a_small_file_costs_nothing(self):
+        """In the identity, the map, the state of the scrub, the checkpoint of the index."""
+        pool = self.make()
+        rng = random.Random(5)
+        for index in (0, 1, 3):
+            for name in ("identity", "pool.json", "scrub.json", "index.ckpt"):
+                pool.stop()
+                path = os.path.join(pool.disks[index].path, name)
+                with open(path, "r+b", buffering=0) as file:
+                    size = os.fstat(file.fileno()).st_size
+                    at = rng.randrange(size)
+                    byte = os.pread(file.fileno(), 1, at)[0] ^ 1 << rng.randrange(8)
+                    os.pwrite(file.fileno(), bytes([byte]), at)
+                with self.subTest(disk=index, name=name, at=at, size=size, byte=byte):
+                    pool.start()
+                    self.expect_whole(pool)
+
     def test_paths_may_be_swapped(self):
         pool = self.make()
         pool.stop()

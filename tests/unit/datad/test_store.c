@@ -437,6 +437,48 @@ Test(store, disk_of_another_cluster_or_newer_format_is_refused)
     rig_fini(&rig);
 }
 
+static void load_identity(const struct rig *rig, char *ret, size_t size)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/identity", rig->dir);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    size_t len = fread(ret, 1, size - 1, file);
+    ret[len] = '\0';
+    (void)fclose(file);
+}
+
+static void flip_in_identity(const struct rig *rig, long at)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/identity", rig->dir);
+    FILE *file = fopen(path, "r+");
+    cr_assert_not_null(file);
+    (void)fseek(file, at, SEEK_SET);
+    int byte = fgetc(file);
+    (void)fseek(file, at, SEEK_SET);
+    (void)fputc(byte ^ 4, file);
+    (void)fclose(file);
+}
+
+Test(store, an_identity_with_a_flipped_bit_is_good_and_written_anew)
+{
+    struct rig rig;
+    char before[512], after[512];
+    rig_init(&rig);
+    cr_assert_eq(rig_put(&rig, chunk_id_new(1), 100), GFS_OK);
+    load_identity(&rig, before, sizeof before);
+    flip_in_identity(&rig, 40); /* of the cluster; noticed at a checkpoint */
+    rig_close(&rig);
+    load_identity(&rig, after, sizeof after);
+    cr_assert_str_eq(after, before);
+    flip_in_identity(&rig, 80); /* of the disk; at a start */
+    rig_open(&rig);
+    load_identity(&rig, after, sizeof after);
+    cr_assert_str_eq(after, before);
+    rig_fini(&rig);
+}
+
 Test(store, threads_do_the_same)
 {
     struct rig rig;

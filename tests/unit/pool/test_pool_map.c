@@ -1,4 +1,5 @@
 #include "libgoodfs/crc.h"
+#include "libgoodfs/identity.h"
 #include "map_rig.h"
 
 static char *encoded(const struct pool_map *map, size_t *ret_len)
@@ -326,12 +327,12 @@ Test(pool_map, an_id_is_written_as_in_identity_files)
     }
     pool_map_id_format(id, text);
     cr_assert_str_eq(text, "00112233-4455-6677-8899-aabbccddeeff");
-    cr_assert(pool_map_id_parse(gfs_slice_str("00112233-4455-6677-8899-AABBccddeeff"), back));
+    cr_assert(gfs_uuid_parse(gfs_slice_str("00112233-4455-6677-8899-AABBccddeeff"), back));
     cr_assert_arr_eq(id, back, 16);
-    cr_assert(!pool_map_id_parse(gfs_slice_str("00112233-4455-6677-8899-aabbccddeef"), back));
-    cr_assert(!pool_map_id_parse(gfs_slice_str("00112233-4455-6677-8899-aabbccddeefff"), back));
-    cr_assert(!pool_map_id_parse(gfs_slice_str("001122334-455-6677-8899-aabbccddeeff"), back));
-    cr_assert(!pool_map_id_parse((struct gfs_slice){0}, back));
+    cr_assert(!gfs_uuid_parse(gfs_slice_str("00112233-4455-6677-8899-aabbccddeef"), back));
+    cr_assert(!gfs_uuid_parse(gfs_slice_str("00112233-4455-6677-8899-aabbccddeefff"), back));
+    cr_assert(!gfs_uuid_parse(gfs_slice_str("001122334-455-6677-8899-aabbccddeeff"), back));
+    cr_assert(!gfs_uuid_parse((struct gfs_slice){0}, back));
 }
 
 Test(pool_map, a_quorum_is_more_than_half_or_half_with_the_first)
