@@ -137,14 +137,6 @@ static enum gfs_err outcome_locked(struct disk_double *disk)
     return is_bad ? GFS_IO : GFS_OK;
 }
 
-static void note_refused_locked(struct disk_double *disk, const struct chunk_group *group)
-{
-    for (const struct chunk_record *record = group->records; record != NULL;
-         record = record->next) {
-        disk->lsn_refused = record->kind == CHUNK_RECORD_EDIT ? record->lsn : disk->lsn_refused;
-    }
-}
-
 static void decide_group(struct disk_double *disk, struct chunk_group *group)
 {
     (void)pthread_mutex_lock(&disk->lock);
@@ -161,7 +153,6 @@ static void decide_group(struct disk_double *disk, struct chunk_group *group)
     has_room = has_room && (group->after_lsn == 0 || group->after_lsn != disk->lsn_refused);
     if (err == GFS_OK && !has_room) {
         err = GFS_NO_SPACE;
-        note_refused_locked(disk, group);
     }
     if (err == GFS_OK && is_stale(disk, group)) {
         err = GFS_IO;
@@ -169,6 +160,7 @@ static void decide_group(struct disk_double *disk, struct chunk_group *group)
     if (err == GFS_OK) {
         keep_group_locked(disk, group);
     }
+    disk_double_note_refusal_locked(disk, group, err);
     disk->counts.refused += err != GFS_OK;
     if (err == GFS_NO_SPACE && disk->waiting == 0) {
         disk->lsn_submitted = disk->lsn_last; /* what was refused may be given again */

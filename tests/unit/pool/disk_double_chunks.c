@@ -82,6 +82,17 @@ void disk_double_put_locked(struct disk_double *disk, struct chunk_id id, struct
     disk->live_bytes += chunk->len;
 }
 
+void disk_double_note_refusal_locked(struct disk_double *disk, const struct chunk_group *group,
+                                     enum gfs_err err)
+{
+    for (const struct chunk_record *record = group->records; record != NULL;
+         record = record->next) {
+        if (record->kind == CHUNK_RECORD_EDIT) {
+            disk->lsn_refused = err == GFS_NO_SPACE ? record->lsn : 0;
+        }
+    }
+}
+
 void disk_double_keep_edit_locked(struct disk_double *disk, uint64_t lsn, struct gfs_slice bytes)
 {
     if (disk->edit_count == disk->edit_size) {

@@ -74,6 +74,9 @@ struct kept_chunk **disk_double_find_locked(struct disk_double *disk, struct chu
 void disk_double_put_locked(struct disk_double *disk, struct chunk_id id, struct gfs_slice owner,
                             struct gfs_slice bytes);
 bool disk_double_remove_locked(struct disk_double *disk, struct chunk_id id);
+/* What comes behind a refused edit may have to be refused as well. */
+void disk_double_note_refusal_locked(struct disk_double *disk, const struct chunk_group *group,
+                                     enum gfs_err err);
 void disk_double_keep_edit_locked(struct disk_double *disk, uint64_t lsn, struct gfs_slice bytes);
 void disk_double_lose_edits_locked(struct disk_double *disk);
 /* The parts of chunk_store_ops that look at what is there. */
