@@ -6,7 +6,6 @@
 #include <sys/random.h>
 
 #include "datad/store_state.h"
-#include "libgoodfs/identity.h"
 #include "libgoodfs/log.h"
 
 static void draw_uuid(char text[GFS_IDENTITY_ID_SIZE])
@@ -49,15 +48,15 @@ static enum gfs_err save(struct store *store, const struct gfs_identity *identit
     return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "identity: %s", gfs_err_text(err));
 }
 
-/* Of the two in the file one is left: as long as it is. */
-static void mend(struct store *store, const struct gfs_identity *identity)
+/* From memory. Of the two in the file one is left, or the file is of an older version, or it cannot
+ * be read: a new one has other blocks. */
+static enum gfs_err mend(struct store *store)
 {
-    if (identity->is_damaged) {
-        struct gfs_error error = {0};
-        enum gfs_err err = save(store, identity, &error);
-        gfs_log(GFS_LOG_WARN, "op=identity disk=%s err=%s msg=\"was damaged, written anew %s\"",
-                identity->disk, gfs_err_name(err), error.text);
-    }
+    struct gfs_error error = {0};
+    enum gfs_err err = save(store, &store->identity, &error);
+    gfs_log(GFS_LOG_WARN, "op=identity disk=%s err=%s msg=\"written anew %s\"",
+            store->identity.disk, gfs_err_name(err), error.text);
+    return err;
 }
 
 static enum gfs_err create(struct store *store, struct gfs_identity *identity,
@@ -86,21 +85,29 @@ static enum gfs_err take(struct store *store, const struct gfs_identity *identit
                         "identity: the disk belongs to cluster %.80s, not to %.80s",
                         identity->cluster, cluster);
     }
-    memcpy(store->disk, identity->id, sizeof store->disk);
+    store->identity = *identity;
     return GFS_OK;
 }
 
+/* What is not there was emptied, and is not made again. */
 enum gfs_err identity_verify(struct store *store)
 {
+    const struct gfs_identity *own = &store->identity;
     struct gfs_identity identity;
     enum gfs_err err = load(store, &identity, NULL);
+    if (err == GFS_CORRUPT || err == GFS_IO) {
+        return mend(store);
+    }
     if (err != GFS_OK) {
         return err;
     }
-    if (memcmp(identity.id, store->disk, sizeof store->disk) != 0) {
+    if (memcmp(identity.id, own->id, sizeof own->id) != 0 ||
+        strcmp(identity.cluster, own->cluster) != 0) {
         return GFS_CONFLICT;
     }
-    mend(store, &identity);
+    if (identity.is_damaged) {
+        (void)mend(store);
+    }
     return GFS_OK;
 }
 
@@ -113,7 +120,7 @@ static enum gfs_err refuse_data(void *arg, const char *name)
 
 void store_disk_id(const struct store *store, uint8_t ret[16])
 {
-    memcpy(ret, store->disk, sizeof store->disk);
+    memcpy(ret, store->identity.id, sizeof store->identity.id);
 }
 
 enum gfs_err identity_open(struct store *store, struct gfs_error *error)
@@ -130,8 +137,8 @@ enum gfs_err identity_open(struct store *store, struct gfs_error *error)
     err = load(store, &identity, error);
     if (err == GFS_OK) {
         err = take(store, &identity, error);
-        if (err == GFS_OK) {
-            mend(store, &identity);
+        if (err == GFS_OK && identity.is_damaged) {
+            (void)mend(store);
         }
         return err;
     }

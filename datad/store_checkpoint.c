@@ -175,7 +175,7 @@ static void begin_position(struct store *store, struct checkpoint_header *header
         .lsn_last = store->lsn_last,
         .lsn_gone = store->lsn_gone,
     };
-    memcpy(header->disk, store->disk, sizeof store->disk);
+    memcpy(header->disk, store->identity.id, sizeof store->identity.id);
     store->bytes_since_checkpoint = 0;
     store->has_new_damage = false;
     (void)pthread_mutex_unlock(&store->lock);
@@ -247,7 +247,7 @@ static enum gfs_err load_header(struct store *store, struct gfs_file *file,
     }
     bool is_whole = header.magic == CHECKPOINT_MAGIC && header.version == CHECKPOINT_VERSION &&
                     header.crc == gfs_crc32c(0, &header, offsetof(struct checkpoint_header, crc)) &&
-                    memcmp(header.disk, store->disk, sizeof store->disk) == 0;
+                    memcmp(header.disk, store->identity.id, sizeof store->identity.id) == 0;
     struct gfs_file_info info;
     if (!is_whole || file->io->ops->file_info(file, &info) != GFS_OK ||
         header.body_len > info.size ||

@@ -403,7 +403,7 @@ static void refuse(struct store *store, struct chunk_group *group)
     group->err = GFS_NO_SPACE;
     for (const struct chunk_record *record = group->records; record != NULL;
          record = record->next) {
-        if (record->kind == CHUNK_RECORD_EDIT) {
+        if (record->kind == CHUNK_RECORD_EDIT && store->refused_lsn == 0) {
             store->refused_lsn = record->lsn;
         }
     }
@@ -420,7 +420,7 @@ static enum group_fate judge(struct store *store, struct chunk_group *group, siz
         group->err = GFS_TOO_BIG;
         return GROUP_REFUSED;
     }
-    if (group->after_lsn != 0 && group->after_lsn == store->refused_lsn) {
+    if (store->refused_lsn != 0 && group->after_lsn >= store->refused_lsn) {
         refuse(store, group);
         return GROUP_REFUSED;
     }

@@ -201,7 +201,8 @@ static enum gfs_err open_segment(struct store *store, uint32_t number, struct gf
     if (err == GFS_OK) {
         err = read_header(segment, &segment->header);
     }
-    if (err == GFS_OK && memcmp(segment->header.disk, store->disk, sizeof store->disk) != 0) {
+    if (err == GFS_OK &&
+        memcmp(segment->header.disk, store->identity.id, sizeof store->identity.id) != 0) {
         log_segment_free(segment);
         return gfs_fail(error, GFS_CONFLICT, "%s: belongs to another disk", path);
     }
@@ -264,7 +265,7 @@ static enum gfs_err write_zeros(struct gfs_file *file, uint64_t size)
 static enum gfs_err write_headers(struct store *store, struct log_segment *segment, uint64_t size)
 {
     segment->header = (struct segment_header){.seq = segment->seq, .size = size};
-    memcpy(segment->header.disk, store->disk, sizeof store->disk);
+    memcpy(segment->header.disk, store->identity.id, sizeof store->identity.id);
     ssize_t len = getrandom(&segment->header.salt, sizeof segment->header.salt, 0);
     GFS_ASSERT(len == (ssize_t)sizeof segment->header.salt);
     segment_header_seal(&segment->header);

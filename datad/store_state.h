@@ -15,6 +15,7 @@
 #include "datad/segment.h"
 #include "datad/store.h"
 #include "libgoodfs/cond.h"
+#include "libgoodfs/identity.h"
 #include "libgoodfs/io.h"
 #include "libgoodfs/mem.h"
 
@@ -130,7 +131,7 @@ struct store {
     struct chunk_store base;
     struct store_options options; /* strings are not kept */
     struct gfs_io *io;
-    uint8_t disk[16];
+    struct gfs_identity identity;
 
     pthread_mutex_t lock;
     /* Guarded by lock. */
@@ -180,8 +181,9 @@ struct store {
     struct compact_job *batch_job;
     struct gfs_io_op log_op;
     bool is_writing;
-    uint64_t batch_seq;   /* of the next batch */
-    uint64_t refused_lsn; /* of the last edit that was refused for want of space, 0 = none */
+    uint64_t batch_seq; /* of the next batch */
+    uint64_t
+        refused_lsn; /* the first edit refused for want of space since one was taken; 0 = none */
 
     /* Large chunks (store_bulk.c). */
     struct store_bulk_pool *bulk_pool;

@@ -95,8 +95,9 @@ struct chunk_group {
     struct chunk_record *records;
     chunk_done_fn done;
     bool may_use_reserve; /* deletes and their edits may use the space kept back for them */
-    uint64_t after_lsn;   /* when that edit was refused for want of space, so is this group: what is
-                             one log with others must have no gap; 0 = it goes on from none */
+    uint64_t after_lsn;   /* when that edit, or one before it that no taken one came behind, was
+                             refused for want of space, so is this group: what is one log with
+                             others must have no gap; 0 = it goes on from none */
     enum gfs_err err;     /* used by the store */
 };
 

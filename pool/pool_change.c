@@ -282,8 +282,9 @@ enum gfs_err pool_change_force(struct pool *pool, struct pool_next *next, struct
         enum gfs_err settled_err = force_one(pool, &settled, &why);
         pool_view_put(view);
         view = settled_err == GFS_OK ? pool_view_get(pool) : NULL;
+        next->is_shown = settled_err == GFS_OK;
         if (settled_err != GFS_OK) { /* whoever failed is seen to; the next version does as well */
-            gfs_log(GFS_LOG_WARN, "op=pool err=%s msg=\"the votes of before count still: %s\"",
+            gfs_log(GFS_LOG_WARN, "op=pool err=%s msg=\"the version before counts still: %s\"",
                     gfs_err_name(settled_err), why.text);
         }
     }
@@ -405,6 +406,7 @@ struct request {
     void *arg;
     struct pool_disk *arriving; /* NULL = none */
     bool is_mark;               /* the change changes nothing */
+    uint64_t lsn;               /* of a mark: the last edit until then */
 };
 
 static enum gfs_err change_locked(struct pool *pool, const struct pool_view *before,
@@ -445,6 +447,9 @@ static enum gfs_err change_locked(struct pool *pool, const struct pool_view *bef
     if (err == GFS_UNREACHABLE) {
         stop_waiting(pool, before); /* those that failed meanwhile are in the view to come */
         pool_change_close(pool, error->text);
+    }
+    if (request->is_mark && err == GFS_OK && next.is_shown) {
+        pool->marked_lsn = request->lsn;
     }
     struct pool_view *view = pool_view_get(pool);
     stop_waiting(pool, view);
@@ -508,17 +513,13 @@ void pool_change_mark(struct pool *pool)
 {
     struct chunk_store_status status = {0};
     struct gfs_error error = {0};
-    struct request request = {.change = change_nothing, .is_mark = true};
     pool->base.ops->status(&pool->base, &status);
+    struct request request = {.change = change_nothing, .is_mark = true, .lsn = status.lsn_last};
     if (!can_mark(pool, status.lsn_last)) {
         return;
     }
     enum gfs_err err = make_change(pool, &request, &error);
-    if (err == GFS_OK) {
-        (void)pthread_mutex_lock(&pool->change_lock);
-        pool->marked_lsn = status.lsn_last;
-        (void)pthread_mutex_unlock(&pool->change_lock);
-    } else {
+    if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=map-mark err=%s msg=\"%s\"", gfs_err_name(err), error.text);
     }
 }

@@ -11,6 +11,7 @@ struct pool_next {
     struct pool_disk *disks[POOL_DISKS_MAX];
     bool is_lost[POOL_DISKS_MAX]; /* it was dropped, and `map` says what became of it */
     bool is_to_be_shown;          /* another one follows, which says what is durable where */
+    bool is_shown;                /* answered: all that follow were made */
     bool is_same; /* as the last one, but for what is durable where and who had a vote */
 };
 /* Makes it durable on the disks that are there and puts it in force. Disks that fail are dropped,

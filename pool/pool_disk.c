@@ -106,10 +106,28 @@ static enum gfs_err judge_path(struct pool *pool, const char *path, bool *ret_is
     return err;
 }
 
+enum gfs_err pool_store_open(const struct pool_driver *driver, const char *path,
+                             const char *cluster, bool is_new, struct pool_opened *ret,
+                             struct gfs_error *error)
+{
+    enum gfs_err err = is_new ? pool_map_file_begin(path, error) : GFS_OK;
+    if (err != GFS_OK) {
+        return err;
+    }
+    ret->root = pool_root_of(path);
+    err = driver->open(driver->arg, path, cluster, &ret->store, ret->id, error);
+    struct pool_root after = pool_root_of(path);
+    if (err == GFS_OK && pool_root_is_other(&ret->root, &after)) {
+        driver->close(driver->arg, GFS_TAKE(ret->store));
+        return gfs_fail(error, GFS_BUSY, "%.120s changed while it was opened", path);
+    }
+    ret->root = after;
+    return err;
+}
+
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
                             struct gfs_error *error)
 {
-    const struct pool_driver *driver = &pool->options.driver;
     char cluster[POOL_MAP_ID_TEXT_SIZE];
     bool is_new = false;
     if (strlen(path) >= POOL_PATH_LEN_MAX) {
@@ -122,17 +140,13 @@ enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_dis
         return gfs_fail(error, GFS_BUSY, "%.120s is in use", path);
     }
     enum gfs_err err = judge_path(pool, path, &is_new, cluster, error);
-    if (err == GFS_OK && is_new) {
-        err = pool_map_file_begin(path, error);
-    }
-    struct chunk_store *store = NULL;
-    uint8_t id[16];
+    struct pool_opened opened = {0};
     if (err == GFS_OK) {
-        err = driver->open(driver->arg, path, cluster, &store, id, error);
+        err = pool_store_open(&pool->options.driver, path, cluster, is_new, &opened, error);
     }
     if (err == GFS_OK) {
-        *ret = pool_disk_new(pool, POOL_NO_DISK, id, path, store);
-        (*ret)->root = pool_root_of(path);
+        *ret = pool_disk_new(pool, POOL_NO_DISK, opened.id, path, opened.store);
+        (*ret)->root = opened.root;
     }
     return err;
 }

@@ -57,9 +57,7 @@ struct work {
     char cluster[POOL_MAP_ID_TEXT_SIZE];
     bool is_new;
     atomic_int state;
-    struct chunk_store *store;
-    uint8_t id[16];
-    struct pool_root root;
+    struct pool_opened opened;
     enum gfs_err err;
     struct gfs_error error;
 };
@@ -68,14 +66,11 @@ static void run(void *arg)
 {
     struct work *work = arg;
     const struct pool_driver *driver = &work->pool->options.driver;
-    work->err = work->is_new ? pool_map_file_begin(work->path, &work->error) : GFS_OK;
-    if (work->err == GFS_OK) {
-        work->err = driver->open(driver->arg, work->path, work->cluster, &work->store, work->id,
-                                 &work->error);
-        work->root = pool_root_of(work->path);
-    }
-    if (atomic_exchange(&work->state, IS_OVER) == IS_GIVEN_UP && work->store != NULL) {
-        driver->close(driver->arg, work->store);
+    struct chunk_store **store = &work->opened.store;
+    work->err = pool_store_open(driver, work->path, work->cluster, work->is_new, &work->opened,
+                                &work->error);
+    if (atomic_exchange(&work->state, IS_OVER) == IS_GIVEN_UP && *store != NULL) {
+        driver->close(driver->arg, *store);
     }
 }
 
@@ -109,11 +104,9 @@ static void end(struct pending *pending, struct pool_gathered *gathered)
         return;
     }
     if (atomic_exchange(&work->state, IS_GIVEN_UP) == IS_OVER) {
-        gathered->store = work->store;
+        gathered->opened = work->opened;
         gathered->err = work->err;
         gathered->error = work->error;
-        memcpy(gathered->id, work->id, sizeof gathered->id);
-        gathered->root = work->root;
     } else {
         gathered->err =
             gfs_fail(&gathered->error, GFS_TIMEOUT, "%.120s does not answer", gathered->path);

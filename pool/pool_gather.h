@@ -17,9 +17,7 @@ struct pool_gathered {
     const char *path;          /* NULL = nothing to do here */
     uint16_t number;           /* in the map; POOL_NO_DISK = it is not in it */
     bool is_new;               /* the directory becomes a disk: it is marked so first */
-    struct chunk_store *store; /* owned by the caller; NULL = err says why */
-    uint8_t id[16];
-    struct pool_root root; /* that it was opened in */
+    struct pool_opened opened; /* the store is the caller's; NULL = err says why */
     enum gfs_err err;
     struct gfs_error error;
 };

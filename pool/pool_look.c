@@ -23,10 +23,11 @@ static ssize_t read_at_start(const char *path, int flags)
     return fd < 0 ? -1 : pread(fd, bytes, sizeof bytes, 0);
 }
 
-/* From the medium, where there is a way past the file system's cache: a disk that is idle, and
- * whose reads fail, shows it here first. Want of memory or of descriptors is no fault of it. */
-static bool can_be_read(const char *path)
+/* Want of memory or of descriptors is no fault of the disk. */
+static bool can_be_read(const char *dir, const char *name)
 {
+    char path[POOL_PATH_LEN_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
     ssize_t got = read_at_start(path, O_DIRECT);
     if (got < 0 && errno == EINVAL) {
         got = read_at_start(path, 0);
@@ -41,7 +42,8 @@ static void run(void *arg)
     (void)snprintf(path, sizeof path, "%s/identity", look->path);
     look->root = pool_root_of(look->path);
     look->is_there = stat(path, &look->identity) == 0;
-    look->cannot_be_read = look->is_there && !can_be_read(path);
+    look->cannot_be_read = look->is_there && !can_be_read(look->path, "identity") &&
+                           !can_be_read(look->path, "pool.json");
     look->is_same =
         look->has_known && look->is_there && is_same_file(&look->identity, &look->known);
     if (!look->is_same) {

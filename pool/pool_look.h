@@ -18,8 +18,10 @@ struct pool_look {
     bool is_absent; /* the disk was not in use when it began */
     bool has_known; /* asked: whether the identity file is still `known` */
     struct stat known;
-    struct pool_root root;  /* the directory */
-    bool cannot_be_read;    /* that file, from the medium */
+    struct pool_root root; /* the directory */
+    /* Two files from the medium, where there is a way past the file system's cache: a disk that is
+     * idle, and whose reads fail, shows it here first. One alone is a bad sector. */
+    bool cannot_be_read;
     bool is_there, is_same; /* that file; what follows is not looked for when it is the same */
     struct stat identity;
     struct pool_found found;

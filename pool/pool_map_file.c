@@ -30,13 +30,15 @@ static int open_dir(const char *dir, struct gfs_error *error)
     return fd;
 }
 
+static struct pool_root root_of(const struct stat *info)
+{
+    return (struct pool_root){.is_known = true, .dev = info->st_dev, .ino = info->st_ino};
+}
+
 struct pool_root pool_root_of(const char *path)
 {
     struct stat info;
-    if (stat(path, &info) != 0) {
-        return (struct pool_root){0};
-    }
-    return (struct pool_root){.is_known = true, .dev = info.st_dev, .ino = info.st_ino};
+    return stat(path, &info) == 0 ? root_of(&info) : (struct pool_root){0};
 }
 
 bool pool_root_is_other(const struct pool_root *a, const struct pool_root *b)
@@ -160,17 +162,55 @@ static enum gfs_err remove_mark(int dir_fd)
     return fsync(dir_fd) == 0 ? GFS_OK : GFS_IO;
 }
 
-enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text, struct gfs_error *error)
+static enum gfs_err load_identity(int dir_fd, const char *dir, struct gfs_identity *ret,
+                                  struct gfs_error *error)
+{
+    GFS_FREE char *text = NULL;
+    size_t len = 0;
+    struct gfs_error why = {0};
+    enum gfs_err err = load(dir_fd, "identity", GFS_IDENTITY_SIZE_MAX, &text, &len);
+    if (err != GFS_OK) {
+        return gfs_fail(error, err, "%.120s/identity: %s", dir, gfs_err_text(err));
+    }
+    err = gfs_identity_parse(gfs_slice_of(text, len), ret, &why);
+    return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "%.120s/identity: %s", dir, why.text);
+}
+
+/* Whose directory that is. */
+static enum gfs_err check_place(int dir_fd, const char *dir, const struct pool_root *root,
+                                const uint8_t id[16], struct gfs_error *error)
+{
+    struct gfs_identity identity;
+    struct stat info;
+    if (fstat(dir_fd, &info) != 0) {
+        return gfs_fail(error, GFS_IO, "%.120s: it cannot be read", dir);
+    }
+    struct pool_root own = root_of(&info);
+    if (pool_root_is_other(&own, root)) {
+        return gfs_fail(error, GFS_TIMEOUT, "%.120s is not the directory it was", dir);
+    }
+    enum gfs_err err = load_identity(dir_fd, dir, &identity, error);
+    if (err == GFS_OK && memcmp(identity.id, id, sizeof identity.id) != 0) {
+        return gfs_fail(error, GFS_CONFLICT, "%.120s is not the disk it was", dir);
+    }
+    return err == GFS_NOT_FOUND ? GFS_TIMEOUT : err;
+}
+
+enum gfs_err pool_map_file_store(const char *dir, const struct pool_root *root,
+                                 const uint8_t id[16], struct gfs_slice text,
+                                 struct gfs_error *error)
 {
     struct gfs_error why = {0};
     GFS_CLOSE int fd = open_dir(dir, &why);
     if (fd < 0) {
-        return gfs_fail(error, GFS_IO, "%s", why.text);
+        bool is_gone = why.code == GFS_NOT_FOUND || why.code == GFS_INVALID;
+        return gfs_fail(error, is_gone ? GFS_TIMEOUT : GFS_IO, "%s", why.text);
     }
-    if (faccessat(fd, "identity", F_OK, 0) != 0) {
-        return gfs_fail(error, GFS_IO, "%.120s: its identity file is gone: is it mounted?", dir);
+    enum gfs_err err = check_place(fd, dir, root, id, error);
+    if (err != GFS_OK) {
+        return err;
     }
-    enum gfs_err err = replace(fd, map_temporary, map_name, text);
+    err = replace(fd, map_temporary, map_name, text);
     if (err == GFS_OK) {
         err = remove_mark(fd);
     }
@@ -215,36 +255,6 @@ enum gfs_err pool_map_file_begin(const char *dir, struct gfs_error *error)
 }
 
 /* ---- probing ---- */
-
-static enum gfs_err load_identity(int dir_fd, const char *dir, struct gfs_identity *ret,
-                                  struct gfs_error *error)
-{
-    GFS_FREE char *text = NULL;
-    size_t len = 0;
-    struct gfs_error why = {0};
-    enum gfs_err err = load(dir_fd, "identity", GFS_IDENTITY_SIZE_MAX, &text, &len);
-    if (err != GFS_OK) {
-        return gfs_fail(error, err, "%.120s/identity: %s", dir, gfs_err_text(err));
-    }
-    err = gfs_identity_parse(gfs_slice_of(text, len), ret, &why);
-    return err == GFS_OK ? GFS_OK : gfs_fail(error, err, "%.120s/identity: %s", dir, why.text);
-}
-
-enum gfs_err pool_map_file_disk_id(const char *dir, uint8_t ret[16], struct gfs_error *error)
-{
-    struct gfs_identity identity;
-    GFS_CLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        bool is_gone = errno == ENOENT || errno == ENOTDIR;
-        return gfs_fail(error, is_gone ? GFS_NOT_FOUND : GFS_IO, "%.120s: it cannot be opened",
-                        dir);
-    }
-    enum gfs_err err = load_identity(fd, dir, &identity, error);
-    if (err == GFS_OK) {
-        memcpy(ret, identity.id, sizeof identity.id);
-    }
-    return err;
-}
 
 static void probe_identity(int dir_fd, struct pool_found *ret)
 {

@@ -9,14 +9,25 @@
 /* NOT_FOUND: no map there; CORRUPT, UNSUPPORTED, IO (error names the file). */
 enum gfs_err pool_map_file_load(const char *dir, struct pool_map **ret,
                                 struct gfs_error *error) GFS_MUST_CHECK;
-/* Durable on return. NO_SPACE, IO (also: dir has no identity file, so it is not the disk any more,
- * but the empty place it was mounted at). */
-enum gfs_err pool_map_file_store(const char *dir, struct gfs_slice text,
+/* Plain data. The directory that a path led to. A copy of a disk has the disk's id, and is another
+ * one. */
+struct pool_root {
+    bool is_known;
+    dev_t dev;
+    ino_t ino;
+};
+/* May hang in the disk. Not known: there is none, or it cannot be read. */
+struct pool_root pool_root_of(const char *path);
+/* Both are known, and not the same. */
+bool pool_root_is_other(const struct pool_root *a, const struct pool_root *b);
+
+/* Durable on return, if dir is that disk, and where it was opened: another one, or a copy of it,
+ * shall not seem to have a map that it never got. TIMEOUT: it is elsewhere, or nowhere, or only the
+ * empty place it was mounted at; CONFLICT: another disk; CORRUPT, UNSUPPORTED: its identity;
+ * NO_SPACE; IO. */
+enum gfs_err pool_map_file_store(const char *dir, const struct pool_root *root,
+                                 const uint8_t id[16], struct gfs_slice text,
                                  struct gfs_error *error) GFS_MUST_CHECK;
-/* The id in dir's identity file. NOT_FOUND: no directory, or no such file; CORRUPT; UNSUPPORTED;
- * IO. */
-enum gfs_err pool_map_file_disk_id(const char *dir, uint8_t ret[16],
-                                   struct gfs_error *error) GFS_MUST_CHECK;
 /* Whether files in dir can be written: makes one, flushes it, and takes it away again. NO_SPACE,
  * IO. */
 enum gfs_err pool_map_file_try(const char *dir) GFS_MUST_CHECK;
@@ -40,18 +51,6 @@ struct pool_found {
 };
 void pool_found_probe(const char *path, struct pool_found *ret);
 void pool_found_fini(struct pool_found *found);
-
-/* Plain data. The directory that a path led to. A copy of a disk has the disk's id, and is another
- * one. */
-struct pool_root {
-    bool is_known;
-    dev_t dev;
-    ino_t ino;
-};
-/* May hang in the disk. Not known: there is none, or it cannot be read. */
-struct pool_root pool_root_of(const char *path);
-/* Both are known, and not the same. */
-bool pool_root_is_other(const struct pool_root *a, const struct pool_root *b);
 
 /* Plain data. What pool_open does with one path. */
 enum pool_admission {

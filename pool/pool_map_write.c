@@ -34,31 +34,13 @@ struct pool_writes {
     struct job jobs[];
 };
 
-/* The directory must be the disk's: another one that was put in its place, a copy of the disk too,
- * would seem to have a map that it never got. */
-static enum gfs_err check_identity(const struct job *job, struct gfs_error *error)
-{
-    uint8_t id[16];
-    struct pool_root root = pool_root_of(job->path);
-    if (pool_root_is_other(&root, &job->root)) {
-        return gfs_fail(error, GFS_TIMEOUT, "%.200s is not the directory it was", job->path);
-    }
-    enum gfs_err err = pool_map_file_disk_id(job->path, id, error);
-    if (err == GFS_OK && memcmp(id, job->id, sizeof id) != 0) {
-        return gfs_fail(error, GFS_CONFLICT, "%.200s is not the disk it was", job->path);
-    }
-    return err == GFS_NOT_FOUND ? GFS_TIMEOUT : err;
-}
-
 static void *write_one(void *arg)
 {
     struct job *job = arg;
     struct pool_writes *writes = job->writes;
     struct gfs_error error = {0};
-    enum gfs_err err = check_identity(job, &error);
-    if (err == GFS_OK) {
-        err = pool_map_file_store(job->path, gfs_slice_of(writes->text, writes->len), &error);
-    }
+    enum gfs_err err = pool_map_file_store(job->path, &job->root, job->id,
+                                           gfs_slice_of(writes->text, writes->len), &error);
     if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=map-write err=%s msg=\"%s\"", gfs_err_name(err), error.text);
     }

@@ -172,13 +172,13 @@ static enum gfs_err judge_opened(struct opening *opening, uint32_t index, struct
         *error = gathered->error;
         return err;
     }
-    if (is_known(admitted) && memcmp(gathered->id, opening->found[index].id, 16) != 0) {
+    if (is_known(admitted) && memcmp(gathered->opened.id, opening->found[index].id, 16) != 0) {
         return gfs_fail(error, GFS_CONFLICT, "%.120s changed while it was opened",
                         opening->paths[index]);
     }
-    opening->opened[index] = pool_disk_new(opening->pool, gathered->number, gathered->id,
-                                           opening->paths[index], GFS_TAKE(gathered->store));
-    opening->opened[index]->root = gathered->root;
+    opening->opened[index] = pool_disk_new(opening->pool, gathered->number, gathered->opened.id,
+                                           opening->paths[index], GFS_TAKE(gathered->opened.store));
+    opening->opened[index]->root = gathered->opened.root;
     return GFS_OK;
 }
 
@@ -539,9 +539,9 @@ static void fini(struct opening *opening)
         if (opening->opened[i] != NULL) {
             pool_disk_unref(opening->opened[i]);
         }
-        if (opening->gathered[i].store != NULL) {
+        if (opening->gathered[i].opened.store != NULL) {
             opening->options->driver.close(opening->options->driver.arg,
-                                           opening->gathered[i].store);
+                                           opening->gathered[i].opened.store);
         }
         pool_found_fini(&opening->found[i]);
     }

@@ -97,8 +97,9 @@ static enum gfs_err identify(struct post *post, const struct pool_disk *disk, bo
     if (look->cannot_be_read) {
         return GFS_IO;
     }
-    if (look->is_same && !is_other) {
-        return GFS_OK;
+    if (look->is_same) {
+        post->has_identity = !is_other;
+        return is_other ? GFS_TIMEOUT : GFS_OK;
     }
     if (found->has_identity) {
         err = memcmp(found->id, disk->id, sizeof disk->id) != 0 ? GFS_CONFLICT
@@ -156,8 +157,10 @@ static enum gfs_err inspect(struct pool *pool, struct post *post, struct pool_di
     unsigned long more = failures - GFS_MIN(failures, post->read_failures);
     post->read_failures = failures;
     enum gfs_err err = identify(post, disk, in_map->is_mount);
+    /* what can be read there at all, reads will show */
+    *ret = (struct fault){.what = post->look->cannot_be_read ? "look" : "identity",
+                          .is_of_reads = !post->look->cannot_be_read};
     end_look(post);
-    *ret = (struct fault){.what = "identity", .is_of_reads = true};
     if (err == GFS_OK && more > READ_FAILURES_MAX) {
         ret->what = "read";
         err = GFS_IO;

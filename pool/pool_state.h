@@ -245,6 +245,17 @@ void pool_disk_distrust(struct pool *pool, struct pool_disk *disk, enum gfs_err 
 typedef enum gfs_err (*pool_change_fn)(void *arg, struct pool_map *map, struct gfs_error *error);
 enum gfs_err pool_change_map(struct pool *pool, pool_change_fn change, void *arg,
                              struct gfs_error *error) GFS_MUST_CHECK;
+/* Plain data. */
+struct pool_opened {
+    struct chunk_store *store;
+    uint8_t id[16];
+    struct pool_root root; /* that it is in */
+};
+/* A driver's open; is_new: the directory is marked first as one that becomes a disk. Errors as
+ * either; BUSY: another directory came in its place meanwhile. May hang in the disk. */
+enum gfs_err pool_store_open(const struct pool_driver *driver, const char *path,
+                             const char *cluster, bool is_new, struct pool_opened *ret,
+                             struct gfs_error *error) GFS_MUST_CHECK;
 /* Opens the store in dir (made when the directory is empty) for a disk that is not in the map yet,
  * or comes back. INVALID and CONFLICT as pool_open. Blocking. */
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
 #include "tests/sim/world.h"
 
@@ -137,6 +138,8 @@ static void refuse_behind_a_gap(uint64_t seed)
     WORLD_CHECK(world, err == GFS_NO_SPACE, "behind a gap: %s", gfs_err_text(err));
     err = write_behind(world, lsn + 4, lsn + 3);
     WORLD_CHECK(world, err == GFS_NO_SPACE, "behind what is behind it: %s", gfs_err_text(err));
+    err = write_behind(world, lsn + 5, lsn + 2); /* what is between was refused by all */
+    WORLD_CHECK(world, err == GFS_NO_SPACE, "behind a gap again: %s", gfs_err_text(err));
     world_free(world);
 }
 
@@ -418,6 +421,7 @@ static uint64_t misread_all(uint64_t seed)
 
 int main(void)
 {
+    gfs_log_set_level(GFS_LOG_ERROR); /* files that were written anew */
     uint64_t first = world_knob("GOODFS_SIM_FIRST", 1);
     uint64_t seeds = world_knob("GOODFS_SIM_SEEDS", 2);
     uint64_t faults = 0;

@@ -472,6 +472,13 @@ Test(store, an_identity_with_a_flipped_bit_is_good_and_written_anew)
     rig_close(&rig);
     load_identity(&rig, after, sizeof after);
     cr_assert_str_eq(after, before);
+    rig_open(&rig);
+    flip_in_identity(&rig, 40); /* both: it is known from memory */
+    flip_in_identity(&rig, 200);
+    cr_assert_eq(rig_put(&rig, chunk_id_new(1), 100), GFS_OK);
+    rig_close(&rig);
+    load_identity(&rig, after, sizeof after);
+    cr_assert_str_eq(after, before);
     flip_in_identity(&rig, 80); /* of the disk; at a start */
     rig_open(&rig);
     load_identity(&rig, after, sizeof after);

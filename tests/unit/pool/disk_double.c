@@ -150,7 +150,7 @@ static void decide_group(struct disk_double *disk, struct chunk_group *group)
     err = own != GFS_OK ? own : err;
     bool has_room = disk->room == DISK_DOUBLE_ROOM ||
                     (disk->room == DISK_DOUBLE_FULL && group->may_use_reserve);
-    has_room = has_room && (group->after_lsn == 0 || group->after_lsn != disk->lsn_refused);
+    has_room = has_room && (disk->lsn_refused == 0 || group->after_lsn < disk->lsn_refused);
     if (err == GFS_OK && !has_room) {
         err = GFS_NO_SPACE;
     }

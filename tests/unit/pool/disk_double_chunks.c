@@ -87,8 +87,10 @@ void disk_double_note_refusal_locked(struct disk_double *disk, const struct chun
 {
     for (const struct chunk_record *record = group->records; record != NULL;
          record = record->next) {
-        if (record->kind == CHUNK_RECORD_EDIT) {
-            disk->lsn_refused = err == GFS_NO_SPACE ? record->lsn : 0;
+        if (record->kind == CHUNK_RECORD_EDIT && err != GFS_NO_SPACE) {
+            disk->lsn_refused = 0;
+        } else if (record->kind == CHUNK_RECORD_EDIT && disk->lsn_refused == 0) {
+            disk->lsn_refused = record->lsn;
         }
     }
 }

@@ -11,12 +11,19 @@
 
 struct rig {
     char dir[64];
+    struct pool_root root;
 };
+
+/* That of put_identity. */
+static const uint8_t disk_id[16] = {0x00, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a,
+                                    0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a};
 
 static void init(struct rig *rig)
 {
     (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/goodfs-map-XXXXXX");
     cr_assert_not_null(mkdtemp(rig->dir));
+    rig->root = pool_root_of(rig->dir);
+    cr_assert(rig->root.is_known);
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk)
@@ -76,7 +83,8 @@ static enum gfs_err store(const struct rig *rig, const struct pool_map *map)
     gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
     pool_map_encode(map, &text);
     struct gfs_error error = {0};
-    enum gfs_err err = pool_map_file_store(rig->dir, gfs_buf_slice(&text), &error);
+    enum gfs_err err =
+        pool_map_file_store(rig->dir, &rig->root, disk_id, gfs_buf_slice(&text), &error);
     cr_assert((err == GFS_OK) == (error.text[0] == '\0'), "%s", error.text);
     gfs_buf_fini(&text);
     return err;
@@ -148,10 +156,10 @@ Test(pool_map_file, no_map_is_stored_where_the_disk_is_not)
     struct rig rig;
     init(&rig);
     struct pool_map *map = map_rig_new(1, "replica:1");
-    cr_assert_eq(store(&rig, map), GFS_IO, "no identity: the mount point without its disk");
+    cr_assert_eq(store(&rig, map), GFS_TIMEOUT, "no identity: the mount point without its disk");
     cr_assert(!exists(&rig, "pool.json"));
     cr_assert_eq(rmdir(rig.dir), 0);
-    cr_assert_eq(store(&rig, map), GFS_IO);
+    cr_assert_eq(store(&rig, map), GFS_TIMEOUT);
     cr_assert_neq(access(rig.dir, F_OK), 0, "nor is the directory made");
     pool_map_free(map);
 }
@@ -249,6 +257,27 @@ Test(pool_map_file, a_damaged_identity_is_an_error)
     init(&rig);
     put(&rig, "identity", "format=2\nwhatever\n");
     cr_assert_eq(probe(&rig).error.code, GFS_UNSUPPORTED);
+    fini(&rig);
+}
+
+Test(pool_map_file, only_the_disk_itself_gets_a_map)
+{
+    struct rig rig;
+    init(&rig);
+    put_identity(&rig);
+    struct pool_map *map = map_rig_new(1, "replica:1");
+    struct pool_root root = rig.root;
+    rig.root.ino++;
+    cr_assert_eq(store(&rig, map), GFS_TIMEOUT, "a copy of it");
+    rig.root = root;
+    put(&rig, "identity",
+        "format=1\ncluster=" MAP_RIG_CLUSTER
+        "\nnode=local\ndisk=015a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n");
+    cr_assert_eq(store(&rig, map), GFS_CONFLICT, "another disk");
+    put(&rig, "identity", "format=1\n");
+    cr_assert_eq(store(&rig, map), GFS_CORRUPT);
+    cr_assert(!exists(&rig, "pool.json") && !exists(&rig, "pool.json.tmp"));
+    pool_map_free(map);
     fini(&rig);
 }
 

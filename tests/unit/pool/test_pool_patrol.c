@@ -183,6 +183,27 @@ static bool has_1_a_note(struct open_rig *rig, const struct pool_view *view)
     return view->map->disks[1].is_behind;
 }
 
+/* A copy by links, or the contents put into a new directory: its files are the disk's own. */
+Test(pool_patrol, a_new_directory_with_the_disks_own_files_is_no_empty_one)
+{
+    struct open_rig rig;
+    char command[512];
+    open_rig_init(&rig, 4);
+    open_rig_open(&rig);
+    open_rig_start(&rig, NULL);
+    open_rig_await(&rig, open_rig_is_healthy);
+    open_rig_take_away(&rig, 1);
+    (void)snprintf(command, sizeof command, "cp -al %s.away %s", rig.paths[1], rig.paths[1]);
+    cr_assert_eq(system(command), 0); /* NOLINT */
+    open_rig_await(&rig, has_1_a_note);
+    open_rig_await(&rig, open_rig_is_healthy);
+    struct pool_view *view = open_rig_view(&rig);
+    cr_assert_eq(view->map->disks[1].state, POOL_DISK_ACTIVE);
+    cr_assert_eq(view->map->disk_count, 4, "it was not taken for a new one");
+    pool_view_put(view);
+    open_rig_fini(&rig);
+}
+
 /* It has missed nothing that the map knows of: it is as the disk when that was away. */
 Test(pool_patrol, a_copy_in_the_place_of_a_disk_is_behind)
 {

@@ -23,8 +23,10 @@ static void store_map(struct open_rig *rig, unsigned disk, const struct pool_map
     gfs_buf_init(&text, POOL_MAP_TEXT_MAX);
     cr_assert_eq(pool_map_check(map, &error), GFS_OK, "%s", error.text);
     pool_map_encode(map, &text);
-    cr_assert_eq(pool_map_file_store(rig->paths[disk], gfs_buf_slice(&text), &error), GFS_OK, "%s",
-                 error.text);
+    struct pool_root root = pool_root_of(rig->paths[disk]);
+    cr_assert_eq(pool_map_file_store(rig->paths[disk], &root, map->disks[disk].id,
+                                     gfs_buf_slice(&text), &error),
+                 GFS_OK, "%s", error.text);
     gfs_buf_fini(&text);
 }
 

@@ -490,18 +490,45 @@ Test(pool_submit, a_mirror_that_had_no_room_for_an_edit_takes_none_behind_it)
     submit_rig_free(rig);
 }
 
+static void set_rooms(struct submit_rig *rig, enum disk_double_room room)
+{
+    for (unsigned i = 0; i < rig->disk_count; i++) {
+        disk_double_set_room(rig->doubles[i], room);
+    }
+}
+
+/* What was in between was refused by all, and so decided at once. */
+Test(pool_submit, nor_does_it_when_others_had_none_for_the_next_one)
+{
+    struct submit_rig *rig = submit_rig_new(3, "replica:1");
+    struct chunk_store *mirror = rig->disks[2]->store;
+    struct chunk_store_status status;
+    disk_double_set_room(rig->doubles[2], DISK_DOUBLE_BRIMFUL);
+    struct submit_group *first = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    set_rooms(rig, DISK_DOUBLE_BRIMFUL);
+    struct submit_group *refused = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    set_rooms(rig, DISK_DOUBLE_ROOM);
+    struct submit_group *last = submit_rig_edit(rig);
+    (void)submit_rig_decide(rig);
+    mirror->ops->status(mirror, &status);
+    cr_assert_eq(status.lsn_last, 0);
+    submit_rig_settle(rig);
+    cr_assert_eq(submit_rig_await(first), GFS_OK);
+    cr_assert_eq(submit_rig_await(refused), GFS_NO_SPACE);
+    cr_assert_eq(submit_rig_await(last), GFS_OK);
+    submit_rig_free(rig);
+}
+
 Test(pool_submit, what_all_mirrors_refused_costs_nothing_behind_it)
 {
     struct submit_rig *rig = submit_rig_new(2, "replica:1");
-    for (unsigned i = 0; i < 2; i++) {
-        disk_double_set_room(rig->doubles[i], DISK_DOUBLE_BRIMFUL);
-    }
+    set_rooms(rig, DISK_DOUBLE_BRIMFUL);
     struct submit_group *refused = submit_rig_edit(rig);
     submit_rig_settle(rig);
     cr_assert_eq(submit_rig_await(refused), GFS_NO_SPACE);
-    for (unsigned i = 0; i < 2; i++) {
-        disk_double_set_room(rig->doubles[i], DISK_DOUBLE_ROOM);
-    }
+    set_rooms(rig, DISK_DOUBLE_ROOM);
     struct submit_group *taken = submit_rig_edit(rig);
     submit_rig_settle(rig);
     cr_assert_eq(submit_rig_await(taken), GFS_OK);
