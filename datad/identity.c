@@ -2,25 +2,9 @@
  *
  * A disk of another cluster or of a format this program does not know is refused, not repaired. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "datad/store_state.h"
 #include "libgoodfs/log.h"
-
-static void draw_uuid(char text[GFS_IDENTITY_ID_SIZE])
-{
-    unsigned char bytes[16];
-    ssize_t len = getrandom(bytes, sizeof bytes, 0);
-    GFS_ASSERT(len == (ssize_t)sizeof bytes);
-    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
-    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-    char *to = text;
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        bool has_dash = i == 4 || i == 6 || i == 8 || i == 10;
-        to += snprintf(to, 4, "%s%02x", has_dash ? "-" : "", bytes[i]);
-    }
-}
 
 static enum gfs_err load(struct store *store, struct gfs_identity *ret, struct gfs_error *error)
 {
@@ -64,15 +48,17 @@ static enum gfs_err create(struct store *store, struct gfs_identity *identity,
 {
     const struct store_options *options = &store->options;
     *identity = (struct gfs_identity){0};
-    draw_uuid(identity->cluster);
-    draw_uuid(identity->disk);
+    gfs_uuid_draw(identity->id);
+    gfs_uuid_format(identity->id, identity->disk);
     if (options->cluster != NULL) {
         (void)snprintf(identity->cluster, sizeof identity->cluster, "%s", options->cluster);
+    } else {
+        uint8_t cluster[16];
+        gfs_uuid_draw(cluster);
+        gfs_uuid_format(cluster, identity->cluster);
     }
     (void)snprintf(identity->node, sizeof identity->node, "%s",
                    options->node == NULL ? "local" : options->node);
-    bool is_id = gfs_uuid_parse(gfs_slice_str(identity->disk), identity->id);
-    GFS_ASSERT(is_id);
     return save(store, identity, error);
 }
 

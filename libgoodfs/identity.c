@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "libgoodfs/crc.h"
+#include "libgoodfs/digest.h"
 #include "libgoodfs/text.h"
 
 enum { COPIES = 2, SUM_TEXT_LEN = 16 };
@@ -123,6 +124,25 @@ bool gfs_uuid_parse(struct gfs_slice text, uint8_t ret[16])
     }
     memcpy(ret, id, sizeof id);
     return true;
+}
+
+void gfs_uuid_format(const uint8_t id[16], char ret[GFS_IDENTITY_ID_SIZE])
+{
+    char *to = ret;
+    for (size_t i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *to++ = '-';
+        }
+        gfs_hex_encode(id + i, 1, to); /* with NUL */
+        to += 2;
+    }
+}
+
+void gfs_uuid_draw(uint8_t ret[16])
+{
+    gfs_random(ret, 16);
+    ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x40);
+    ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
 }
 
 static enum gfs_err take_values(struct gfs_slice text, struct gfs_identity *ret,

@@ -30,3 +30,6 @@ enum gfs_err gfs_identity_parse(struct gfs_slice text, struct gfs_identity *ret,
 void gfs_identity_write(const struct gfs_identity *identity, struct gfs_buf *ret);
 /* A UUID as text, in either case; false: it is none. */
 bool gfs_uuid_parse(struct gfs_slice text, uint8_t ret[16]);
+void gfs_uuid_format(const uint8_t id[16], char ret[GFS_IDENTITY_ID_SIZE]);
+/* A new one, at random. */
+void gfs_uuid_draw(uint8_t ret[16]);

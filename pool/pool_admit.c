@@ -21,9 +21,9 @@
 struct inquest {
     const struct pool_found *found;
     uint32_t count;
-    char cluster[POOL_MAP_ID_TEXT_SIZE]; /* the one that is right; empty = nobody has one */
-    const struct pool_map *map;          /* the newest; NULL = none */
-    uint32_t store_count;                /* stores without a map that may have data */
+    char cluster[GFS_IDENTITY_ID_SIZE]; /* the one that is right; empty = nobody has one */
+    const struct pool_map *map;         /* the newest; NULL = none */
+    uint32_t store_count;               /* stores without a map that may have data */
 };
 
 static bool is_fresh(const struct pool_found *found)

@@ -93,14 +93,14 @@ static enum gfs_err judge(const struct pool_map *map, const struct pool_found *f
 }
 
 static enum gfs_err judge_path(struct pool *pool, const char *path, bool *ret_is_new,
-                               char ret_cluster[POOL_MAP_ID_TEXT_SIZE], struct gfs_error *error)
+                               char ret_cluster[GFS_IDENTITY_ID_SIZE], struct gfs_error *error)
 {
     struct pool_found found;
     struct pool_view *view = pool_view_get_pinned(pool); /* looking may hang */
     pool_found_probe(path, &found);
     enum gfs_err err = judge(view->map, &found, error);
     *ret_is_new = !found.has_identity || pool_map_find_disk(view->map, found.id) == POOL_NO_DISK;
-    (void)snprintf(ret_cluster, POOL_MAP_ID_TEXT_SIZE, "%s", view->map->cluster);
+    (void)snprintf(ret_cluster, GFS_IDENTITY_ID_SIZE, "%s", view->map->cluster);
     pool_found_fini(&found);
     pool_view_unpin(view);
     return err;
@@ -128,7 +128,7 @@ enum gfs_err pool_store_open(const struct pool_driver *driver, const char *path,
 enum gfs_err pool_disk_open(struct pool *pool, const char *path, struct pool_disk **ret,
                             struct gfs_error *error)
 {
-    char cluster[POOL_MAP_ID_TEXT_SIZE];
+    char cluster[GFS_IDENTITY_ID_SIZE];
     bool is_new = false;
     if (strlen(path) >= POOL_PATH_LEN_MAX) {
         return gfs_fail(error, GFS_INVALID, "%.100s...: path too long", path);

@@ -54,7 +54,7 @@ enum { IS_OPENING, IS_OVER, IS_GIVEN_UP };
 struct work {
     struct pool *pool;
     char path[POOL_PATH_LEN_MAX];
-    char cluster[POOL_MAP_ID_TEXT_SIZE];
+    char cluster[GFS_IDENTITY_ID_SIZE];
     bool is_new;
     atomic_int state;
     struct pool_opened opened;

@@ -174,8 +174,8 @@ static void put_disk(const struct pool_view *view, uint16_t number, struct gfs_j
     if (is_there) {
         open->store->ops->status(open->store, &status);
     }
-    char id[POOL_MAP_ID_TEXT_SIZE];
-    pool_map_id_format(disk->id, id);
+    char id[GFS_IDENTITY_ID_SIZE];
+    gfs_uuid_format(disk->id, id);
     gfs_json_out_object(out, NULL);
     gfs_json_out_u64(out, "number", number);
     gfs_json_out_text(out, "id", id);

@@ -329,18 +329,6 @@ enum gfs_err pool_map_check(const struct pool_map *map, struct gfs_error *error)
     return err == GFS_OK ? check_log_disks(map, error) : err;
 }
 
-void pool_map_id_format(const uint8_t id[16], char ret[POOL_MAP_ID_TEXT_SIZE])
-{
-    char *to = ret;
-    for (size_t i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) {
-            *to++ = '-';
-        }
-        gfs_hex_encode(id + i, 1, to);
-        to += 2;
-    }
-}
-
 const char *pool_map_state_text(enum pool_disk_state state)
 {
     switch (state) {

@@ -25,6 +25,7 @@
 
 #include "libgoodfs/buf.h"
 #include "libgoodfs/err.h"
+#include "libgoodfs/identity.h"
 #include "libgoodfs/slice.h"
 
 enum {
@@ -127,7 +128,7 @@ struct pool_map {
     uint64_t promised; /* on this disk: nothing of a lower epoch is written any more */
     uint64_t before_version, before_epoch; /* in force when it was made, 0 = none was */
     uint64_t lsn_floor;                    /* edits of its epoch have higher numbers */
-    char cluster[37];                      /* UUID text */
+    char cluster[GFS_IDENTITY_ID_SIZE];    /* UUID text */
     bool is_rebalancing; /* until the disks are evenly full, or an operator stops it */
     uint32_t disk_count;
     struct pool_map_disk *disks;
@@ -157,9 +158,6 @@ void pool_map_encode(const struct pool_map *map, struct gfs_buf *out);
 enum gfs_err pool_map_decode(struct gfs_slice text, struct pool_map **ret,
                              struct gfs_error *error) GFS_MUST_CHECK;
 
-/* A disk's id as UUID text, as in its identity file. */
-enum { POOL_MAP_ID_TEXT_SIZE = 37 };
-void pool_map_id_format(const uint8_t id[16], char ret[POOL_MAP_ID_TEXT_SIZE]);
 /* "active", "draining", "failed", "removed". */
 const char *pool_map_state_text(enum pool_disk_state state);
 

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libgoodfs/identity.h"
 #include "libgoodfs/mem.h"
 #include "libgoodfs/text.h"
 

@@ -44,7 +44,7 @@ struct pool_found {
     bool is_begun;     /* pool_map_file_begin, and no map yet: may as well */
     bool has_identity; /* of a datad store */
     bool is_mount;     /* a file system of its own */
-    char cluster[37];
+    char cluster[GFS_IDENTITY_ID_SIZE];
     uint8_t id[16];
     struct pool_map *map;   /* its own copy, NULL = none; owned */
     struct gfs_error error; /* why it is missing, or has no identity or map; OK = there is none */

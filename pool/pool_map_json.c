@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "libgoodfs/crc.h"
-#include "libgoodfs/identity.h"
 #include "libgoodfs/json.h"
 #include "libgoodfs/json_out.h"
 #include "libgoodfs/mem.h"
@@ -27,8 +26,8 @@ static void crc_text(struct gfs_slice before, char ret[CRC_TEXT_SIZE])
 
 static void encode_disk(const struct pool_map_disk *disk, struct gfs_json_out *json)
 {
-    char id[POOL_MAP_ID_TEXT_SIZE];
-    pool_map_id_format(disk->id, id);
+    char id[GFS_IDENTITY_ID_SIZE];
+    gfs_uuid_format(disk->id, id);
     gfs_json_out_object(json, NULL);
     gfs_json_out_text(json, "id", id);
     gfs_json_out_text(json, "path", disk->path);

@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "libgoodfs/log.h"
 #include "libgoodfs/mem.h"
@@ -37,7 +36,7 @@ struct opening {
     struct pool_map *settled;
     uint64_t epoch; /* of this start */
     struct pool_map *map;
-    char cluster[POOL_MAP_ID_TEXT_SIZE];
+    char cluster[GFS_IDENTITY_ID_SIZE];
     struct pool_disk *disks[POOL_DISKS_MAX]; /* by number; borrowed */
     uint64_t lsn;
 };
@@ -100,14 +99,11 @@ static enum gfs_err probe_all(struct opening *opening, struct gfs_error *error)
     return GFS_OK;
 }
 
-static void draw_cluster(char ret[POOL_MAP_ID_TEXT_SIZE])
+static void draw_cluster(char ret[GFS_IDENTITY_ID_SIZE])
 {
     uint8_t id[16];
-    ssize_t len = getrandom(id, sizeof id, 0);
-    GFS_ASSERT(len == (ssize_t)sizeof id);
-    id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
-    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
-    pool_map_id_format(id, ret);
+    gfs_uuid_draw(id);
+    gfs_uuid_format(id, ret);
 }
 
 /* The map's, that of the store that was there before, that of a start that was interrupted, the one

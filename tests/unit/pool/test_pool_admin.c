@@ -146,9 +146,9 @@ Test(pool_admin, a_working_disk_is_replaced_by_one_in_a_new_place_and_read_until
     init(&rig, 3);
     struct gfs_error error = {0};
     uint32_t slots = slots_of(&rig, 2);
-    char id[POOL_MAP_ID_TEXT_SIZE];
+    char id[GFS_IDENTITY_ID_SIZE];
     struct pool_map *map = copy_map(&rig);
-    pool_map_id_format(map->disks[2].id, id);
+    gfs_uuid_format(map->disks[2].id, id);
     pool_map_free(map);
     cr_assert_eq(pool_disk_replace(rig.pool, id, rig.paths[0], &error), GFS_EXISTS);
     cr_assert_eq(pool_disk_replace(rig.pool, id, rig.paths[5], &error), GFS_OK, "%s", error.text);

@@ -1,5 +1,4 @@
 #include "libgoodfs/crc.h"
-#include "libgoodfs/identity.h"
 #include "map_rig.h"
 
 static char *encoded(const struct pool_map *map, size_t *ret_len)
@@ -321,11 +320,11 @@ Test(pool_map, a_slot_that_moves_is_one_that_is_being_filled)
 Test(pool_map, an_id_is_written_as_in_identity_files)
 {
     uint8_t id[16], back[16];
-    char text[POOL_MAP_ID_TEXT_SIZE];
+    char text[GFS_IDENTITY_ID_SIZE];
     for (uint8_t i = 0; i < 16; i++) {
         id[i] = (uint8_t)(i * 17);
     }
-    pool_map_id_format(id, text);
+    gfs_uuid_format(id, text);
     cr_assert_str_eq(text, "00112233-4455-6677-8899-aabbccddeeff");
     cr_assert(gfs_uuid_parse(gfs_slice_str("00112233-4455-6677-8899-AABBccddeeff"), back));
     cr_assert_arr_eq(id, back, 16);
