@@ -40,16 +40,17 @@ static enum pool_health judge_rest(const struct admin_options *services, char *r
                        "failed; if that lasts, restart the server");
         return POOL_READ_ONLY;
     }
-    uint64_t losses = fsck_losses(services->fsck);
-    if (losses != 0) {
+    struct fsck_verdict verdict;
+    fsck_judge(services->fsck, &verdict);
+    if (verdict.losses != 0) {
         (void)snprintf(ret_reason, size,
                        "too little is left of %" PRIu64 " chunks of objects; fsck names them",
-                       losses);
-    } else if (fsck_has_damage(services->fsck)) {
+                       verdict.losses);
+    } else if (verdict.has_damage) {
         (void)snprintf(ret_reason, size, "%s",
                        "rows of the metadata are damaged: what they name "
                        "cannot be read");
-    } else if (fsck_is_unsure(services->fsck)) {
+    } else if (verdict.is_unsure) {
         (void)snprintf(ret_reason, size, "%s",
                        "a disk was given up: fsck has not seen yet whether anything is lost");
     } else {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "goodfs/fsck_due.h"
-#include "goodfs/fsck_orphans_file.h"
+#include "goodfs/fsck_kept.h"
 #include "goodfs/fsck_search.h"
 #include "libgoodfs/clock.h"
 #include "libgoodfs/cond.h"
@@ -23,7 +23,7 @@ enum {
     LOOK_MS = 2000,               /* how often storage is asked */
     PAUSE_MS_MAX = 1000,
     SHOWN_MAX = 1000,    /* of each list in an answer */
-    FILE_WAIT_MS = 5000, /* for the disk with the ages of orphans */
+    FILE_WAIT_MS = 5000, /* for the disk with the file of what is known */
     NS_PER_MS = 1000000,
 };
 
@@ -44,11 +44,9 @@ struct fsck {
     struct fsck_result result;
     struct fsck_orphan shown[SHOWN_MAX];
     size_t shown_count;
-    uint64_t losses; /* of the last search that ended well */
-    bool has_damage; /* so was this */
     struct fsck_due due;
     /* the thread's own */
-    struct fsck_orphans orphans;
+    struct fsck_kept kept; /* its `known` is as the file should have it */
     struct pool_errands *errands;
     struct pool_errand *file_errand; /* hangs; NULL = none does */
     int64_t worked_since_ns;
@@ -92,6 +90,15 @@ static void log_result(const struct fsck *fsck, enum gfs_err err, const struct f
             result->sweep, gfs_wall_ms() - fsck->started_ms);
 }
 
+/* Under the lock. Whether the file should say something else. */
+static bool take_known(struct fsck *fsck)
+{
+    bool has_changed = memcmp(fsck->kept.known.searched, fsck->due.known.searched,
+                              sizeof fsck->due.known.searched) != 0;
+    fsck->kept.known = fsck->due.known;
+    return has_changed;
+}
+
 static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *result)
 {
     pthread_mutex_lock(&fsck->lock);
@@ -100,24 +107,23 @@ static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *res
     fsck->is_running = false;
     fsck->has_result = true;
     fsck->search_count++;
-    fsck->losses = err == GFS_OK ? losses_of(result) : fsck->losses;
-    fsck->has_damage = err == GFS_OK ? result->is_damaged : fsck->has_damage;
-    fsck_due_end(&fsck->due, err == GFS_OK, losses_of(result) + result->is_damaged,
+    fsck_due_end(&fsck->due, err == GFS_OK, losses_of(result), result->is_damaged,
                  gfs_monotonic_ns());
+    (void)take_known(fsck);
     fsck_search_release(&fsck->result);
     fsck->result = *result;
-    fsck->shown_count = GFS_MIN(fsck->orphans.count, (size_t)SHOWN_MAX);
+    fsck->shown_count = GFS_MIN(fsck->kept.orphans.count, (size_t)SHOWN_MAX);
     if (fsck->shown_count > 0) {
-        memcpy(fsck->shown, fsck->orphans.items, fsck->shown_count * sizeof fsck->shown[0]);
+        memcpy(fsck->shown, fsck->kept.orphans.items, fsck->shown_count * sizeof fsck->shown[0]);
     }
     pthread_mutex_unlock(&fsck->lock);
 }
 
-/* ---- the file with the ages of orphans ---- */
+/* ---- the file of what is known ---- */
 
 /* Loading or storing it. Owned until it is over by an errand, which may hang in the disk. */
 struct file_work {
-    struct fsck_orphans orphans; /* a copy */
+    struct fsck_kept kept; /* a copy */
     char *dir;
     bool is_load;
     enum gfs_err err;
@@ -126,25 +132,16 @@ struct file_work {
 static void run_file_work(void *arg)
 {
     struct file_work *work = arg;
-    work->err = work->is_load ? fsck_orphans_load(&work->orphans, work->dir)
-                              : fsck_orphans_store(&work->orphans, work->dir);
+    work->err = work->is_load ? fsck_kept_load(&work->kept, work->dir)
+                              : fsck_kept_store(&work->kept, work->dir);
 }
 
 static void end_file_work(void *arg)
 {
     struct file_work *work = arg;
-    fsck_orphans_fini(&work->orphans);
+    fsck_kept_fini(&work->kept);
     free(work->dir);
     free(work);
-}
-
-static void copy_orphans(const struct fsck_orphans *orphans, struct fsck_orphans *ret)
-{
-    *ret = *orphans;
-    ret->items = gfs_alloc_array(GFS_MAX(orphans->count, (size_t)1), sizeof *orphans->items);
-    if (orphans->count != 0) {
-        memcpy(ret->items, orphans->items, orphans->count * sizeof *orphans->items);
-    }
 }
 
 /* TIMEOUT: it hangs; BUSY: an earlier one does still. */
@@ -158,7 +155,7 @@ static enum gfs_err work_on_file(struct fsck *fsck, bool is_load)
     work->dir = gfs_strdup(fsck->options.dir);
     work->is_load = is_load;
     if (!is_load) {
-        copy_orphans(&fsck->orphans, &work->orphans);
+        fsck_kept_copy(&fsck->kept, &work->kept);
     }
     struct pool_errand *errand =
         pool_errand_start(fsck->errands, "fsck-file", run_file_work, end_file_work, work);
@@ -168,28 +165,28 @@ static enum gfs_err work_on_file(struct fsck *fsck, bool is_load)
     }
     enum gfs_err err = work->err;
     if (is_load && err == GFS_OK) {
-        fsck->orphans = work->orphans;
-        work->orphans = (struct fsck_orphans){0};
+        fsck->kept = work->kept;
+        work->kept = (struct fsck_kept){0};
     }
     pool_errand_let_go(errand);
     return err;
 }
 
-static void load_orphans(struct fsck *fsck)
+static void load_kept(struct fsck *fsck)
 {
     enum gfs_err err = fsck->options.dir == NULL ? GFS_NOT_FOUND : work_on_file(fsck, true);
     if (err != GFS_OK && err != GFS_NOT_FOUND) {
-        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans begin anew\"",
+        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"what earlier searches knew is not known\"",
                 gfs_err_name(err));
     }
-    fsck->orphans.uptime_ms = gfs_monotonic_ns() / NS_PER_MS;
+    fsck->kept.orphans.uptime_ms = gfs_monotonic_ns() / NS_PER_MS;
 }
 
-static void store_orphans(struct fsck *fsck)
+static void store_kept(struct fsck *fsck)
 {
     enum gfs_err err = fsck->options.dir == NULL ? GFS_OK : work_on_file(fsck, false);
     if (err != GFS_OK) {
-        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"the ages of orphans are not stored\"",
+        gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"what is known is not stored\"",
                 gfs_err_name(err));
     }
 }
@@ -199,7 +196,7 @@ static void store_orphans(struct fsck *fsck)
 static void look(struct fsck *fsck, struct fsck_look *ret)
 {
     const struct fsck_source *source = &fsck->options.source;
-    source->disks(source->arg, ret->disks);
+    source->given_up(source->arg, ret->given_up);
     ret->is_whole = source->is_whole(source->arg);
     ret->losses = source->losses(source->arg);
 }
@@ -224,12 +221,12 @@ static void search(struct fsck *fsck)
     fsck_due_begin(&fsck->due, &begin, gfs_monotonic_ns());
     pthread_mutex_unlock(&fsck->lock);
     fsck->worked_since_ns = gfs_monotonic_ns();
-    enum gfs_err err = fsck_search(&options, &fsck->orphans, &result);
+    enum gfs_err err = fsck_search(&options, &fsck->kept.orphans, &result);
     log_result(fsck, err, &result);
-    if (err == GFS_OK) {
-        store_orphans(fsck);
-    }
     publish(fsck, err, &result);
+    if (err == GFS_OK) {
+        store_kept(fsck);
+    }
 }
 
 static void *fsck_main(void *arg)
@@ -245,6 +242,12 @@ static void *fsck_main(void *arg)
         bool is_due = fsck_due_look(&fsck->due, &now, now_ns) || fsck->is_wanted;
         if (fsck->is_stopping) {
             break;
+        }
+        if (take_known(fsck)) {
+            pthread_mutex_unlock(&fsck->lock);
+            store_kept(fsck);
+            pthread_mutex_lock(&fsck->lock);
+            continue;
         }
         if (!is_due) {
             int64_t look_ns = now_ns + LOOK_MS * (int64_t)NS_PER_MS;
@@ -276,11 +279,9 @@ struct fsck *fsck_open(const struct fsck_options *options)
     pthread_mutex_init(&fsck->lock, NULL);
     gfs_cond_init(&fsck->wake);
     fsck->errands = pool_errands_new();
-    load_orphans(fsck);
-    struct fsck_look first;
+    load_kept(fsck);
     int64_t age_ms = options->orphan_age_ms;
-    look(fsck, &first);
-    fsck_due_init(&fsck->due, &first,
+    fsck_due_init(&fsck->due, &fsck->kept.known,
                   gfs_monotonic_ns() + GFS_MIN(age_ms, (int64_t)FIRST_SEARCH_MS) * NS_PER_MS,
                   GFS_MIN(age_ms, (int64_t)PERIOD_MS) * NS_PER_MS);
     if (!options->is_manual) {
@@ -331,7 +332,7 @@ bool fsck_close(struct fsck *fsck, uint32_t wait_ms)
     if (pool_errands_end(fsck->errands, 0)) {
         pool_errands_free(fsck->errands);
     }
-    fsck_orphans_fini(&fsck->orphans);
+    fsck_kept_fini(&fsck->kept);
     fsck_search_release(&fsck->result);
     gfs_cond_fini(&fsck->wake);
     pthread_mutex_destroy(&fsck->lock);
@@ -348,30 +349,15 @@ void fsck_start(struct fsck *fsck, bool may_be_many)
     pthread_mutex_unlock(&fsck->lock);
 }
 
-uint64_t fsck_losses(struct fsck *fsck)
+void fsck_judge(struct fsck *fsck, struct fsck_verdict *ret)
 {
+    bool given_up[FSCK_DISKS_MAX];
+    fsck->options.source.given_up(fsck->options.source.arg, given_up);
     pthread_mutex_lock(&fsck->lock);
-    uint64_t losses = fsck->losses;
+    *ret = (struct fsck_verdict){.losses = fsck->due.known.losses,
+                                 .has_damage = fsck->due.known.has_damage,
+                                 .is_unsure = fsck_due_is_unsure(&fsck->due, given_up)};
     pthread_mutex_unlock(&fsck->lock);
-    return losses;
-}
-
-bool fsck_has_damage(struct fsck *fsck)
-{
-    pthread_mutex_lock(&fsck->lock);
-    bool has_damage = fsck->has_damage;
-    pthread_mutex_unlock(&fsck->lock);
-    return has_damage;
-}
-
-bool fsck_is_unsure(struct fsck *fsck)
-{
-    uint8_t disks[FSCK_DISKS_MAX];
-    fsck->options.source.disks(fsck->options.source.arg, disks);
-    pthread_mutex_lock(&fsck->lock);
-    bool is_unsure = fsck_due_is_unsure(&fsck->due, disks);
-    pthread_mutex_unlock(&fsck->lock);
-    return is_unsure;
 }
 
 void fsck_run(struct fsck *fsck)

@@ -9,7 +9,8 @@
  * Orphans are given back, never losses: a chunk that searches at least orphan_age_ms apart found
  * in nobody's name, that metadata says for certain it does not know, and only while such chunks are
  * few (fsck_orphans.h), or the operator says that many are right. How old they are is kept across
- * restarts. Searches start by themselves once a day, and every orphan_age_ms when that is less.
+ * restarts, and so is what was lost (fsck_kept.h). Searches start by themselves once a day, and
+ * every orphan_age_ms when that is less.
  *
  * A search also starts when something may have been lost, so that health knows and the objects are
  * named soon, and again while something is (fsck_due.h).
@@ -26,7 +27,7 @@ struct fsck;
 struct fsck_options {
     struct fsck_source source; /* outlives the fsck */
     int64_t orphan_age_ms;
-    const char *dir;       /* of a disk that keeps the ages of orphans; outlives it. NULL = none */
+    const char *dir;       /* of a disk that keeps what is known; outlives it. NULL = none */
     size_t references_max; /* ids in memory at once; 0 = 4,000,000 (64 MiB) */
     unsigned idle_percent; /* of its time it waits, for the disks' sake */
     bool is_manual;        /* no thread: fsck_run does a search. Tests */
@@ -43,13 +44,14 @@ bool fsck_close(struct fsck *fsck, uint32_t wait_ms);
  * may_be_many: that search deletes orphans that are old enough however many they are; what else
  * keeps them does so. Any thread. */
 void fsck_start(struct fsck *fsck, bool may_be_many);
-/* Chunks of objects and uploads that the last search that ended well found too little of, for good
- * or for now. Any thread. */
-uint64_t fsck_losses(struct fsck *fsck);
-/* Rows of the metadata were damaged in that search: nobody knows what they refer to. Any thread. */
-bool fsck_has_damage(struct fsck *fsck);
-/* A disk was given up, and what that means has not been searched for yet. Any thread. */
-bool fsck_is_unsure(struct fsck *fsck);
+/* Plain data. What the last search that ended well says, one before a restart too. */
+struct fsck_verdict {
+    uint64_t losses; /* chunks of objects and uploads with too little left, for good or for now */
+    bool has_damage; /* of rows of the metadata: nobody knows what they refer to */
+    bool is_unsure;  /* a disk was given up, and what that means has not been searched for yet */
+};
+/* All of it as of one moment. Any thread. */
+void fsck_judge(struct fsck *fsck, struct fsck_verdict *ret);
 enum { FSCK_PAGE_MAX = 1000 };
 /* Progress, and what the last search found, of its rows `limit` (up to FSCK_PAGE_MAX) from the
  * after-th on; docs/OPERATIONS.md. Any thread. */

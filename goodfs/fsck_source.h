@@ -23,12 +23,6 @@ struct fsck_chunk {
 typedef void (*fsck_chunk_fn)(void *arg, const struct fsck_chunk *chunk);
 
 enum { FSCK_DISKS_MAX = 256 };
-enum fsck_disk {
-    FSCK_DISK_IN_USE = 1, /* 0: there is no disk of that number */
-    FSCK_DISK_LEAVING,    /* it is being emptied */
-    FSCK_DISK_FAILED,     /* given up, and what it held is being made up for */
-    FSCK_DISK_GONE,       /* nothing is expected of it any more */
-};
 
 /* Plain data. Every function may wait and is called by one thread at a time. */
 struct fsck_source {
@@ -50,6 +44,6 @@ struct fsck_source {
     /* Fragments that suffice to read a chunk, and that it should have, listed or not. Never waits;
      * any thread. */
     void (*shape)(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *ret_width);
-    /* How the disks are, by number. Never waits; any thread. */
-    void (*disks)(void *arg, uint8_t ret[FSCK_DISKS_MAX]);
+    /* By number: that disk was given up with what it held, now or ever. Never waits; any thread. */
+    void (*given_up)(void *arg, bool ret[FSCK_DISKS_MAX]);
 };

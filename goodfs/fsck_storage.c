@@ -158,20 +158,12 @@ static uint64_t losses(void *arg)
 
 static_assert((int)FSCK_DISKS_MAX == (int)POOL_DISKS_MAX, "they are copied");
 
-static void disks(void *arg, uint8_t ret[FSCK_DISKS_MAX])
+static void given_up(void *arg, bool ret[FSCK_DISKS_MAX])
 {
-    static const uint8_t states[] = {[POOL_DISK_ACTIVE] = FSCK_DISK_IN_USE,
-                                     [POOL_DISK_DRAINING] = FSCK_DISK_LEAVING,
-                                     [POOL_DISK_FAILED] = FSCK_DISK_FAILED,
-                                     [POOL_DISK_REMOVED] = FSCK_DISK_GONE};
     struct fsck_storage *storage = arg;
-    memset(ret, 0, FSCK_DISKS_MAX);
+    memset(ret, 0, FSCK_DISKS_MAX * sizeof *ret);
     if (storage->pool != NULL) {
-        pool_audit_disks(storage->pool, ret);
-    }
-    for (size_t i = 0; i < FSCK_DISKS_MAX; i++) {
-        GFS_ASSERT(ret[i] < GFS_COUNT(states));
-        ret[i] = states[ret[i]];
+        pool_audit_given_up(storage->pool, ret);
     }
 }
 
@@ -243,5 +235,5 @@ struct fsck_source fsck_storage_source(struct fsck_storage *storage)
                                 .is_whole = is_whole,
                                 .losses = losses,
                                 .shape = shape,
-                                .disks = disks};
+                                .given_up = given_up};
 }

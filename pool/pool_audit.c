@@ -149,12 +149,15 @@ bool pool_audit_missing(struct pool *pool, char *ret)
     return is_missing;
 }
 
-void pool_audit_disks(struct pool *pool, uint8_t ret[POOL_DISKS_MAX])
+void pool_audit_given_up(struct pool *pool, bool ret[POOL_DISKS_MAX])
 {
     struct pool_view *view = pool_view_get(pool);
-    memset(ret, 0, POOL_DISKS_MAX);
+    memset(ret, 0, POOL_DISKS_MAX * sizeof *ret);
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
-        ret[i] = (uint8_t)view->map->disks[i].state;
+        const struct pool_map_disk *disk = &view->map->disks[i];
+        /* one that was drained keeps its path */
+        ret[i] = disk->state == POOL_DISK_FAILED ||
+                 (disk->state == POOL_DISK_REMOVED && disk->path[0] == '\0');
     }
     pool_view_put(view);
 }

@@ -33,6 +33,6 @@ bool pool_audit_missing(struct pool *pool, char *ret);
 /* Chunks that repair found too little of, whether or not metadata refers to them: what a write that
  * was cut off by a kill leaves behind is among them. Any thread. */
 uint64_t pool_audit_losses(struct pool *pool);
-/* The state (enum pool_disk_state) of each disk that the map ever had, 0 for other numbers. Any
- * thread. */
-void pool_audit_disks(struct pool *pool, uint8_t ret[POOL_DISKS_MAX]);
+/* By number: what that disk held had to be made up for without it, or has to be. Not one that is
+ * away, or was drained; nor one that failed and is in use again. Any thread. */
+void pool_audit_given_up(struct pool *pool, bool ret[POOL_DISKS_MAX]);

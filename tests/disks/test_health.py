@@ -64,6 +64,9 @@ class Health(unittest.TestCase):
                 if self.request("GET", f"/health/{index}", statuses=(200, 500)).status == 500}
         self.assertEqual(named, gone)
         self.assertGreater(len(gone), 0)
+        self.server.kill()
+        self.server.start()
+        self.await_reason("too little is left")
         for key in gone:
             self.request("DELETE", f"/health/{key}")
         ctl.await_health(self.server, LIMIT_S)
@@ -73,6 +76,20 @@ class Health(unittest.TestCase):
         ctl.await_health(self.server, LIMIT_S)
         self.server.stop()
         self.disks[1].empty()
+        self.server.start()
+        self.check_losses()
+
+    def test_a_kill_between_the_repair_and_the_search(self):
+        """The disks are whole again by then, and the next start finds nothing that is wrong."""
+        ctl.await_health(self.server, LIMIT_S)
+        self.server.stop()
+        self.disks[1].empty()
+        self.server.start()
+        until = time.monotonic() + LIMIT_S
+        while any(disk["state"] == "failed" or disk["is_behind"]
+                  for disk in ctl.ask(self.server, "disk", "ls")["disks"]):
+            self.assertLess(time.monotonic(), until)
+        self.server.kill()
         self.server.start()
         self.check_losses()
 

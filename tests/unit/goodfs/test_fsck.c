@@ -2,6 +2,7 @@
 #include "goodfs/fsck.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "libgoodfs/json.h"
 #include "libgoodfs/mem.h"
@@ -80,14 +82,32 @@ static void shape(void *arg, struct chunk_id id, unsigned *ret_need, unsigned *r
     *ret_need = *ret_width = 1;
 }
 
-static atomic_uchar disk_state = FSCK_DISK_IN_USE;
+static atomic_bool is_given_up;
 
-static void disks(void *arg, uint8_t ret[FSCK_DISKS_MAX])
+static void given_up(void *arg, bool ret[FSCK_DISKS_MAX])
 {
     (void)arg;
-    memset(ret, 0, FSCK_DISKS_MAX);
-    ret[1] = atomic_load(&disk_state);
+    memset(ret, 0, FSCK_DISKS_MAX * sizeof *ret);
+    ret[1] = atomic_load(&is_given_up);
 }
+
+static struct fsck_verdict judge(struct fsck *fsck)
+{
+    struct fsck_verdict verdict;
+    fsck_judge(fsck, &verdict);
+    return verdict;
+}
+
+static void await_losses(struct fsck *fsck, bool has_losses)
+{
+    struct timespec pause = {.tv_nsec = 10000000};
+    for (unsigned i = 0; i < WAIT_S * 100 && (judge(fsck).losses != 0) != has_losses; i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+    cr_assert_eq(judge(fsck).losses, has_losses ? 1 : 0);
+}
+
+static const char *kept_dir; /* NULL = none */
 
 static struct fsck *open_fsck(void)
 {
@@ -98,8 +118,9 @@ static struct fsck *open_fsck(void)
                                               .is_whole = is_whole,
                                               .losses = losses,
                                               .shape = shape,
-                                              .disks = disks},
+                                              .given_up = given_up},
                                    .orphan_age_ms = 3600 * 1000,
+                                   .dir = kept_dir,
                                    .references_max = 10};
     return fsck_open(&options);
 }
@@ -108,11 +129,7 @@ Test(fsck, a_loss_that_storage_tells_of_is_searched_for_and_named_at_once)
 {
     atomic_store(&lost, 1);
     struct fsck *fsck = open_fsck();
-    struct timespec pause = {.tv_nsec = 10000000};
-    for (unsigned i = 0; i < WAIT_S * 100 && fsck_losses(fsck) == 0; i++) {
-        (void)nanosleep(&pause, NULL);
-    }
-    cr_assert_eq(fsck_losses(fsck), 1);
+    await_losses(fsck, true);
     cr_expect(fsck_close(fsck, 60000));
 }
 
@@ -121,22 +138,74 @@ Test(fsck, what_is_lost_with_a_disk_that_was_given_up_is_found_and_nobody_is_sur
     atomic_store(&lost, 0);
     struct fsck *fsck = open_fsck();
     struct timespec pause = {.tv_nsec = 10000000};
-    cr_expect(!fsck_is_unsure(fsck));
+    cr_expect(!judge(fsck).is_unsure);
     pthread_mutex_lock(&hang);
     atomic_store(&is_lost_quietly, true); /* storage itself does not see it */
-    atomic_store(&disk_state, FSCK_DISK_FAILED);
-    cr_expect(fsck_is_unsure(fsck), "at once");
+    atomic_store(&is_given_up, true);
+    cr_expect(judge(fsck).is_unsure, "at once");
     while (atomic_load(&hanging) == 0) {
         (void)nanosleep(&pause, NULL);
     }
-    cr_expect(fsck_is_unsure(fsck));
+    cr_expect(judge(fsck).is_unsure);
     pthread_mutex_unlock(&hang);
-    for (unsigned i = 0; i < WAIT_S * 100 && fsck_losses(fsck) == 0; i++) {
-        (void)nanosleep(&pause, NULL);
-    }
-    cr_expect_eq(fsck_losses(fsck), 1);
-    cr_expect(!fsck_is_unsure(fsck));
+    await_losses(fsck, true);
+    cr_expect(!judge(fsck).is_unsure);
     cr_expect(fsck_close(fsck, 60000));
+}
+
+/* A disk with nothing but its identity. */
+static void make_dir(char ret[32])
+{
+    char path[64];
+    (void)snprintf(ret, 32, "/tmp/goodfs-fsck-XXXXXX");
+    cr_assert_not_null(mkdtemp(ret));
+    (void)snprintf(path, sizeof path, "%s/identity", ret);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    cr_assert_geq(fd, 0);
+    (void)close(fd);
+}
+
+static void remove_dir(const char *dir)
+{
+    static const char *const names[] = {"identity", "fsck"};
+    for (size_t i = 0; i < GFS_COUNT(names); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        cr_expect_eq(unlink(path), 0, "%s", path);
+    }
+    cr_expect_eq(rmdir(dir), 0);
+}
+
+/* What was lost with a disk that had another in its place before anybody looked. */
+Test(fsck, after_a_restart_nobody_is_sure_of_what_was_not_searched_before_it_and_losses_stay_known)
+{
+    char dir[32];
+    make_dir(dir);
+    kept_dir = dir;
+    atomic_store(&lost, 0);
+    atomic_store(&is_lost_quietly, true);
+    atomic_store(&is_given_up, true);
+    pthread_mutex_lock(&hang);
+    struct fsck *fsck = open_fsck();
+    cr_expect(judge(fsck).is_unsure, "all is whole again, but nobody searched");
+    pthread_mutex_unlock(&hang);
+    await_losses(fsck, true);
+    cr_expect(fsck_close(fsck, 60000));
+    pthread_mutex_lock(&hang);
+    fsck = open_fsck();
+    cr_expect_eq(judge(fsck).losses, 1, "it knows from before");
+    cr_expect(!judge(fsck).is_unsure);
+    atomic_store(&is_lost_quietly, false); /* what was lost is deleted */
+    pthread_mutex_unlock(&hang);
+    await_losses(fsck, false);
+    cr_expect(fsck_close(fsck, 60000));
+    unsigned long count = atomic_load(&searches);
+    fsck = open_fsck();
+    cr_expect(!judge(fsck).is_unsure);
+    cr_expect_eq(judge(fsck).losses, 0);
+    cr_expect(fsck_close(fsck, 60000));
+    cr_expect_eq(atomic_load(&searches), count, "it was searched for already");
+    remove_dir(dir);
 }
 
 /* ---- pages ---- */
@@ -194,7 +263,7 @@ static struct fsck *open_without_chunks(enum gfs_err (*visit)(void *arg, fsck_re
                                               .is_whole = is_whole,
                                               .losses = losses,
                                               .shape = shape,
-                                              .disks = disks},
+                                              .given_up = given_up},
                                    .orphan_age_ms = 3600 * 1000,
                                    .is_manual = true};
     return fsck_open(&options);
@@ -205,7 +274,7 @@ Test(fsck, its_pages_are_all_that_was_found_in_order)
     struct fsck *fsck = open_without_chunks(visit_many);
     int64_t next = 0, seen = 0, count = 0;
     fsck_run(fsck);
-    cr_assert_eq(fsck_losses(fsck), ROWS);
+    cr_assert_eq(judge(fsck).losses, ROWS);
     do {
         const struct gfs_json *page;
         struct gfs_json *document = get_page(fsck, (uint64_t)next, FSCK_PAGE_MAX, &page);
@@ -239,14 +308,14 @@ static enum gfs_err visit_damaged(void *arg, fsck_reference_fn visit, void *visi
 Test(fsck, damaged_rows_are_told_until_a_search_meets_none)
 {
     struct fsck *fsck = open_without_chunks(visit_damaged);
-    cr_assert_not(fsck_has_damage(fsck));
+    cr_assert_not(judge(fsck).has_damage);
     has_damaged_row = true;
     fsck_run(fsck);
-    cr_assert(fsck_has_damage(fsck));
-    cr_assert_eq(fsck_losses(fsck), 0);
+    cr_assert(judge(fsck).has_damage);
+    cr_assert_eq(judge(fsck).losses, 0);
     has_damaged_row = false;
     fsck_run(fsck);
-    cr_assert_not(fsck_has_damage(fsck));
+    cr_assert_not(judge(fsck).has_damage);
     cr_expect(fsck_close(fsck, 60000));
 }
 
@@ -254,7 +323,7 @@ Test(fsck, without_a_loss_or_a_wish_it_waits)
 {
     atomic_store(&lost, 0);
     struct fsck *fsck = open_fsck();
-    cr_assert_eq(fsck_losses(fsck), 0);
+    cr_assert_eq(judge(fsck).losses, 0);
     cr_expect(fsck_close(fsck, 60000));
     cr_assert_eq(atomic_load(&searches), 0);
 }

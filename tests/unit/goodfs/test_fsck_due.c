@@ -9,17 +9,18 @@
 
 static struct fsck_due due;
 static struct fsck_look now;
+static const struct fsck_known nothing;
 
 static void begin(void)
 {
-    now = (struct fsck_look){.disks = {FSCK_DISK_IN_USE, FSCK_DISK_IN_USE}, .is_whole = true};
-    fsck_due_init(&due, &now, 60 * S, DAY);
+    now = (struct fsck_look){.is_whole = true};
+    fsck_due_init(&due, &nothing, 60 * S, DAY);
 }
 
 static void run(int64_t at_ns, int64_t took_ns, uint64_t losses)
 {
     fsck_due_begin(&due, &now, at_ns);
-    fsck_due_end(&due, true, losses, at_ns + took_ns);
+    fsck_due_end(&due, true, losses, false, at_ns + took_ns);
 }
 
 TestSuite(fsck_due, .init = begin);
@@ -39,61 +40,70 @@ Test(fsck_due, a_disk_that_goes_and_comes_back_is_no_reason)
     cr_expect(!fsck_due_look(&due, &now, S));
     now.is_whole = true;
     cr_expect(!fsck_due_look(&due, &now, 2 * S));
-    cr_expect(!fsck_due_is_unsure(&due, now.disks));
+    cr_expect(!fsck_due_is_unsure(&due, now.given_up));
 }
 
 Test(fsck_due, after_a_disk_was_given_up_it_is_searched_as_soon_as_the_others_are_whole)
 {
-    now.disks[1] = FSCK_DISK_FAILED;
+    now.given_up[1] = true;
     now.is_whole = false;
-    cr_expect(fsck_due_is_unsure(&due, now.disks), "before anybody looked");
+    cr_expect(fsck_due_is_unsure(&due, now.given_up), "before anybody looked");
     cr_expect(!fsck_due_look(&due, &now, S));
-    now.disks[1] = FSCK_DISK_GONE;
     now.is_whole = true;
     cr_expect(fsck_due_look(&due, &now, 2 * S));
     fsck_due_begin(&due, &now, 2 * S);
-    cr_expect(fsck_due_is_unsure(&due, now.disks));
-    fsck_due_end(&due, false, 0, 3 * S);
-    cr_expect(fsck_due_is_unsure(&due, now.disks), "that search failed");
+    cr_expect(fsck_due_is_unsure(&due, now.given_up));
+    fsck_due_end(&due, false, 0, false, 3 * S);
+    cr_expect(fsck_due_is_unsure(&due, now.given_up), "that search failed");
     cr_expect(!fsck_due_look(&due, &now, 50 * S));
     cr_expect(fsck_due_look(&due, &now, 63 * S));
     run(63 * S, S, 0);
-    cr_expect(!fsck_due_is_unsure(&due, now.disks));
+    cr_expect(!fsck_due_is_unsure(&due, now.given_up));
     cr_expect(!fsck_due_look(&due, &now, HOUR));
 }
 
 Test(fsck_due, a_disk_that_is_given_up_during_a_search_wants_another)
 {
     fsck_due_begin(&due, &now, S);
-    now.disks[0] = FSCK_DISK_GONE; /* failed, too, but nobody looked */
-    fsck_due_end(&due, true, 0, 2 * S);
-    cr_expect(fsck_due_is_unsure(&due, now.disks));
+    now.given_up[0] = true;
+    fsck_due_end(&due, true, 0, false, 2 * S);
+    cr_expect(fsck_due_is_unsure(&due, now.given_up));
     cr_expect(fsck_due_look(&due, &now, 9 * S));
 }
 
-Test(fsck_due, a_disk_that_was_emptied_or_added_is_no_reason)
+Test(fsck_due, a_disk_that_is_in_use_again_and_fails_again_is_searched_for_again)
 {
-    now.disks[1] = FSCK_DISK_LEAVING;
-    now.disks[2] = FSCK_DISK_IN_USE;
-    cr_expect(!fsck_due_look(&due, &now, S));
-    now.disks[1] = FSCK_DISK_GONE;
-    cr_expect(!fsck_due_look(&due, &now, 2 * S));
-    cr_expect(!fsck_due_is_unsure(&due, now.disks));
-    now.disks[2] = FSCK_DISK_FAILED;
-    cr_expect(fsck_due_look(&due, &now, 3 * S));
+    now.given_up[2] = true;
+    run(S, S, 0);
+    cr_expect(!fsck_due_look(&due, &now, 9 * S));
+    now.given_up[2] = false;
+    cr_expect(!fsck_due_look(&due, &now, 10 * S));
+    now.given_up[2] = true;
+    cr_expect(fsck_due_is_unsure(&due, now.given_up));
+    cr_expect(fsck_due_look(&due, &now, 11 * S));
 }
 
-Test(fsck_due, a_start_with_a_disk_that_is_new_or_failed_is_searched)
+Test(fsck_due, a_start_goes_on_with_what_searches_before_it_knew)
 {
-    now.is_whole = false;
-    fsck_due_init(&due, &now, 60 * S, DAY);
-    cr_expect(fsck_due_is_unsure(&due, now.disks));
+    struct fsck_known known = {.searched = {false, true}};
+    now.given_up[1] = true;
+    fsck_due_init(&due, &known, 60 * S, DAY);
+    cr_expect(!fsck_due_is_unsure(&due, now.given_up));
     cr_expect(!fsck_due_look(&due, &now, S));
-    now.is_whole = true;
-    cr_expect(fsck_due_look(&due, &now, 2 * S));
-    now.disks[0] = FSCK_DISK_FAILED;
-    fsck_due_init(&due, &now, 60 * S, DAY);
+    now.given_up[0] = true; /* meanwhile, and another one has its place already */
+    fsck_due_init(&due, &known, 60 * S, DAY);
+    cr_expect(fsck_due_is_unsure(&due, now.given_up));
     cr_expect(fsck_due_look(&due, &now, S));
+}
+
+Test(fsck_due, a_start_searches_for_what_was_lost_before_it)
+{
+    fsck_due_init(&due, &(struct fsck_known){.losses = 1}, 60 * S, DAY);
+    cr_expect(fsck_due_look(&due, &now, S));
+    fsck_due_init(&due, &(struct fsck_known){.has_damage = true}, 60 * S, DAY);
+    cr_expect(fsck_due_look(&due, &now, S));
+    run(S, S, 0);
+    cr_expect(!fsck_due_look(&due, &now, HOUR));
 }
 
 Test(fsck_due, while_something_is_lost_it_is_searched_again_and_when_disks_are_back_at_once)
