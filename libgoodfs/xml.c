@@ -115,6 +115,9 @@ void gfs_xml_element_bool(struct gfs_buf *out, const char *name, bool value)
 
 /* ---- reading ---- */
 
+/* Between the URI of a name space and the local name: in no name, and expat lets it into no URI. */
+enum { SEPARATOR = '\n' };
+
 /* A node with what only its making needs. */
 struct element {
     struct gfs_xml_node node; /* first: a node is its element */
@@ -151,8 +154,8 @@ static void XMLCALL on_start(void *arg, const XML_Char *name, const XML_Char **a
         stop(reader, GFS_INVALID);
         return;
     }
-    const char *colon = strrchr(name, ':');
-    struct gfs_slice local = gfs_slice_str(colon == NULL ? name : colon + 1);
+    const char *separator = strrchr(name, SEPARATOR);
+    struct gfs_slice local = gfs_slice_str(separator == NULL ? name : separator + 1);
     struct element *element = NULL;
     if (reader->node_count < reader->limits->node_count_max) {
         element = gfs_arena_alloc(reader->arena, sizeof *element);
@@ -234,7 +237,7 @@ enum gfs_err gfs_xml_parse(struct gfs_slice text, const struct gfs_xml_limits *l
         return GFS_TOO_BIG; /* expat takes an int */
     }
     struct reader reader = {.limits = limits, .arena = arena};
-    reader.expat = XML_ParserCreate("UTF-8"); /* whatever the document says */
+    reader.expat = XML_ParserCreateNS("UTF-8", SEPARATOR); /* whatever the document says */
     if (reader.expat == NULL) {
         return GFS_BUSY;
     }

@@ -17,7 +17,7 @@ void gfs_xml_element_str(struct gfs_buf *out, const char *name, const char *text
 void gfs_xml_element_u64(struct gfs_buf *out, const char *name, uint64_t value);
 void gfs_xml_element_bool(struct gfs_buf *out, const char *name, bool value);
 
-/* Reading into a tree in the arena. Plain data; names without namespace prefix. */
+/* Reading into a tree in the arena. Plain data; names are local ones, of any name space. */
 struct gfs_xml_node {
     struct gfs_slice name;
     struct gfs_slice text; /* of the element itself, trimmed of nothing */
@@ -29,8 +29,8 @@ struct gfs_xml_limits {
     size_t depth_max;      /* over it GFS_INVALID */
 };
 
-/* Whole document -> tree. GFS_INVALID: not well-formed, not UTF-8, has a DOCTYPE or an entity
- * declaration, too deep; GFS_TOO_BIG: too many nodes or the arena is full. Memory is bounded by the
+/* Whole document -> tree. GFS_INVALID: not well-formed (with name spaces: every prefix is declared),
+ * not UTF-8, has a DOCTYPE or an entity declaration, too deep; GFS_TOO_BIG: too many nodes or the arena is full. Memory is bounded by the
  * arena and the limits. */
 enum gfs_err gfs_xml_parse(struct gfs_slice text, const struct gfs_xml_limits *limits,
                            struct gfs_arena *arena, struct gfs_xml_node **ret_root) GFS_MUST_CHECK;

@@ -65,6 +65,22 @@ Test(xml, reads_into_a_tree)
     gfs_arena_fini(&arena);
 }
 
+Test(xml, name_spaces_are_left_out_of_names)
+{
+    struct gfs_arena arena;
+    struct gfs_xml_node *root = NULL;
+    gfs_arena_init(&arena, 65536);
+    cr_assert_eq(gfs_xml_parse(LIT("<D xmlns='http://x/?a:b|c'><p:O xmlns:p='urn:y' p:a='1'><K"
+                                   " xmlns=''>k</K></p:O></D>"),
+                               &limits, &arena, &root),
+                 GFS_OK);
+    cr_assert(gfs_slice_eq_str(root->name, "D"));
+    const struct gfs_xml_node *object = gfs_xml_child(root, "O");
+    cr_assert_not_null(object);
+    cr_assert(gfs_slice_eq_str(gfs_xml_child_text(object, "K"), "k"));
+    gfs_arena_fini(&arena);
+}
+
 Test(xml, what_is_written_is_read_back)
 {
     struct gfs_buf out;
@@ -104,7 +120,16 @@ Test(xml, malformed_documents_are_invalid)
         "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
         "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>",
         "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>",
-        "<a a='1' a='2'/>"};
+        "<a a='1' a='2'/>",
+        "<k:/>",
+        "<:k/>",
+        "<k:1 xmlns:k='x'/>",
+        "<k:-a xmlns:k='x'/>",
+        "<k:a:b xmlns:k='x'/>",
+        "<k:a/>",
+        "<a k:b='1'/>",
+        "<k:a xmlns:k=''/>",
+        "<k:a xmlns:k='x&#10;b'/>"};
     for (size_t i = 0; i < GFS_COUNT(bad); i++) {
         cr_assert_eq(parse_err(gfs_slice_str(bad[i]), 65536), GFS_INVALID, "%s", bad[i]);
     }
