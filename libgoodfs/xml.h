@@ -29,9 +29,9 @@ struct gfs_xml_limits {
     size_t depth_max;      /* over it GFS_INVALID */
 };
 
-/* Whole document -> tree. GFS_INVALID: not well-formed (with name spaces: every prefix is declared),
- * not UTF-8, has a DOCTYPE or an entity declaration, too deep; GFS_TOO_BIG: too many nodes or the arena is full. Memory is bounded by the
- * arena and the limits. */
+/* Whole document -> tree. GFS_INVALID: not well-formed (with name spaces: every prefix is
+ * declared), not UTF-8, has a DOCTYPE or an entity declaration, too deep; GFS_TOO_BIG: too many
+ * nodes or the arena is full. Memory is bounded by the arena and the limits. */
 enum gfs_err gfs_xml_parse(struct gfs_slice text, const struct gfs_xml_limits *limits,
                            struct gfs_arena *arena, struct gfs_xml_node **ret_root) GFS_MUST_CHECK;
 /* First child of that name, NULL when none. */
