@@ -46,7 +46,7 @@ struct fsck {
     size_t shown_count;
     struct fsck_due due;
     /* the thread's own */
-    struct fsck_kept kept; /* its `known` is as the file should have it */
+    struct fsck_kept kept; /* its `known` is what the file was last told */
     struct pool_errands *errands;
     struct pool_errand *file_errand; /* hangs; NULL = none does */
     int64_t worked_since_ns;
@@ -90,15 +90,6 @@ static void log_result(const struct fsck *fsck, enum gfs_err err, const struct f
             result->sweep, gfs_wall_ms() - fsck->started_ms);
 }
 
-/* Under the lock. Whether the file should say something else. */
-static bool take_known(struct fsck *fsck)
-{
-    bool has_changed = memcmp(fsck->kept.known.searched, fsck->due.known.searched,
-                              sizeof fsck->due.known.searched) != 0;
-    fsck->kept.known = fsck->due.known;
-    return has_changed;
-}
-
 static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *result)
 {
     pthread_mutex_lock(&fsck->lock);
@@ -109,7 +100,6 @@ static void publish(struct fsck *fsck, enum gfs_err err, struct fsck_result *res
     fsck->search_count++;
     fsck_due_end(&fsck->due, err == GFS_OK, losses_of(result), result->is_damaged,
                  gfs_monotonic_ns());
-    (void)take_known(fsck);
     fsck_search_release(&fsck->result);
     fsck->result = *result;
     fsck->shown_count = GFS_MIN(fsck->kept.orphans.count, (size_t)SHOWN_MAX);
@@ -184,6 +174,9 @@ static void load_kept(struct fsck *fsck)
 
 static void store_kept(struct fsck *fsck)
 {
+    pthread_mutex_lock(&fsck->lock);
+    fsck->kept.known = fsck->due.known;
+    pthread_mutex_unlock(&fsck->lock);
     enum gfs_err err = fsck->options.dir == NULL ? GFS_OK : work_on_file(fsck, false);
     if (err != GFS_OK) {
         gfs_log(GFS_LOG_WARN, "op=fsck err=%s msg=\"what is known is not stored\"",
@@ -229,6 +222,13 @@ static void search(struct fsck *fsck)
     }
 }
 
+/* Under the lock. A look noticed what the file does not say yet. */
+static bool is_file_outdated(const struct fsck *fsck)
+{
+    return memcmp(fsck->kept.known.searched, fsck->due.known.searched,
+                  sizeof fsck->due.known.searched) != 0;
+}
+
 static void *fsck_main(void *arg)
 {
     struct fsck *fsck = arg;
@@ -243,7 +243,7 @@ static void *fsck_main(void *arg)
         if (fsck->is_stopping) {
             break;
         }
-        if (take_known(fsck)) {
+        if (is_file_outdated(fsck)) {
             pthread_mutex_unlock(&fsck->lock);
             store_kept(fsck);
             pthread_mutex_lock(&fsck->lock);

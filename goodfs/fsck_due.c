@@ -27,9 +27,9 @@ void fsck_due_init(struct fsck_due *due, const struct fsck_known *known, int64_t
 
 bool fsck_due_look(struct fsck_due *due, const struct fsck_look *look, int64_t now_ns)
 {
-    bool has_more_losses = look->losses > due->known_losses;
+    bool has_more_losses = look->losses > due->told_losses;
     bool are_back = has_losses(due) && !due->was_whole && look->is_whole;
-    due->known_losses = GFS_MIN(due->known_losses, look->losses);
+    due->told_losses = GFS_MIN(due->told_losses, look->losses);
     for (size_t i = 0; i < FSCK_DISKS_MAX; i++) { /* one that is in use again may fail again */
         due->known.searched[i] = due->known.searched[i] && look->given_up[i];
     }
@@ -41,7 +41,7 @@ bool fsck_due_look(struct fsck_due *due, const struct fsck_look *look, int64_t n
 void fsck_due_begin(struct fsck_due *due, const struct fsck_look *look, int64_t now_ns)
 {
     memcpy(due->given_up, look->given_up, sizeof due->given_up);
-    due->known_losses = look->losses;
+    due->told_losses = look->losses;
     due->is_whole = look->is_whole;
     due->begun_ns = now_ns;
 }

@@ -32,9 +32,9 @@ struct fsck_due {
     struct fsck_known known;
     bool given_up[FSCK_DISKS_MAX]; /* when the last search began */
     int64_t period_ns;
-    uint64_t known_losses; /* of storage, that the last search was told of */
-    bool is_whole;         /* when the last search began */
-    bool was_whole;        /* the same of the last that ended well */
+    uint64_t told_losses; /* of storage, that the last search was told of */
+    bool is_whole;        /* when the last search began */
+    bool was_whole;       /* the same of the last that ended well */
     int64_t begun_ns;
     int64_t period_at_ns, gap_until_ns, again_at_ns; /* INT64_MAX = not */
 };

@@ -161,9 +161,10 @@ static_assert((int)FSCK_DISKS_MAX == (int)POOL_DISKS_MAX, "they are copied");
 static void given_up(void *arg, bool ret[FSCK_DISKS_MAX])
 {
     struct fsck_storage *storage = arg;
-    memset(ret, 0, FSCK_DISKS_MAX * sizeof *ret);
     if (storage->pool != NULL) {
         pool_audit_given_up(storage->pool, ret);
+    } else {
+        memset(ret, 0, FSCK_DISKS_MAX * sizeof *ret);
     }
 }
 

@@ -155,9 +155,9 @@ void pool_audit_given_up(struct pool *pool, bool ret[POOL_DISKS_MAX])
     memset(ret, 0, POOL_DISKS_MAX * sizeof *ret);
     for (uint32_t i = 0; i < view->map->disk_count; i++) {
         const struct pool_map_disk *disk = &view->map->disks[i];
-        /* one that was drained keeps its path */
-        ret[i] = disk->state == POOL_DISK_FAILED ||
-                 (disk->state == POOL_DISK_REMOVED && disk->path[0] == '\0');
+        /* without a path it was given up, and may be removed by now; one that was drained has one
+         */
+        ret[i] = disk->state == POOL_DISK_FAILED || disk->path[0] == '\0';
     }
     pool_view_put(view);
 }

@@ -72,19 +72,19 @@ class Health(unittest.TestCase):
         ctl.await_health(self.server, LIMIT_S)
         self.assertEqual(self.found()["lost"], 0)
 
-    def test_an_empty_disk_in_the_place_of_another_at_a_start(self):
+    def start_with_an_empty_disk(self):
         ctl.await_health(self.server, LIMIT_S)
         self.server.stop()
         self.disks[1].empty()
         self.server.start()
+
+    def test_an_empty_disk_in_the_place_of_another_at_a_start(self):
+        self.start_with_an_empty_disk()
         self.check_losses()
 
     def test_a_kill_between_the_repair_and_the_search(self):
         """The disks are whole again by then, and the next start finds nothing that is wrong."""
-        ctl.await_health(self.server, LIMIT_S)
-        self.server.stop()
-        self.disks[1].empty()
-        self.server.start()
+        self.start_with_an_empty_disk()
         until = time.monotonic() + LIMIT_S
         while any(disk["state"] == "failed" or disk["is_behind"]
                   for disk in ctl.ask(self.server, "disk", "ls")["disks"]):

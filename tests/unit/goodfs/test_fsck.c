@@ -14,6 +14,7 @@
 
 #include "libgoodfs/json.h"
 #include "libgoodfs/mem.h"
+#include "tests/unit/metad/temp_dir.h"
 
 enum { WAIT_S = 20 };
 
@@ -154,33 +155,21 @@ Test(fsck, what_is_lost_with_a_disk_that_was_given_up_is_found_and_nobody_is_sur
 }
 
 /* A disk with nothing but its identity. */
-static void make_dir(char ret[32])
+static void make_disk(char ret[TEMP_DIR_SIZE])
 {
-    char path[64];
-    (void)snprintf(ret, 32, "/tmp/goodfs-fsck-XXXXXX");
-    cr_assert_not_null(mkdtemp(ret));
+    char path[TEMP_PATH_SIZE];
+    temp_dir_make(ret);
     (void)snprintf(path, sizeof path, "%s/identity", ret);
     int fd = open(path, O_CREAT | O_WRONLY, 0600);
     cr_assert_geq(fd, 0);
     (void)close(fd);
 }
 
-static void remove_dir(const char *dir)
-{
-    static const char *const names[] = {"identity", "fsck"};
-    for (size_t i = 0; i < GFS_COUNT(names); i++) {
-        char path[64];
-        (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        cr_expect_eq(unlink(path), 0, "%s", path);
-    }
-    cr_expect_eq(rmdir(dir), 0);
-}
-
 /* What was lost with a disk that had another in its place before anybody looked. */
 Test(fsck, after_a_restart_nobody_is_sure_of_what_was_not_searched_before_it_and_losses_stay_known)
 {
-    char dir[32];
-    make_dir(dir);
+    char dir[TEMP_DIR_SIZE];
+    make_disk(dir);
     kept_dir = dir;
     atomic_store(&lost, 0);
     atomic_store(&is_lost_quietly, true);
@@ -205,7 +194,7 @@ Test(fsck, after_a_restart_nobody_is_sure_of_what_was_not_searched_before_it_and
     cr_expect_eq(judge(fsck).losses, 0);
     cr_expect(fsck_close(fsck, 60000));
     cr_expect_eq(atomic_load(&searches), count, "it was searched for already");
-    remove_dir(dir);
+    temp_dir_remove(dir);
 }
 
 /* ---- pages ---- */

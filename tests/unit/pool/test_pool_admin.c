@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "libgoodfs/mem.h"
+#include "pool/pool_audit.h"
 #include "pool/pool_map_file.h"
 #include "pool/pool_plan.h"
 #include "pool/pool_watch.h"
@@ -66,6 +67,13 @@ static uint64_t version_of(struct open_rig *rig)
     uint64_t version = map->version;
     pool_map_free(map);
     return version;
+}
+
+static bool is_given_up(struct open_rig *rig, uint16_t disk)
+{
+    bool given_up[POOL_DISKS_MAX];
+    pool_audit_given_up(rig->pool, given_up);
+    return given_up[disk];
 }
 
 Test(pool_admin, an_empty_directory_becomes_a_disk)
@@ -236,8 +244,10 @@ Test(pool_admin, a_disk_that_was_called_failed_and_is_whole_may_come_back)
     struct gfs_error error = {0};
     uint16_t disk = 3;
     cr_assert_eq(pool_change_map(rig.pool, call_failed, &disk, &error), GFS_OK, "%s", error.text);
+    cr_assert(is_given_up(&rig, 3));
     pool_disk_reap(rig.pool); /* its store is closed */
     cr_assert_eq(pool_disk_add(rig.pool, rig.paths[3], &error), GFS_OK, "%s", error.text);
+    cr_assert_not(is_given_up(&rig, 3));
     struct pool_map *map = copy_map(&rig);
     cr_assert_eq(map->disk_count, 4);
     cr_assert_eq(map->disks[3].state, POOL_DISK_ACTIVE);
@@ -305,6 +315,7 @@ Test(pool_admin, a_drained_disk_is_emptied_and_taken_out_with_everything_readabl
     put_chunks(&rig, ids);
     cr_assert_eq(pool_disk_drain(rig.pool, "0", &error), GFS_OK, "%s", error.text);
     open_rig_await(&rig, is_first_removed);
+    cr_assert_not(is_given_up(&rig, 0));
     check_chunks(&rig, ids);
     open_rig_reopen(&rig); /* its directory is still given, and left alone */
     cr_assert_eq(state_of(&rig, 0), POOL_DISK_REMOVED);
@@ -370,7 +381,10 @@ Test(pool_admin, a_replaced_disk_is_removed_when_the_new_one_has_everything)
         }
         const char *place = rig.paths[is_emptied ? 1 : 3];
         cr_assert_eq(pool_disk_replace(rig.pool, "1", place, &error), GFS_OK, "%s", error.text);
+        cr_assert_eq(is_given_up(&rig, 1), is_emptied);
         open_rig_await(&rig, is_second_removed);
+        cr_assert_eq(is_given_up(&rig, 1), is_emptied);
+        cr_assert_not(is_given_up(&rig, 3));
         check_chunks(&rig, ids);
         struct disk_double *disk = disk_doubles_at(rig.doubles, place);
         for (unsigned i = 0; i < CHUNKS; i++) {
